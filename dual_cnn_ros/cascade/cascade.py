@@ -1,0 +1,127 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The cascade: a memory answers repeats, a first CNN what it is sure of, a second the rest.
+
+The method is that of Kinnas et al., "Reducing Inference Energy Consumption Using Dual
+Complementary CNNs" (arXiv 2412.01039). Two stages are the dual CNN; two stages without post-check
+are the big/LITTLE network of Park et al. (CODES+ISSS 2015); more stages with a threshold each are
+the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dual_cnn_ros.cascade.decision import Decision, MEMORY
+from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.cascade.memory import Memory
+from dual_cnn_ros.cascade.scores import Score, SCORES
+from dual_cnn_ros.cascade.settings import Settings
+
+Probabilities = npt.NDArray[np.float32]
+
+
+class Stage(NamedTuple):
+    """A named CNN: `classify` maps a frame to its class probabilities, float32 (K,)."""
+
+    name: str
+    classify: Callable[[Frame], Probabilities]
+
+
+class Cascade:
+    """
+    Stages asked in order until one is sure enough, behind a memory of past frames.
+
+    stages: at least one, cheapest first. settings: may be assigned between two frames.
+    """
+
+    def __init__(self, stages: Sequence[Stage], settings: Settings) -> None:
+        """Check that there is a threshold for each stage but the last; ValueError if not."""
+        self.stages = tuple(stages)
+        self.memory = Memory(settings.capacity, settings.max_age)
+        self._settings = settings
+        self._check(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force; assigning others forgets the answers of another rule."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._check(settings)
+        if settings.rule != self._settings.rule:
+            self.memory.clear()
+        self.memory.resize(settings.capacity, settings.max_age)
+        self._settings = settings
+
+    def classify(self, frame: Frame) -> Decision:
+        """Answer one frame. ValueError where a stage returns something that is no distribution."""
+        seconds: dict[str, float] = {}
+        key = None
+        if self._settings.memory:
+            start = perf_counter()
+            key = FINGERPRINTS[self._settings.fingerprint](frame)
+            seconds['fingerprint'] = perf_counter() - start
+        if key is not None:
+            start = perf_counter()
+            remembered = self.memory.recall(key)
+            seconds[MEMORY] = perf_counter() - start
+            if remembered is not None:
+                return replace(remembered, source=MEMORY, scores={}, seconds=seconds, distance=0)
+        decision = self.ask(frame, seconds)
+        if key is not None:
+            self.memory.remember(key, decision)
+        return decision
+
+    def ask(self, frame: Frame, seconds: dict[str, float] | None = None) -> Decision:
+        """Answer one frame by the stages alone, adding the time of each to `seconds`."""
+        score = SCORES[self._settings.score]
+        seconds = {} if seconds is None else seconds
+        answers: list[Decision] = []
+        for stage, threshold in zip(self.stages, (*self._settings.thresholds, 0.0)):
+            start = perf_counter()
+            probabilities = stage.classify(frame)
+            seconds[stage.name] = perf_counter() - start
+            answers.append(Decision(probabilities, int(probabilities.argmax()),
+                                    float(score(probabilities)), stage.name, stage.name))
+            decision = post_check(answers, self._settings.post_check, score)
+            if decision.score >= threshold:
+                break
+        return replace(decision, source=answers[-1].source, seconds=seconds,
+                       scores={answer.winner: answer.score for answer in answers})
+
+    def _check(self, settings: Settings) -> None:
+        if not self.stages or len(settings.thresholds) != len(self.stages) - 1:
+            raise ValueError(f'{len(self.stages)} stages need one threshold for each but the '
+                             f'last, not {len(settings.thresholds)}')
+
+
+def post_check(answers: Sequence[Decision], rule: str, score: Score) -> Decision:
+    """Return the answer that counts once these stages have been asked; see POST_CHECKS."""
+    if rule == 'none' or len(answers) == 1:
+        return answers[-1]
+    if rule == 'more_confident':
+        return max(answers, key=lambda answer: answer.score)  # max keeps the first of equals
+    mean = np.mean([answer.probabilities for answer in answers], axis=0, dtype=np.float32)
+    return Decision(mean, int(mean.argmax()), float(score(mean)), answers[-1].source, 'average')

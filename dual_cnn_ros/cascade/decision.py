@@ -1,0 +1,47 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The one record of what was decided about a frame, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+MEMORY = 'memory'
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """
+    Everything that is published, logged, evaluated or drawn about one frame.
+
+    probabilities: float32 (K,). label: index of the answer. score: in [0, 1], of the answer.
+    source: 'memory', or the deepest stage that was asked, which is what the frame cost. winner:
+    the stage whose answer it is, or 'average'. scores: of each stage that ran, in order. seconds:
+    of each step that ran, by name. distance: of the memory's key to the frame's, in bits; None
+    unless recalled.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    label: int
+    score: float
+    source: str
+    winner: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    distance: int | None = None

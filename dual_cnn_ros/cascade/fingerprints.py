@@ -1,0 +1,125 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Perceptual fingerprints: short keys under which a frame is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dual_cnn_ros.cascade.frame import Frame, Image
+
+# A frame whose cells differ by no more grey levels than this says nothing about the scene: a black
+# or a flat frame of one place would be taken for that of any other.
+FLAT = 2
+SIDE = 32
+
+Fingerprint = Callable[[Frame], bytes | None]
+
+
+def dhash(frame: Frame) -> bytes | None:
+    """
+    Return the difference hash, 8 bytes, or None for a flat frame.
+
+    Every pixel is averaged into 9 x 8 grey cells; each bit says whether a cell is brighter than
+    its left neighbour, row by row, the first bit the highest.
+    """
+    cells = cv2.resize(frame.grey(8, 9), (9, 8), interpolation=cv2.INTER_AREA)
+    if _is_flat(cells):
+        return None
+    return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()
+
+
+def invariants(frame: Frame) -> bytes | None:
+    """
+    Return a 16-byte digest of complex-moment invariants, or None for a flat frame.
+
+    The grey frame is averaged to at most 32 x 32 cells f. With the origin at its centre,
+    c_pq = sum (x + iy)^p (x - iy)^q f(x, y) turns by exp(-i (p - q) a) when the frame turns by a,
+    and becomes its conjugate when the frame is mirrored. The magnitudes up to order 3, and real
+    parts of products in which the turns cancel, therefore agree for the eight rotations and
+    mirrorings of a frame. All sums are integers below 2^53, so they agree to the last bit on any
+    machine.
+    """
+    grey = _at_most(frame.grey(SIDE // 2 + 1, SIDE // 2 + 1))
+    if _is_flat(grey):
+        return None
+    rows, columns = grey.shape
+    moments = _powers(rows) @ grey.astype(np.float64) @ _powers(columns).T
+    m = [[int(value) for value in row] for row in moments]  # m[j][i] = sum y^j x^i f
+
+    c10 = (m[0][1], m[1][0])
+    c20 = (m[0][2] - m[2][0], 2 * m[1][1])
+    c21 = (m[0][3] + m[2][1], m[1][2] + m[3][0])
+    c30 = (m[0][3] - 3 * m[2][1], 3 * m[1][2] - m[3][0])
+    square = _times(c10, c10)
+    values = (
+        *sorted(grey.shape), m[0][0], m[0][2] + m[2][0],
+        *(_real_of_product(c, c) for c in (c10, c20, c21, c30)),
+        _real_of_product(c20, square),
+        _real_of_product(c21, c10),
+        _real_of_product(c30, _times(square, c10)),
+    )
+    return blake2b(repr(values).encode(), digest_size=16).digest()
+
+
+FINGERPRINTS: dict[str, Fingerprint] = {'dhash': dhash, 'invariants': invariants}
+
+Complex = tuple[int, int]
+
+
+def _times(a: Complex, b: Complex) -> Complex:
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+def _real_of_product(a: Complex, b: Complex) -> int:
+    """Return Re(a conj(b)): what is left when both turn by the same angle."""
+    return a[0] * b[0] + a[1] * b[1]
+
+
+def _is_flat(cells: Image) -> bool:
+    # An array's own max and min take ten times as long on so few cells.
+    values = cells.tobytes()
+    return max(values) - min(values) <= FLAT
+
+
+def _at_most(grey: Image) -> Image:
+    """Return grey averaged to at most SIDE x SIDE, the same whether turned before or after."""
+    rows, columns = grey.shape
+    if rows <= SIDE and columns <= SIDE:
+        return grey
+    total = _shares(rows, SIDE) @ grey.astype(np.float64) @ _shares(columns, SIDE).T
+    return np.floor(total / (rows * columns) + 0.5).astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _powers(size: int) -> npt.NDArray[np.float64]:
+    """Return the powers 0 to 3 of twice the distance from the centre, (4, size), whole numbers."""
+    return np.vander(2.0 * np.arange(size) - (size - 1), 4, increasing=True).T
+
+
+@lru_cache(maxsize=64)
+def _shares(size: int, most: int) -> npt.NDArray[np.float64]:
+    """Return the weights that average size pixels to at most `most` cells, whole numbers."""
+    cells = min(size, most)
+    # In units of 1 / (size * cells), pixel i spans i * cells on, cell j spans j * size on.
+    pixel, cell = np.arange(size) * cells, np.arange(cells)[:, np.newaxis] * size
+    overlap = np.minimum(pixel + cells, cell + size) - np.maximum(pixel, cell)
+    return np.maximum(overlap, 0).astype(np.float64)

@@ -1,0 +1,70 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Confidence scores of a softmax output, each in [0, 1], higher meaning more confident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating]
+Score = Callable[[Array], Array]
+
+
+def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """
+    Return softmax(logits / temperature) over the last axis, float32 of the same shape.
+
+    Raises ValueError where a logit is NaN or infinite: that is a broken model, not a doubt.
+    """
+    z = np.asarray(logits, dtype=np.float64) / temperature
+    z = z - z.max(axis=-1, keepdims=True)
+    if not np.isfinite(z).all():
+        raise ValueError('the model returned a logit that is NaN or infinite')
+    p = np.exp(z)
+    return (p / p.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def max_probability(probabilities: Array) -> Array:
+    """Return the largest probability; (..., K) to (...)."""
+    return probabilities.max(axis=-1)
+
+
+def difference(probabilities: Array) -> Array:
+    """Return the largest minus the second largest probability; (..., K) to (...)."""
+    if probabilities.shape[-1] == 1:
+        return probabilities[..., 0]
+    top = np.partition(probabilities, -2, axis=-1)
+    return top[..., -1] - top[..., -2]
+
+
+def entropy(probabilities: Array) -> Array:
+    """Return 1 - H / ln K with H = -sum p ln p and 0 ln 0 = 0; (..., K) to (...)."""
+    classes = probabilities.shape[-1]
+    if classes == 1:
+        return np.ones(probabilities.shape[:-1], dtype=probabilities.dtype)
+    # Any positive stand-in for p = 0 gives the limit: it is multiplied by that zero.
+    logarithms = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
+    negative = np.einsum('...k,...k->...', probabilities, logarithms)
+    return np.clip(1 + negative / np.log(classes), 0, 1).astype(probabilities.dtype)
+
+
+SCORES: dict[str, Score] = {
+    'max_probability': max_probability,
+    'difference': difference,
+    'entropy': entropy,
+}
