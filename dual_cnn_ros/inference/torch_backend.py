@@ -1,0 +1,89 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""TorchScript, safetensors with a named architecture, or torchvision's own weights, by torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dual_cnn_ros.inference import InferenceError, Model, ModelSource
+
+FORMATS = ('torchscript', 'safetensors', 'torchvision')
+
+
+def load(source: ModelSource, classes: int, device: str, threads: int) -> Model:
+    """Return the model; see load_model. threads: of the whole process, as torch has it."""
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise InferenceError('this torch finds no CUDA device; set device to cpu')
+    target = 'cuda' if device != 'cpu' and torch.cuda.is_available() else 'cpu'
+    if threads:
+        torch.set_num_threads(threads)
+    module = _module(source, classes).eval().to(target)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+
+    def run(blob: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: Any = module(torch.from_numpy(blob).to(target))
+            return logits.float().cpu().numpy().reshape(-1)  # type: ignore[no-any-return]
+
+    return run
+
+
+def _module(source: ModelSource, classes: int) -> Any:
+    if 'torchscript' in source.files:
+        path = source.files['torchscript']
+        try:
+            return torch.jit.load(str(path), map_location='cpu')
+        except (RuntimeError, ValueError) as error:
+            raise InferenceError(f'{path} is no TorchScript model: {error}') from error
+    if 'safetensors' in source.files:
+        return _from_safetensors(source, classes)
+    return _from_torchvision(str(source.torchvision))
+
+
+def _from_safetensors(source: ModelSource, classes: int) -> Any:
+    from dual_cnn_ros.inference import networks
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = source.files['safetensors']
+    if source.architecture is None:
+        raise InferenceError(f'{path} needs the field "architecture" beside it')
+    try:
+        module = networks.build(source.architecture, classes)
+        module.load_state_dict(load_file(path))
+    except SafetensorError as error:
+        raise InferenceError(f'{path} is no safetensors file: {error}') from error
+    except (RuntimeError, ValueError) as error:
+        raise InferenceError(f'{path} does not fit architecture {source.architecture} with '
+                             f'{classes} classes: {error}') from error
+    return module
+
+
+def _from_torchvision(name: str) -> Any:
+    from torchvision import models
+
+    try:
+        weights = models.get_weight(name)
+        return models.get_model(name.split('_Weights')[0].lower(), weights=weights)
+    except (ValueError, AttributeError, KeyError) as error:
+        raise InferenceError(f'torchvision has no weights named {name!r}: {error}') from error
+    except OSError as error:
+        raise InferenceError(f'the weights {name} could not be downloaded ({error}); fetch them '
+                             'once with a network, or export the model to ONNX') from error
