@@ -333,15 +333,20 @@ def test_bytes_after_the_end_of_a_jpeg_are_ignored() -> None:
     assert from_compressed_msg(message).shape == (HEIGHT, WIDTH, 3)
 
 
+def tables_first(data: bytes) -> bytes:
+    """Return a JPEG with its Huffman tables, and a fill byte, before its frame header."""
+    frame, tables, scan = (data.index(mark) for mark in (b'\xff\xc0', b'\xff\xc4', b'\xff\xda'))
+    return data[:frame] + data[tables:scan] + b'\xff' + data[frame:tables] + data[scan:]
+
+
 def test_jpeg_whose_tables_come_before_its_size() -> None:
     message = compressed('.jpg', picture_bgr(), 'jpeg')
-    data = bytes(message.data)
-    frame, tables, scan = (
-        data.index(marker) for marker in (b'\xff\xc0', b'\xff\xc4', b'\xff\xda')
-    )
-    reordered = data[:frame] + data[tables:scan] + b'\xff' + data[frame:tables] + data[scan:]
-    turned = CompressedImage(format='jpeg', data=array('B', reordered))
+    turned = CompressedImage(format='jpeg', data=array('B', tables_first(bytes(message.data))))
     assert np.array_equal(from_compressed_msg(turned), from_compressed_msg(message))
+    large = declare_size('.jpg', 65000, 65001)
+    large.data = array('B', tables_first(bytes(large.data)))
+    with pytest.raises(ImageError, match='size 65000 x 65001'):
+        from_compressed_msg(large)
 
 
 @pytest.mark.parametrize(
