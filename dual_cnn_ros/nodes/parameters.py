@@ -1,0 +1,180 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The classifier's parameters: what each means, what it may be, and when it may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
+from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.share import share_directory
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
+# When a parameter may change.
+LIVE = 'takes effect on the next frame'
+INACTIVE = 'cannot change while active: deactivate first'
+UNCONFIGURED = 'cannot change while configured: deactivate and clean up first'
+NEVER = 'is read at start only'
+
+TRANSPORTS = ('raw', 'compressed')
+FROM_BUNDLE = 'bundle'
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its default, meaning, choices or range, and when it may change."""
+
+    default: Any
+    description: str
+    when: str = LIVE
+    choices: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return the ROS description of it."""
+        constraints = f'One of: {", ".join(self.choices)}. ' if self.choices else ''
+        descriptor = ParameterDescriptor(
+            description=self.description, read_only=self.when == NEVER,
+            additional_constraints=f'{constraints}It {self.when}.')
+        if self.range and isinstance(self.default, int):
+            descriptor.integer_range = [IntegerRange(
+                from_value=int(self.range[0]), to_value=int(self.range[1]), step=0)]
+        elif self.range:
+            descriptor.floating_point_range = [FloatingPointRange(
+                from_value=float(self.range[0]), to_value=float(self.range[1]), step=0.0)]
+        return descriptor
+
+
+PARAMETERS: dict[str, Parameter] = {
+    'bundle': Parameter(
+        'scenes', 'Model bundle: the name of one that comes with the package (scenes, signs), or '
+        'the path of a folder with a bundle.yaml.', UNCONFIGURED),
+    'backend': Parameter(
+        'auto', 'Library that runs the CNNs; auto: the first installed one that can.',
+        UNCONFIGURED, ('auto', *BACKENDS)),
+    'device': Parameter(
+        'auto', 'Where the CNNs run; auto: the GPU where the backend can use one.',
+        UNCONFIGURED, DEVICES),
+    'threads': Parameter(
+        1, 'CPU threads of one inference; 0: as many as the backend likes.', UNCONFIGURED,
+        range=(0, 256)),
+    'image_topics': Parameter(
+        ['image'], 'Image topics, one for each camera. A name that ends in /compressed is taken '
+        'for a sensor_msgs/CompressedImage.', INACTIVE),
+    'camera_names': Parameter(
+        [''], 'Names of the cameras in the outputs, in the order of image_topics; empty: the '
+        'namespace of each image topic.', INACTIVE),
+    'image_transport': Parameter(
+        'raw', 'compressed: subscribe to <topic>/compressed of every image topic.', INACTIVE,
+        TRANSPORTS),
+    'autostart': Parameter(
+        True, 'Configure and activate at start, without a lifecycle manager.', NEVER),
+    'memory_file': Parameter(
+        '', 'File of the services save_memory and load_memory; empty: '
+        '~/.ros/<node name>_memory.npz.'),
+    'score': Parameter(
+        FROM_BUNDLE, 'Confidence score that is compared with the threshold; bundle: as '
+        'calibrated.', choices=(FROM_BUNDLE, *SCORES)),
+    'threshold': Parameter(
+        -1.0, 'An answer is accepted when its score is at least this, in [0, 1]; -1: as '
+        'calibrated in the bundle for this score and post-check.', range=(-1, 1)),
+    'post_check': Parameter(
+        FROM_BUNDLE, 'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
+        choices=(FROM_BUNDLE, *POST_CHECKS)),
+    'fingerprint': Parameter(
+        'dhash', 'Key under which frames are remembered; invariants: also when rotated by '
+        'quarter turns or mirrored.', choices=tuple(FINGERPRINTS)),
+    'memory': Parameter(True, 'Answer repeated frames from the memory.'),
+    'memory_capacity': Parameter(
+        1024, 'Frames remembered at most; the least recently used go first.',
+        range=(1, 1_000_000)),
+    'memory_max_age': Parameter(
+        0.0, 'Seconds after which a frame is forgotten; 0: never.', range=(0, 1e9)),
+    'top_k': Parameter(5, 'Classes in a Classification message, best first.', range=(1, 65536)),
+    'silent_after': Parameter(
+        2.0, 'Seconds without a frame after which the diagnostics warn of a camera.',
+        range=(0.1, 3600)),
+}
+
+
+class ParameterError(ValueError):
+    """A value is refused; the message names the parameter and what it may be."""
+
+
+def check(name: str, value: Any) -> None:
+    """Refuse a value that no state of the node could use. Types and ranges are ROS's to check."""
+    choices = PARAMETERS[name].choices
+    if choices and value not in choices:
+        raise ParameterError(f'{name} must be one of {", ".join(choices)}, not {value!r}')
+    if name == 'threshold' and not (value == -1 or 0 <= value <= 1):
+        raise ParameterError(f'threshold must be in [0, 1], or -1 for the bundle\'s, not {value}')
+    limits = PARAMETERS[name].range
+    if limits and not limits[0] <= value <= limits[1]:  # NaN passes the ranges of ROS
+        raise ParameterError(f'{name} must be in [{limits[0]}, {limits[1]}], not {value}')
+    if name == 'bundle' and not value:
+        raise ParameterError('bundle must be the name or the path of a bundle, not empty')
+    if name == 'image_topics':
+        if not value or len(set(value)) != len(value):
+            raise ParameterError(f'image_topics must be one or more different topics, not {value}')
+        for topic in value:
+            try:
+                validate_topic_name(topic)
+            except InvalidTopicNameException as error:
+                raise ParameterError(f'image_topics: {error}') from error
+    if name == 'camera_names':
+        for camera in value:
+            if camera:
+                try:
+                    validate_topic_name(camera)
+                except InvalidTopicNameException as error:
+                    raise ParameterError(f'camera_names: {error}') from error
+
+
+def bundle_path(name: str) -> Path:
+    """Return the folder of a bundle given by name or by path."""
+    shipped = share_directory() / 'config' / 'bundles' / name
+    return shipped if '/' not in name and shipped.is_dir() else Path(name).expanduser()
+
+
+def settings(values: Mapping[str, Any], bundle: Bundle) -> Settings:
+    """Return the cascade's settings: the parameters, and the bundle's where they say so."""
+    calibrated = bundle.settings
+    score = calibrated.score if values['score'] == FROM_BUNDLE else values['score']
+    rule = calibrated.post_check if values['post_check'] == FROM_BUNDLE else values['post_check']
+    if values['threshold'] >= 0:
+        thresholds = (values['threshold'],) * len(calibrated.thresholds)
+    else:
+        thresholds = _calibrated(bundle, score, rule)
+    return Settings(score=score, thresholds=thresholds, post_check=rule,
+                    memory=values['memory'], fingerprint=values['fingerprint'],
+                    capacity=values['memory_capacity'], max_age=values['memory_max_age'])
+
+
+def _calibrated(bundle: Bundle, score: str, post_check: str) -> tuple[float, ...]:
+    """Return the bundle's threshold for this score and post-check; its own where it has none."""
+    chosen = bundle.settings
+    if (score, post_check) != (chosen.score, chosen.post_check):
+        for point in bundle.operating_points:
+            if (point.get('score'), point.get('post_check')) == (score, post_check):
+                return (float(point['threshold']),) * len(chosen.thresholds)
+    return chosen.thresholds

@@ -1,0 +1,64 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""From a node class to a process: start, spin, end, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.logging import get_logger
+from rclpy.node import Node
+
+NodeType = TypeVar('NodeType', bound=Node)
+
+
+def run(make: Callable[[], NodeType], args: list[str] | None = None,
+        start: Callable[[NodeType], bool] = lambda node: True) -> int:
+    """
+    Spin a node until it is interrupted or the context is shut down; return the exit code.
+
+    make: creates the node; a ValueError or ParameterException of it is a bad parameter: it is
+    logged and the code is 1. start: called once before spinning; where it returns False the code
+    is 1.
+    """
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = make()
+        if not start(node):
+            return 1
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok():
+            try:
+                executor.spin()
+            except rclpy_implementation.RCLError as error:
+                # Humble and Jazzy raise this for a lifecycle transition that the state does not
+                # allow, which any client can ask for.
+                node.get_logger().error(str(error))
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ValueError, ParameterException) as error:
+        get_logger(make.__name__).fatal(str(error))
+        return 1
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,65 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""One thread that works on the newest frame of each camera, so that nothing else ever waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+Item = TypeVar('Item')
+
+
+class NewestWorker(Generic[Item]):
+    """
+    Calls `work(key, item)` in a thread of its own, in turns for each key, always with the newest.
+
+    work: must not raise. An item that a newer one overtakes before its turn is dropped.
+    """
+
+    def __init__(self, work: Callable[[str, Item], None]) -> None:
+        """Start the thread."""
+        self._work = work
+        self._waiting: dict[str, Item] = {}
+        self._changed = Condition()
+        self._running = True
+        Thread(target=self._run, daemon=True).start()
+
+    def put(self, key: str, item: Item) -> bool:
+        """Hand over an item; return whether it overtook an older one, which is lost."""
+        with self._changed:
+            # Keeping an overtaken item's place in the order gives every camera its turn.
+            overtook = key in self._waiting
+            self._waiting[key] = item
+            self._changed.notify()
+            return overtook
+
+    def stop(self) -> None:
+        """Forget what is waiting and end the thread after the item in work; does not wait."""
+        with self._changed:
+            self._running = False
+            self._waiting.clear()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._running and not self._waiting:
+                    self._changed.wait()
+                if not self._running:
+                    return
+                key = next(iter(self._waiting))
+                item = self._waiting.pop(key)
+            self._work(key, item)
