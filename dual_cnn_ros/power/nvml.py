@@ -1,0 +1,98 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+NVIDIA GPUs through NVML (nvidia-ml-py, the module pynvml). GPU power excludes the host.
+
+On a Jetson NVML may start and still give no power, so a GPU counts only when its power or its
+energy can be read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from types import ModuleType
+from typing import Any
+
+from dual_cnn_ros.power.counter import Counter
+from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor
+
+
+def discover() -> Sensor:
+    """Find every GPU that gives power or energy; raises NoSensor where there is none."""
+    try:
+        nvml = importlib.import_module('pynvml')
+    except ImportError:
+        raise NoSensor('NVML needs the Python package nvidia-ml-py') from None
+    try:
+        nvml.nvmlInit()
+        count = nvml.nvmlDeviceGetCount()
+    except (nvml.NVMLError, OSError) as error:
+        raise NoSensor(f'NVML does not start: {error}') from None
+    channels = tuple(c for c in (_Channel(nvml, index) for index in range(count)) if c.measures)
+    if not channels:
+        raise NoSensor(f'NVML lists {count} GPU(s) but reads the power of none')
+    rails = tuple(channel.rail for channel in channels)
+    scope = 'gpu' if len(rails) == 1 else f'{len(rails)} gpus'
+    return Sensor('nvml', 'the GPU measures itself (not its host)', channels, rails, scope)
+
+
+class _Channel:
+    def __init__(self, nvml: ModuleType, index: int) -> None:
+        self.rail = f'gpu{index}'
+        self._nvml = nvml
+        self._index = index
+        self._handle: Any = None
+        self._counter = Counter(1000)
+        self._has_power = self._supports('nvmlDeviceGetPowerUsage')
+        self._has_energy = self._supports('nvmlDeviceGetTotalEnergyConsumption')
+
+    @property
+    def measures(self) -> bool:
+        return self._has_power or self._has_energy
+
+    def read(self) -> Reading:
+        start = time.monotonic()
+        try:
+            watts = self._get('nvmlDeviceGetPowerUsage') / 1000 if self._has_power else None
+            count = self._get('nvmlDeviceGetTotalEnergyConsumption') if self._has_energy else None
+        except self._nvml.NVMLError as error:
+            # After a driver reload both the library and the handle are stale.
+            self._handle = None
+            self._counter.lost()
+            return Reading(self.rail, time.monotonic(), error=str(error))
+        now = (start + time.monotonic()) / 2
+        if count is None:
+            return Reading(self.rail, now, watts=watts)
+        step = self._counter.advance(now, count)
+        if step.broken:
+            return Reading(self.rail, now, error=step.broken)
+        return Reading(
+            self.rail, now, watts=step.watts if watts is None else watts, joules=step.joules
+        )
+
+    def _get(self, function: str) -> int:
+        if self._handle is None:
+            self._nvml.nvmlInit()
+            self._handle = self._nvml.nvmlDeviceGetHandleByIndex(self._index)
+        value: int = getattr(self._nvml, function)(self._handle)
+        return value
+
+    def _supports(self, function: str) -> bool:
+        try:
+            self._get(function)
+        except (self._nvml.NVMLError, AttributeError):
+            return False
+        return True

@@ -1,0 +1,122 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+RAPL, the energy counters of x86 packages (Intel, and AMD since kernel 5.8), through powercap.
+
+A package contains its core and uncore zones, and psys contains the packages, so levels are never
+added up; DRAM is a zone of its own beside the package, though its folder lies inside. The same
+counters may appear a second time as intel-rapl-mmio.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import re
+import time
+
+from dual_cnn_ros.power import sysfs
+from dual_cnn_ros.power.counter import Counter
+from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor, SensorDenied
+
+
+def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
+    """
+    Find the zones under `sysfs_root` (usually /sys).
+
+    Raises NoSensor where there is no package, SensorDenied where its counter may not be read
+    (the kernel's default for all but root).
+    """
+    channels: dict[str, _Channel] = {}
+    for zone in _zones(sysfs_root):
+        name = _name(zone, read)
+        if name is None or name in channels:
+            continue
+        channel = _Channel(name, zone / 'energy_uj', Counter(1_000_000, _span(zone, read)), read)
+        try:
+            # The value now makes the power of the first reading known.
+            channel.start()
+        except PermissionError as error:
+            raise SensorDenied(
+                f'RAPL is present but {error.filename} may not be read: '
+                'allow it (sudo chmod a+r, lasts until reboot, or a udev rule) or run as root'
+            ) from None
+        except OSError:
+            # A package that fails now still belongs to the total.
+            pass
+        channels[name] = channel
+    packages = tuple(name for name in channels if re.fullmatch(r'package-\d+(-die-\d+)?', name))
+    if not packages:
+        raise NoSensor(f'no RAPL package under {sysfs_root / "class/powercap"}')
+    memory = tuple(name for name in channels if name.endswith('dram'))
+    return Sensor(
+        'rapl',
+        'the processor counts its energy (not that of the rest of the machine)',
+        tuple(channels.values()),
+        packages + memory,
+        'cpu package and dram' if memory else 'cpu package',
+    )
+
+
+@dataclass(frozen=True)
+class _Channel:
+    rail: str
+    file: Path
+    counter: Counter
+    text: sysfs.Reader
+
+    def start(self) -> None:
+        self.counter.advance(time.monotonic(), sysfs.integer(self.file, self.text))
+
+    def read(self) -> Reading:
+        before = time.monotonic()
+        try:
+            value = sysfs.integer(self.file, self.text)
+        except OSError as error:
+            self.counter.lost()
+            return Reading(self.rail, time.monotonic(), error=str(error))
+        now = (before + time.monotonic()) / 2
+        step = self.counter.advance(now, value)
+        if step.broken:
+            return Reading(self.rail, now, error=step.broken)
+        return Reading(self.rail, now, watts=step.watts, joules=step.joules)
+
+
+def _zones(sysfs_root: Path) -> list[Path]:
+    """Return every zone's folder once, parents before children and intel-rapl before -mmio."""
+    # class/powercap lists parents and children flat, as links to nested folders.
+    zones = {
+        Path(folder)
+        for entry in (sysfs_root / 'class/powercap').glob('intel-rapl*')
+        for folder, _, files in os.walk(entry.resolve())
+        if 'energy_uj' in files
+    }
+    return sorted(zones, key=lambda zone: ('mmio' in str(zone), zone))
+
+
+def _span(zone: Path, read: sysfs.Reader) -> int | None:
+    try:
+        return sysfs.integer(zone / 'max_energy_range_uj', read)
+    except OSError:
+        return None
+
+
+def _name(zone: Path, read: sysfs.Reader) -> str | None:
+    """Return the zone's own name, preceded by that of the zone that contains it."""
+    name = sysfs.word(zone / 'name', read)
+    if name and re.fullmatch(r'intel-rapl(-mmio)?:\d+:\d+', zone.name):
+        return f'{sysfs.word(zone.parent / "name", read)}/{name}'
+    return name or None

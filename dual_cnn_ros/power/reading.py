@@ -1,0 +1,120 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What every power sensor gives: readings of its rails, and which of them make the total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+TOTAL = 'total'
+
+
+class NoSensor(OSError):
+    """A source has nothing to read on this machine; the message says what was looked for."""
+
+
+class SensorDenied(NoSensor):
+    """The sensor is there, but this user may not read it; the message says how to allow it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    One rail at one moment; what the hardware does not give is None.
+
+    `time` is the monotonic clock in seconds at the middle of the read. `joules` is the hardware's
+    own energy counter with its wrap-arounds unfolded: only differences mean something.
+    `offset_watts` bounds the sensor's constant error. A failed read has an `error` and no values.
+    """
+
+    rail: str
+    time: float
+    watts: float | None = None
+    volts: float | None = None
+    amps: float | None = None
+    joules: float | None = None
+    offset_watts: float | None = None
+    error: str = ''
+
+
+class Channel(Protocol):
+    """One rail of a sensor."""
+
+    @property
+    def rail(self) -> str:
+        """The rail's name, unique in its sensor."""
+
+    def read(self) -> Reading | None:
+        """Read the rail now; never raises. None: nothing new (only a recording says so)."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A source of power readings, found on this machine or in a file."""
+
+    source: str
+    reason: str
+    channels: tuple[Channel, ...]
+    members: tuple[str, ...]
+    """The rails that add up to the total; none where no sum is known to be right."""
+    scope: str
+    """What the total covers, such as 'module' or 'cpu package'."""
+
+    @property
+    def rails(self) -> tuple[str, ...]:
+        """The names of all rails."""
+        return tuple(channel.rail for channel in self.channels)
+
+    def read(self) -> list[Reading]:
+        """Read every rail, one after another."""
+        return [reading for channel in self.channels if (reading := channel.read()) is not None]
+
+    def total(self, readings: Iterable[Reading]) -> Reading | None:
+        """
+        Add up the members; a missing or failed member makes the total fail, never smaller.
+
+        Returns None where this sensor has no total, or where no member was read at all.
+        """
+        read = {reading.rail: reading for reading in readings if reading.rail in self.members}
+        if not read:
+            return None
+        time = sum(reading.time for reading in read.values()) / len(read)
+        for rail in self.members:
+            if rail not in read:
+                return Reading(TOTAL, time, error=f'{rail} was not read')
+            if read[rail].error:
+                return Reading(TOTAL, time, error=f'{rail}: {read[rail].error}')
+        members = [read[rail] for rail in self.members]
+        alone = members[0] if len(members) == 1 else None
+        return Reading(
+            TOTAL,
+            time,
+            watts=_sum(member.watts for member in members),
+            volts=alone.volts if alone else None,
+            amps=alone.amps if alone else None,
+            joules=_sum(member.joules for member in members),
+            offset_watts=_sum(member.offset_watts for member in members),
+        )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total

@@ -1,0 +1,229 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Recorded readings: what is written reads back, and plays at its own speed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+from hypothesis import given, strategies as st
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+import sysfs_fixtures as fixtures
+
+from dual_cnn_ros.power import ina3221, recording
+from dual_cnn_ros.power.discover import discover
+from dual_cnn_ros.power.message import PREFIX, from_status, to_values
+from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor
+
+CSV = """# made by hand
+time,rail,watts,volts,scope
+100.0,VDD_IN,5.0,5.1,module
+100.0,VDD_SOC,1.0,5.1,
+100.1,VDD_IN,6.0,5.1,module
+100.1,VDD_SOC,1.5,5.1,
+100.2,VDD_IN,7.0,5.1,module
+"""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def csv_file(tmp_path: Path, text: str = CSV) -> Path:
+    path = tmp_path / 'trace.csv'
+    path.write_text(text)
+    return path
+
+
+def test_csv_plays_at_its_own_speed(tmp_path: Path) -> None:
+    clock = Clock()
+    clock.now = 5000.0
+    sensor = recording.discover(csv_file(tmp_path), clock)
+    assert (sensor.source, sensor.members, sensor.scope) == ('recording', ('VDD_IN',), 'module')
+    first = sensor.read()
+    assert [(r.rail, r.time, r.watts, r.volts) for r in first] == [
+        ('VDD_IN', 5000.0, 5.0, 5.1),
+        ('VDD_SOC', 5000.0, 1.0, 5.1),
+    ]
+    assert sensor.read() == []
+    clock.now += 0.21
+    last = sensor.read()
+    assert [(r.rail, r.watts) for r in last] == [('VDD_IN', 7.0), ('VDD_SOC', 1.5)]
+    whole = sensor.total(last)
+    assert whole is not None and whole.watts == 7.0
+    clock.now += 100
+    assert sensor.read() == [] and sensor.total([]) is None
+
+
+def test_csv_round_trip(tmp_path: Path) -> None:
+    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin()))
+    readings = sensor.read()
+    file = io.StringIO()
+    recording.write_csv(file, sensor, [readings, [Reading('VDD_CPU_CV', 9e9, error='EIO')]])
+    clock = Clock()
+    played = recording.discover(csv_file(tmp_path, file.getvalue()), clock)
+    assert (played.members, played.scope) == (sensor.members, sensor.scope)
+    clock.now = 1.0
+    for before, after in zip(readings, played.read()):
+        assert (before.rail, before.watts, before.amps, before.offset_watts) == (
+            after.rail,
+            after.watts,
+            after.amps,
+            after.offset_watts,
+        )
+    clock.now = 1e10
+    assert [reading.error for reading in played.read()] == ['EIO']
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('time,watts\n', 'no column rail'),
+        ('', 'no column rail, time, watts'),
+        ('time,rail,watts\n', 'holds no readings'),
+        ('time,rail,watts\n1,A,x\n', 'reading 1: watts is no number'),
+        ('time,rail,watts\n1,A,1\n,A,1\n', 'reading 2: time is missing'),
+        ('time,rail,watts\nnan,A,1\n', 'time is not finite'),
+        ('time,rail,watts\n1,A,inf\n', 'watts is not finite'),
+        ('time,rail,watts\n1\n', 'reading 1 names no rail'),
+    ],
+)
+def test_csv_errors_name_the_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(NoSensor, match=message) as error:
+        recording.discover(csv_file(tmp_path, text))
+    assert 'trace.csv' in str(error.value)
+
+
+def test_other_errors_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / 'binary.csv').write_bytes(b'time,rail,watts\n\xff\xfe\x00')
+    for path in (tmp_path / 'binary.csv', tmp_path / 'none.csv', tmp_path / 'none', tmp_path):
+        with pytest.raises(NoSensor, match=path.name):
+            discover('recording', tmp_path, path)
+
+
+# Statuses
+
+finite = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+def status(rail: str, values: dict[str, str]) -> SimpleNamespace:
+    pairs = [SimpleNamespace(key=key, value=value) for key, value in values.items()]
+    return SimpleNamespace(name=PREFIX + rail, values=pairs)
+
+
+@given(
+    reading=st.builds(
+        Reading,
+        rail=st.text(min_size=1),
+        time=st.floats(allow_nan=False, allow_infinity=False),
+        watts=finite,
+        volts=finite,
+        amps=finite,
+        joules=finite,
+        offset_watts=finite,
+        error=st.text(),
+    )
+)
+def test_status_round_trip(reading: Reading) -> None:
+    back, values = from_status(status(reading.rail, to_values(reading, 'module')))
+    assert back == reading
+    assert values['scope'] == 'module'
+
+
+@pytest.mark.parametrize(
+    ('name', 'values', 'message'),
+    [
+        ('other: A', {'monotonic': '1'}, 'is not named'),
+        ('power_monitor: A', {}, 'monotonic is missing'),
+        ('power_monitor: A', {'monotonic': 'x'}, "A': monotonic is no number"),
+        ('power_monitor: A', {'monotonic': '1', 'watts': 'nan'}, 'watts is not finite'),
+    ],
+)
+def test_status_that_is_not_a_rail(name: str, values: dict[str, str], message: str) -> None:
+    wrong = status('', values)
+    wrong.name = name
+    with pytest.raises(ValueError, match=message):
+        from_status(wrong)
+
+
+# Bags
+
+
+def bag(path: Path, sensor: Sensor, sets: list[list[Reading]], topics: list[str]) -> Path:
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types = {name.split('/')[-1]: kind for name, kind in store.types.items()}
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        for topic in topics:
+            connection = writer.add_connection(
+                topic, 'diagnostic_msgs/msg/DiagnosticArray', typestore=store
+            )
+            for n, readings in enumerate(sets):
+                whole = sensor.total(readings)
+                assert whole is not None
+                statuses = [
+                    types['DiagnosticStatus'](
+                        level=0,
+                        name=PREFIX + reading.rail,
+                        message='',
+                        hardware_id='ina3221',
+                        values=[
+                            types['KeyValue'](key=key, value=value)
+                            for key, value in to_values(
+                                reading,
+                                sensor.scope if reading.rail in sensor.members else '',
+                            ).items()
+                        ],
+                    )
+                    for reading in [*readings, whole]
+                ]
+                header = store.types['std_msgs/msg/Header'](
+                    stamp=store.types['builtin_interfaces/msg/Time'](sec=n, nanosec=0),
+                    frame_id='',
+                )
+                message = types['DiagnosticArray'](header=header, status=statuses)
+                data = store.serialize_cdr(message, 'diagnostic_msgs/msg/DiagnosticArray')
+                writer.write(connection, n * 10**9, np.asarray(data))
+    return path
+
+
+def test_bag_of_rails(tmp_path: Path) -> None:
+    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin()))
+    sets = [sensor.read(), sensor.read()]
+    path = bag(tmp_path / 'bag', sensor, sets, ['/power_monitor/rails'])
+    clock = Clock()
+    played = recording.discover(path, clock)
+    assert set(played.rails) == set(sensor.rails)
+    assert set(played.members) == set(sensor.members)
+    assert played.scope == 'module'
+    clock.now = 1e6
+    whole = played.total(played.read())
+    assert whole is not None and whole.watts == pytest.approx(22.29344)
+
+
+@pytest.mark.parametrize('topics', [[], ['/a/rails', '/b/rails'], ['/a/other']])
+def test_bag_needs_exactly_one_topic(tmp_path: Path, topics: list[str]) -> None:
+    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
+    path = bag(tmp_path / 'bag', sensor, [sensor.read()], topics)
+    with pytest.raises(NoSensor, match=r'bag.*exactly one DiagnosticArray topic named rails'):
+        recording.discover(path)
