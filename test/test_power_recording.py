@@ -21,7 +21,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from hypothesis import given, strategies as st
-import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -85,7 +84,7 @@ def test_csv_round_trip(tmp_path: Path) -> None:
     played = recording.discover(csv_file(tmp_path, file.getvalue()), clock)
     assert (played.members, played.scope) == (sensor.members, sensor.scope)
     clock.now = 1.0
-    for before, after in zip(readings, played.read()):
+    for before, after in zip(readings, played.read(), strict=True):
         assert (before.rail, before.watts, before.amps, before.offset_watts) == (
             after.rail,
             after.watts,
@@ -203,7 +202,7 @@ def bag(path: Path, sensor: Sensor, sets: list[list[Reading]], topics: list[str]
                 )
                 message = types['DiagnosticArray'](header=header, status=statuses)
                 data = store.serialize_cdr(message, 'diagnostic_msgs/msg/DiagnosticArray')
-                writer.write(connection, n * 10**9, np.asarray(data))
+                writer.write(connection, n * 10**9, bytes(data))
     return path
 
 

@@ -117,7 +117,8 @@ def test_f4b_hwmon_numbers_do_not_matter(tmp_path: Path) -> None:
 def test_f4c_negative_current_is_published_as_read(tmp_path: Path) -> None:
     sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin(vddq_milliamps=-20)))
     reading = {r.rail: r for r in sensor.read()}['VDDQ_VDD2_1V8AO']
-    assert (reading.amps, reading.watts) == (-0.02, pytest.approx(-0.0992))
+    assert reading.amps == -0.02
+    assert reading.watts == pytest.approx(-0.0992)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +401,7 @@ def fake_nvml(power: dict[int, int | None], energy: dict[int, int | None]) -> Si
 
 
 def use(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
-    monkeypatch.setitem(sys.modules, 'pynvml', module)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, 'pynvml', module)
 
 
 def test_nvml_gives_power_and_counter(monkeypatch: pytest.MonkeyPatch, ticks: Ticks) -> None:
