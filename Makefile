@@ -1,0 +1,39 @@
+# A checkout on a bare machine: `make demo` and `make test` need Python 3.10 to 3.12, its headers,
+# g++ and the network, and bring ROS 2 with them. Where ROS 2 is installed, build with colcon.
+
+DISTRO ?= kilted
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv-$(DISTRO)
+RUN := $(VENV)/bin/python
+
+# An installed and sourced ROS 2 must not mix with the one in the environment.
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH \
+  RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: demo test lint benchmark clean
+
+demo:
+	$(PYTHON) bootstrap/environment.py $(DISTRO)
+	$(RUN) -m dual_cnn_ros.tools.demo $(ARGS)
+
+test: lint
+	$(RUN) -m pytest $(ARGS)
+	$(RUN) bootstrap/check_workspace.py
+
+lint: test-environment
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+benchmark: test-environment
+	$(RUN) -m pytest test/benchmarks $(ARGS)
+
+.PHONY: test-environment
+test-environment:
+	$(PYTHON) bootstrap/environment.py $(DISTRO) --test
+
+clean:
+	rm -rf .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,128 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Make or update the virtual environment .venv-DISTRO that `make demo` and `make test` run in.
+
+Usage: environment.py DISTRO [--test]. ROS 2 comes from wheels, in the exact versions of
+requirements-DISTRO.txt; vision_msgs, which has none, is built. With --test, the tools of
+requirements-test.txt are added. What is there already is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+
+BOOTSTRAP = Path(__file__).resolve().parent
+PYTHONS = ((3, 10), (3, 11), (3, 12))
+
+
+def missing() -> list[str]:
+    """Return one sentence for each thing that this machine lacks, saying what to do about it."""
+    problems = []
+    if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
+        problems.append(
+            f'The ROS 2 wheels are built for Linux on x86-64, this is {platform.system()} on '
+            f'{platform.machine()}: install ROS 2 and build this package with rosdep and colcon, '
+            'as the README says.'
+        )
+    if sys.version_info[:2] not in PYTHONS:
+        names = [f'python{major}.{minor}' for major, minor in PYTHONS]
+        usable = next((name for name in names if shutil.which(name)), names[-1])
+        problems.append(
+            f'The ROS 2 wheels need Python 3.10, 3.11 or 3.12, {sys.executable} is '
+            f'{platform.python_version()}: install one of these and name it, for example '
+            f'make demo PYTHON={usable}'
+        )
+    if find_spec('venv') is None or find_spec('ensurepip') is None:
+        problems.append(
+            f'{sys.executable} cannot make virtual environments: install its venv module, on '
+            'Debian and Ubuntu with sudo apt install python3-venv'
+        )
+    if not Path(sysconfig.get_path('include'), 'Python.h').is_file():
+        problems.append(
+            f'The headers of {sys.executable} are missing: install them, on Debian and Ubuntu '
+            'with sudo apt install python3-dev'
+        )
+    if shutil.which('g++') is None:
+        problems.append(
+            'g++ is missing: install it, on Debian and Ubuntu with sudo apt install g++'
+        )
+    return problems
+
+
+def run(command: list[str | Path], failure: str) -> None:
+    """Run a command; what it prints appears, and its failure ends the script with a sentence."""
+    if subprocess.run(command).returncode:
+        raise SystemExit(failure)
+
+
+def make(folder: Path, requirements: list[Path]) -> None:
+    """
+    Make the virtual environment in folder, or bring it up to date.
+
+    :param folder: the environment; one of another Python is replaced
+    :param requirements: pip's requirements files, each with all that it implies
+    """
+    python = folder / 'bin' / 'python'
+    settings = folder / 'pyvenv.cfg'
+    if not (python.exists() and f'version = {platform.python_version()}' in settings.read_text()):
+        print(f'making {folder.name} with Python {platform.python_version()}', flush=True)
+        run(
+            [sys.executable, '-m', 'venv', '--clear', folder],
+            f'{folder} could not be made, see above',
+        )
+    for path in requirements:
+        stamp = folder / f'{path.stem}.sha256'
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if stamp.exists() and stamp.read_text() == digest:
+            continue
+        print(f'installing {path.name} into {folder.name} ...', flush=True)
+        run(
+            [python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', path],
+            f'pip could not install {path.name}, see above. It downloads from the Python Package '
+            'Index: is the network there?',
+        )
+        stamp.write_text(digest)
+    run(
+        [python, BOOTSTRAP / 'build_vision_msgs.py'],
+        'vision_msgs could not be built, see above',
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
+    parser.add_argument('distro', choices=['jazzy', 'kilted'], help='the ROS 2 distribution')
+    parser.add_argument('--test', action='store_true', help='add what the tests need')
+    arguments = parser.parse_args()
+    if problems := missing():
+        raise SystemExit('\n'.join(problems))
+    names = [arguments.distro, *(['test'] if arguments.test else [])]
+    make(
+        BOOTSTRAP.parent / f'.venv-{arguments.distro}',
+        [BOOTSTRAP / f'requirements-{name}.txt' for name in names],
+    )
+
+
+if __name__ == '__main__':
+    main()
