@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 import math
 from pathlib import Path
@@ -54,7 +55,7 @@ YELLOW: Colour = (20, 195, 245)
 FACE = 192
 """Side in pixels of the picture on a sign in the world: what the nearest view needs."""
 CAMERA = Camera(160, 120)
-"""The camera of the training views; the course's front camera is the same."""
+"""The camera of the data set."""
 
 
 # Drawing ------------------------------------------------------------------------------------------
@@ -349,6 +350,11 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     sign = sign_panel(rng, named, x, 0.0, yaw=rng.normal(0, 0.3) + turned)
     if label != NONE or kind != 'empty':
         panels.append(sign)
+        if rng.random() < 0.35:
+            other = sign_panel(
+                rng, str(rng.choice(SIGNS)), x, 0.02 * math.cos(sign.yaw), yaw=sign.yaw + math.pi
+            )
+            panels.append(replace(other, y=sign.y, pole=sign.pole))
 
     share = math.exp(rng.uniform(math.log(small), math.log(large)))
     distance = CAMERA.focal * sign.height / (share * CAMERA.height)

@@ -166,8 +166,8 @@ class World:
     """
     A straight corridor of sections, and panels standing in it.
 
-    sections[i] begins at boundaries[i - 1] (the first has no beginning, the last no end); width is the
-    distance between the walls.
+    A new stretch begins at each boundary (metres along z); where there are more stretches than
+    sections (at most 120), the sections come again. width is the distance between the walls.
     """
 
     def __init__(
@@ -177,13 +177,15 @@ class World:
         self.width = width
         self.wall_height = np.array([s.wall_height for s in sections], dtype=np.float32)
         self.light = np.array([s.light for s in sections], dtype=np.float32)
-        surfaces = [
-            level
+        # One row of tiles per section: cv2.remap takes at most 32,767 pixels either way.
+        self.atlas = np.concatenate([
+            np.concatenate([
+                level
+                for texture in (s.floor, s.left, s.right, s.ceiling)
+                for level in _levels(texture)
+            ], axis=1)
             for s in sections
-            for texture in (s.floor, s.left, s.right, s.ceiling)
-            for level in _levels(texture)
-        ]
-        self.atlas = np.concatenate(surfaces)
+        ])
 
     def view(self, camera: Camera, pose: Pose, panels: Sequence[Panel]) -> View:
         """Render what the camera sees from a pose, and say what a classifier should answer."""
@@ -220,7 +222,7 @@ class World:
         return View(np.clip(image, 0, 255).astype(np.uint8), label)
 
     def _light_at(self, z: float) -> Floats:
-        index = int(np.searchsorted(self.boundaries, z))
+        index = int(np.searchsorted(self.boundaries, z)) % len(self.light)
         lamp: Floats = self.light[index] * np.float32(_lamps(z))
         return lamp
 
@@ -236,20 +238,21 @@ class World:
         is_wall = to_side < to_level
         depth = np.minimum(to_side, to_level)
         x, y, z = here[0] + depth * dx, here[1] + depth * dy, here[2] + depth * dz
-        section = np.searchsorted(self.boundaries, z)
+        section = np.searchsorted(self.boundaries, z) % len(self.light)
         surface = np.where(is_wall, np.where(dx > 0, 2, 1), np.where(dy > 0, 3, 0))
         level = np.clip(np.log2(np.maximum(depth * 160 / camera.width, 1) / 1.5), 0, LEVELS - 1)
-        row = (section * 4 + surface) * LEVELS + level.astype(np.int64)
+        column = surface * LEVELS + level.astype(np.int64)
         scale = np.float32(TILE / SPAN)
         along = z * scale % TILE
         up = np.clip((SPAN - y) * scale, 0, TILE - 1)
         across = (x + 100 * SPAN) * scale % TILE
-        tile_u = np.where(is_wall, along, across).astype(np.float32)
+        tile_u = np.where(is_wall, along, across)
         tile_v = np.where(is_wall, up, along)
-        map_v = (row * TILE + np.clip(tile_v, 0, TILE - 1)).astype(np.float32)
+        map_u = (column * TILE + np.clip(tile_u, 0, TILE - 1)).astype(np.float32)
+        map_v = (section * TILE + np.clip(tile_v, 0, TILE - 1)).astype(np.float32)
         shape = (camera.height, camera.width)
         colour = cv2.remap(
-            self.atlas, tile_u.reshape(shape), map_v.reshape(shape), cv2.INTER_LINEAR,
+            self.atlas, map_u.reshape(shape), map_v.reshape(shape), cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         ).reshape(-1, 3).astype(np.float32)
         colour *= self.light[section] * _lamps(z)[:, None]
