@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Parameter:
 PARAMETERS: dict[str, Parameter] = {
     'bundle': Parameter(
         'scenes', 'Model bundle: the name of one that comes with the package (scenes, signs), or '
-        'the path of a folder with a bundle.yaml.', UNCONFIGURED),
+        'the path, with a slash in it, of a folder with a bundle.yaml.', UNCONFIGURED),
     'backend': Parameter(
         'auto', 'Library that runs the CNNs; auto: the first installed one that can.',
         UNCONFIGURED, ('auto', *BACKENDS)),
@@ -152,8 +153,9 @@ def check(name: str, value: Any) -> None:
 
 def bundle_path(name: str) -> Path:
     """Return the folder of a bundle given by name or by path."""
-    shipped = share_directory() / 'config' / 'bundles' / name
-    return shipped if '/' not in name and shipped.is_dir() else Path(name).expanduser()
+    if os.sep in name:
+        return Path(name).expanduser()
+    return share_directory() / 'config' / 'bundles' / name
 
 
 def settings(values: Mapping[str, Any], bundle: Bundle) -> Settings:
