@@ -25,7 +25,7 @@ MANIFEST = ElementTree.parse('package.xml').getroot()
 
 def text(tag: str) -> str:
     """Return the words of an element of package.xml."""
-    return ' '.join((MANIFEST.findtext(tag) or '').split())
+    return ' '.join(MANIFEST.findtext(tag, '').split())
 
 
 def shared(folder: str) -> list[tuple[str, list[str]]]:
@@ -44,7 +44,7 @@ setup(
     version=text('version'),
     description=text('description'),
     maintainer=text('maintainer'),
-    maintainer_email=MANIFEST.find('maintainer').get('email'),
+    maintainer_email=MANIFEST.findall('maintainer')[0].get('email'),
     license=text('license'),
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     data_files=[

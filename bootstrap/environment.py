@@ -23,6 +23,7 @@ requirements-test.txt are added. What is there already is kept.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,7 +71,7 @@ def missing() -> list[str]:
     return problems
 
 
-def run(command: list[str | Path], failure: str) -> None:
+def run(command: Sequence[str | Path], failure: str) -> None:
     """Run a command; what it prints appears, and its failure ends the script with a sentence."""
     if subprocess.run(command).returncode:
         raise SystemExit(failure)
@@ -98,7 +99,7 @@ def make(folder: Path, requirements: list[Path]) -> None:
             continue
         print(f'installing {path.name} into {folder.name} ...', flush=True)
         run(
-            [python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', path],
+            [python, '-m', 'pip', 'install', '-qq', '--no-deps', '--requirement', path],
             f'pip could not install {path.name}, see above. It downloads from the Python Package '
             'Index: is the network there?',
         )
