@@ -18,11 +18,11 @@ Render a robot's drive past signs and write it as a rosbag2 recording.
 Everything in it is RENDERED: no camera, no robot. The robot drives along a corridor, slows down at
 every sign, stops before most, waits, and goes round it. Two cameras look on:
 
-  /front/image_raw               raw, rgb8, 128 x 96. This camera averages all noise away while nothing
-                                 moves, so the frames of a wait repeat byte for byte, until the robot
-                                 or a passer-by moves.
-  /rear/image_raw/compressed     JPEG, 320 x 240, looks back. Its noise never rests, so its frames
-                                 repeat nearly, never exactly.
+  /front/image_raw             raw, rgb8, 128 x 96. This camera averages all noise away while
+                               nothing moves, so the frames of a wait repeat byte for byte, until
+                               the robot or a passer-by moves.
+  /rear/image_raw/compressed   JPEG, 320 x 240, looks back. Its noise never rests, so its frames
+                               repeat nearly, never exactly.
 
 and with each come camera_info and ground_truth: a Classification with the header of the image
 it labels and one result, the sign that is visible at a sufficient size, else `none`.
@@ -71,7 +71,7 @@ REAR = Camera(320, 240)
 
 @dataclass(frozen=True)
 class State:
-    """Where the robot is at a time (seconds): metres, radians; wait numbers the stops, or is None."""
+    """Where the robot is at a time (seconds), in metres and radians; wait: number of its stop."""
 
     time: float
     x: float
@@ -175,8 +175,8 @@ class Drive:
                 if self.stops[leg]:
                     # The last millimetre: a square root alone would approach the stop for ever.
                     limit = min(limit, math.sqrt(2 * ACCELERATION * max(stop_at - z, 1e-4)))
-                change = float(np.clip(limit - speed, -3 * ACCELERATION * STEP, ACCELERATION * STEP))
-                speed += change
+                step = ACCELERATION * STEP
+                speed += float(np.clip(limit - speed, -3 * step, step))
                 z += speed * STEP
         positions = np.array(along)
         x = self._way(positions)
@@ -184,7 +184,10 @@ class Drive:
         yaw = np.arctan(slope)
         turning = np.gradient(yaw, STEP)
         return [
-            State(i * STEP, *map(float, (x[i], along[i], yaw[i], speeds[i], turning[i])), waits[i])
+            State(
+                i * STEP, float(x[i]), along[i], float(yaw[i]), speeds[i], float(turning[i]),
+                waits[i],
+            )
             for i in range(len(along))
         ]
 
@@ -218,9 +221,7 @@ class Drive:
             state = self.state(time)
             passing = self._passing(state)
             still = state.wait is not None and state.speed == 0 and not passing
-            # A still front camera has averaged its noise away: nothing of the frame is its own.
-            own = [self.seed, number, state.wait] if front and still else [self.seed, number, index, 9]
-            rng = np.random.default_rng([int(n) for n in own if n is not None])
+            rng = np.random.default_rng([self.seed, number, index])
             shake = 0.0 if state.speed == 0 else 0.004
             pose = Pose(
                 state.x, EYE, state.z, state.yaw + (0.0 if front else math.pi),
@@ -245,7 +246,7 @@ def _order(rng: np.random.Generator, count: int) -> list[str]:
     return [str(label) for label in np.concatenate(rounds)[:count]]
 
 
-# Messages -----------------------------------------------------------------------------------------
+# Messages --------------------------------------------------------------------------------------
 
 
 class _Messages:
@@ -355,7 +356,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('out', type=Path, help='folder of the recording, must not exist')
     parser.add_argument('--seed', type=int, default=0, help='another seed, another drive (0)')
     parser.add_argument('--seconds', type=float, default=50.0, help='length of the drive (50)')
-    parser.add_argument('--rate', type=float, default=5.0, help='frames per second, each camera (5)')
+    parser.add_argument(
+        '--rate', type=float, default=5.0, help='frames per second of each camera (5)'
+    )
     parser.add_argument(
         '--storage', choices=recording.STORAGES, default='sqlite3',
         help='sqlite3 plays everywhere; mcap is smaller, and an extra package in Humble (sqlite3)',
@@ -373,7 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     size = sum(path.stat().st_size for path in options.out.iterdir())
     print(
-        f'{options.out}: RENDERED drive of {options.seconds:g} s, {summary.front} + {summary.rear} '
+        f'{options.out}: RENDERED, {options.seconds:g} s, {summary.front} + {summary.rear} '
         f'frames, {summary.repeats} of the front camera repeat exactly, {size / 1e6:.1f} MB'
     )
     return 0

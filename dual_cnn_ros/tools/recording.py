@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Read and write rosbag2 recordings without a ROS installation: sqlite3 and mcap, zstd-compressed or not.
+Read and write rosbag2 recordings without ROS: sqlite3 and mcap, zstd-compressed or not.
 
 Messages stay serialized (CDR) unless they are asked for, so a replay is cheap and loses nothing.
 """
@@ -23,16 +23,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import (
-    CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer, WriterError,
+    CompressionFormat,
+    CompressionMode,
+    Reader,
+    StoragePlugin,
+    Writer,
+    WriterError,
 )
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
 IMAGE = 'sensor_msgs/msg/Image'
@@ -41,7 +46,7 @@ CLASSIFICATION = 'vision_msgs/msg/Classification'
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 STORAGES = ('sqlite3', 'mcap')
 
-METADATA_VERSION = 8
+METADATA_VERSION: Literal[8] = 8
 """The last metadata version that Humble reads; Jazzy and Kilted read it too."""
 
 _VISION_MESSAGES = {
@@ -54,7 +59,7 @@ class RecordingError(ValueError):
     """A recording that cannot be read or written; the message names it and says what to do."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def typestore() -> Typestore:
     """Return the message types of ROS 2, with those of vision_msgs that label a recording."""
     store = get_typestore(Stores.LATEST)
@@ -156,7 +161,8 @@ class Recording:
         """
         Yield the messages in order of time, of some topics or all of them.
 
-        start: seconds after the first message of the recording; duration: seconds, None to the end.
+        start: seconds after the first message of the recording; duration: seconds, None to its
+        end.
 
         Raises RecordingError for a topic that is not there, and where the recording is damaged.
         """
@@ -201,8 +207,8 @@ class Recorder:
     """
     Write a rosbag2 recording that Humble, Jazzy and Kilted play, compressed with zstd.
 
-    storage: 'sqlite3' is part of every ROS 2 installation; 'mcap' is the default from Iron on, and a
-    package of its own in Humble. notes: kept in the metadata as custom data.
+    storage: 'sqlite3' is part of every ROS 2 installation; 'mcap' is the default from Iron on, and
+    a package of its own in Humble. notes: kept in the metadata as custom data.
 
     A context manager; a recording that was left by an exception has no metadata and does not play.
     """

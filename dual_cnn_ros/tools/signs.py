@@ -13,11 +13,12 @@
 # limitations under the License.
 
 """
-Twelve signs that a mobile robot meets, drawn, and an image folder of rendered camera views of them.
+Draw twelve signs that a mobile robot meets, and render camera views of them as an image folder.
 
-`python -m dual_cnn_ros.tools.signs OUT` writes OUT/<label>/<number>.jpg. Each picture is a whole camera
-frame stretched to a square, which is what the classifier node makes of a camera topic: the sign may
-be anywhere in it, small or large. Nothing here is a photograph.
+`python -m dual_cnn_ros.tools.signs OUT` writes OUT/<label>/<number>.jpg. Each picture is a whole
+camera frame stretched to a square, which is what the classifier node makes of a camera topic: the
+sign may be anywhere in it, small or large. Nothing here is a photograph. Do not mirror the
+pictures in training: turn_left would become turn_right.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 import math
 from pathlib import Path
 import sys
@@ -58,7 +59,7 @@ CAMERA = Camera(160, 120)
 """The camera of the data set."""
 
 
-# Drawing ------------------------------------------------------------------------------------------
+# Drawing ---------------------------------------------------------------------------------------
 
 
 class _Canvas:
@@ -101,7 +102,9 @@ class _Canvas:
         return np.asarray(cv2.resize(bgra, (self.size,) * 2, interpolation=cv2.INTER_AREA))
 
 
-def _regular(corners: int, radius: float, x: float = 0, y: float = 0, turn: float = 0) -> list[Point]:
+def _regular(
+    corners: int, radius: float, x: float = 0, y: float = 0, turn: float = 0
+) -> list[Point]:
     angles = [turn + 2 * math.pi * i / corners for i in range(corners)]
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
 
@@ -138,7 +141,8 @@ def _stop(c: _Canvas) -> None:
         [*_arc(0.19, -0.11, 0.13, 180, 360), *_arc(0.19, 0.11, 0.13, 0, 180), (0.06, -0.11)],
         pen, WHITE,
     )
-    c.stroke([(0.48, low), (0.48, top), *_arc(0.57, -0.11, 0.13, -90, 90), (0.48, 0.02)], pen, WHITE)
+    bow = _arc(0.57, -0.11, 0.13, -90, 90)
+    c.stroke([(0.48, low), (0.48, top), *bow, (0.48, 0.02)], pen, WHITE)
 
 
 def _no_entry(c: _Canvas) -> None:
@@ -153,7 +157,7 @@ def _give_way(c: _Canvas) -> None:
 
 
 def _slow(c: _Canvas) -> None:
-    """Walking speed: 5 in a red ring."""
+    """Draw walking speed: 5 in a red ring."""
     c.outline(_regular(64, 1.0), RED)
     c.disc(0, 0, 0.74, WHITE)
     c.stroke(
@@ -187,7 +191,7 @@ def _turn_right(c: _Canvas) -> None:
 
 
 def _people(c: _Canvas) -> None:
-    """Somebody walking, in a white triangle with a red border."""
+    """Draw somebody walking, in a white triangle with a red border."""
     c.outline(_triangle(1.2), RED)
     c.polygon(_triangle(0.86), WHITE)
     c.disc(0.02, -0.22, 0.1, BLACK)
@@ -206,12 +210,13 @@ def _stairs(c: _Canvas) -> None:
     _warning(c)
     steps: list[Point] = [(-0.5, 0.56)]
     for i in range(4):
-        steps += [(-0.5 + 0.25 * i, 0.56 - 0.2 * (i + 1)), (-0.25 + 0.25 * i, 0.56 - 0.2 * (i + 1))]
+        top = 0.56 - 0.2 * (i + 1)
+        steps += [(-0.5 + 0.25 * i, top), (-0.25 + 0.25 * i, top)]
     c.polygon([*steps, (0.5, 0.56)], BLACK)
 
 
 def _wet_floor(c: _Canvas) -> None:
-    """Somebody slipping."""
+    """Draw somebody slipping."""
     _warning(c)
     c.disc(-0.2, -0.22, 0.11, BLACK)
     c.stroke([(-0.12, -0.04), (0.1, 0.26)], 0.16, BLACK)
@@ -223,7 +228,7 @@ def _wet_floor(c: _Canvas) -> None:
 
 
 def _charging(c: _Canvas) -> None:
-    """A white flash on green."""
+    """Draw a white flash on green."""
     c.outline(_rounded(0.94, 0.2), WHITE)
     c.polygon(_rounded(0.85, 0.14), GREEN)
     c.polygon(
@@ -233,7 +238,7 @@ def _charging(c: _Canvas) -> None:
 
 
 def _elevator(c: _Canvas) -> None:
-    """A cabin with one arrow up and one down, on blue."""
+    """Draw a cabin with one arrow up and one down, on blue."""
     c.outline(_rounded(0.94, 0.2), WHITE)
     c.polygon(_rounded(0.85, 0.14), BLUE)
     c.polygon([(-0.58, -0.25), (0.58, -0.25), (0.58, 0.7), (-0.58, 0.7)], WHITE)
@@ -276,7 +281,7 @@ def draw(label: str, size: int) -> Image:
     return canvas.finish()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _clean_face(label: str) -> npt.NDArray[np.float32]:
     return draw(label, FACE).astype(np.float32)
 
@@ -289,7 +294,9 @@ def sign_panel(
     face = _clean_face(label)
     colour, opacity = face[..., :3], face[..., 3]
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
-    colour = cv2.addWeighted(colour, 1 - (pale := rng.uniform(0, 0.35)), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), pale, 0)
+    pale = rng.uniform(0, 0.35)
+    faded = cv2.addWeighted(colour, 1 - pale, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), pale, 0)
+    colour = world.as_floats(faded)
     colour *= np.float32(rng.uniform(0.7, 1.08))
     spots = world.noise(rng, coarse=4, octaves=3, side=FACE // 6) - np.float32(rng.uniform(0.6, 3))
     dirt = cv2.resize(np.clip(spots, 0, 1), (FACE, FACE))[..., None]
@@ -300,7 +307,7 @@ def sign_panel(
     )
 
 
-# Views --------------------------------------------------------------------------------------------
+# Views -----------------------------------------------------------------------------------------
 
 
 def random_world(rng: np.random.Generator) -> World:
@@ -370,8 +377,9 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     if rng.random() < 0.15:
         nearer = distance * float(rng.uniform(0.3, 0.8))
         panels.append(Panel(
-            world.passer_by(rng), camera_x + (x - camera_x) * nearer / distance + rng.normal(0, 0.5),
-            0.85, nearer - distance, 0.55, 1.7,
+            world.passer_by(rng),
+            camera_x + (x - camera_x) * nearer / distance + rng.normal(0, 0.5), 0.85,
+            nearer - distance, 0.55, 1.7,
         ))
     return pose, panels
 
@@ -386,6 +394,7 @@ def write_views(
     """
     for label in LABELS:
         (out / label).mkdir(parents=True, exist_ok=True)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
     for number in tqdm(range(per_class), unit='place', disable=not progress):
         place = random_world(np.random.default_rng([seed, number]))
         for index, label in enumerate(LABELS):
@@ -393,7 +402,7 @@ def write_views(
             image = view(rng, place, label).image
             small = Frame(image).reduced(size, size)
             path = out / label / f'{number:05d}.jpg'
-            if not cv2.imwrite(str(path), small, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]):
+            if not cv2.imwrite(str(path), small, flags):
                 raise OSError(f'{path} cannot be written')
 
 

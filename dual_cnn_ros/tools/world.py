@@ -15,16 +15,16 @@
 """
 A rendered world for robots: a corridor with flat panels in it, seen through a pinhole camera.
 
-The signs data set and the course are two ways of looking at this one world, so a network trained on
-the first works on the second. Metres; x to the right, y up, z along the corridor. Everything random
-comes from the generator that is passed in.
+The signs data set and the course are two ways of looking at this one world, so a network trained
+on the first works on the second. Metres; x to the right, y up, z along the corridor. Everything
+random comes from the generator that is passed in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 import math
-from typing import Sequence
 
 import cv2
 import numpy as np
@@ -50,9 +50,19 @@ NEAR = 0.15
 """Nothing nearer to the camera than this many metres is drawn."""
 
 
+def as_image(pixels: npt.ArrayLike) -> Image:
+    """Return what OpenCV's loose types hide: an array of uint8."""
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def as_floats(values: npt.ArrayLike) -> Floats:
+    """Return what OpenCV's loose types hide: an array of float32."""
+    return np.asarray(values, dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Pose:
-    """Where a camera is (metres) and looks (radians; yaw 0 looks along z, positive to the right)."""
+    """Where a camera is (metres) and looks (radians; yaw 0 along z, positive to the right)."""
 
     x: float
     y: float
@@ -109,8 +119,9 @@ class Panel:
     """
     A flat picture standing in the world: a sign, a poster, a passer-by.
 
-    face: (N, N, 4) BGRA. label: what a classifier should say of it, None for clutter. size: width and
-    height in metres. yaw: 0 faces a robot that drives along z, pi one that looks back.
+    face: (N, N, 4) BGRA. x, y, z: its centre; width, height: metres. label: what a classifier
+    should say of it, None for clutter. yaw: 0 faces a robot that drives along z, pi one that looks
+    back. pole: it stands on one.
     """
 
     face: Image
@@ -124,7 +135,7 @@ class Panel:
     pole: bool = False
 
     def corners(self) -> npt.NDArray[np.float64]:
-        """Return the (4, 3) corners: top left, top right, bottom right, bottom left of the face."""
+        """Return the (4, 3) corners: top left, top right, bottom right, bottom left."""
         across = np.array([math.cos(self.yaw), 0.0, -math.sin(self.yaw)]) * self.width / 2
         up = np.array([0.0, self.height / 2, 0.0])
         centre = np.array([self.x, self.y, self.z])
@@ -219,7 +230,7 @@ class World:
         for area, full, alpha, name in sorted(visible, key=lambda entry: entry[0]):
             if area >= threshold and float(alpha.sum()) >= SUFFICIENT_SHARE * full:
                 label = name
-        return View(np.clip(image, 0, 255).astype(np.uint8), label)
+        return View(as_image(np.clip(image, 0, 255)), label)
 
     def _light_at(self, z: float) -> Floats:
         index = int(np.searchsorted(self.boundaries, z)) % len(self.light)
@@ -262,12 +273,13 @@ class World:
         sky = (height < SPAN) & ((is_wall & (y > height)) | (~is_wall & (dy > 0)))
         elevation = np.clip(dy[sky] / np.hypot(dx[sky], dz[sky]), 0, 1)[:, None]
         colour[sky] = HORIZON + (ZENITH - HORIZON) * elevation
-        return np.clip(colour, 0, 255).astype(np.uint8).reshape(*shape, 3)
+        return as_image(np.clip(colour, 0, 255).reshape(*shape, 3))
 
     def _draw_pole(self, image: Floats, camera: Camera, pose: Pose, panel: Panel) -> None:
         base, top = np.array([panel.x, 0, panel.z]), np.array([panel.x, panel.y, panel.z])
         reach = np.array([math.cos(panel.yaw), 0, -math.sin(panel.yaw)]) * 0.03
-        quad = camera.project(pose, np.stack([top - reach, top + reach, base + reach, base - reach]))
+        corners = np.stack([top - reach, top + reach, base + reach, base - reach])
+        quad = camera.project(pose, corners)
         if quad is not None:
             fixed = np.round(np.clip(quad, -4000, 4000) * 16).astype(np.int32)
             grey = tuple(float(c) for c in 95 * self._light_at(panel.z))
@@ -283,7 +295,7 @@ def _levels(texture: Image) -> list[Image]:
     levels = [texture]
     for level in range(1, LEVELS):
         small = cv2.resize(texture, (TILE >> level, TILE >> level), interpolation=cv2.INTER_AREA)
-        levels.append(cv2.resize(small, (TILE, TILE), interpolation=cv2.INTER_LINEAR))
+        levels.append(as_image(cv2.resize(small, (TILE, TILE), interpolation=cv2.INTER_LINEAR)))
     return levels
 
 
@@ -306,7 +318,7 @@ def _project_face(
     # Halving to the nearest larger size: warpPerspective alone would skip pixels.
     while face.shape[0] > 16 and face.shape[0] >= 2 * extent:
         half = face.shape[0] // 2
-        face = cv2.resize(face, (half, half), interpolation=cv2.INTER_AREA)
+        face = as_image(cv2.resize(face, (half, half), interpolation=cv2.INTER_AREA))
     side, (rows, columns) = face.shape[0], box
     source = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float32) - np.float32(0.5)
     matrix = cv2.getPerspectiveTransform(
@@ -316,11 +328,12 @@ def _project_face(
         face, matrix, (columns.stop - columns.start, rows.stop - rows.start),
         flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(128, 128, 128, 0),
     ).astype(np.float32)
+    alpha = as_floats(warped[..., 3] / 255)
     colour = warped[..., :3] if front else np.full_like(warped[..., :3], 120)
-    return colour, warped[..., 3] / 255
+    return colour, alpha
 
 
-# Surfaces -----------------------------------------------------------------------------------------
+# Surfaces --------------------------------------------------------------------------------------
 
 
 def noise(
@@ -332,7 +345,7 @@ def noise(
         cells = coarse << octave
         layer = rng.standard_normal((cells, cells), dtype=np.float32)
         total += cv2.resize(layer, (side, side), interpolation=cv2.INTER_CUBIC) / (1 << octave)
-    return total / max(float(total.std()), 1e-6)
+    return as_floats(total / max(float(total.std()), 1e-6))
 
 
 def _colour(rng: np.random.Generator, saturation: float, low: int, high: int) -> Floats:
@@ -363,13 +376,14 @@ def _grid(
 
 
 def _finish(canvas: Floats) -> Image:
-    return np.clip(canvas, 0, 255).astype(np.uint8)
+    return as_image(np.clip(canvas, 0, 255))
 
 
 def foliage(rng: np.random.Generator) -> Image:
     """Return a hedge."""
     base = np.array([40, 95, 60], np.float32) * rng.uniform(0.7, 1.3)
-    return _finish(_textured(rng, base, 26, 16, 4) + noise(rng, coarse=64, octaves=2)[..., None] * 14)
+    bushes = _textured(rng, base, 26, 16, 4)
+    return _finish(bushes + noise(rng, coarse=64, octaves=2)[..., None] * 14)
 
 
 def wall(rng: np.random.Generator) -> Image:
@@ -452,7 +466,7 @@ def section(rng: np.random.Generator) -> Section:
     )
 
 
-# Panels that are no signs -------------------------------------------------------------------------
+# Panels that are no signs ----------------------------------------------------------------------
 
 
 def distractor(rng: np.random.Generator) -> Image:
@@ -476,8 +490,8 @@ def distractor(rng: np.random.Generator) -> Image:
             cv2.circle(canvas, centre, int(rng.integers(20, 50)), pick(), cv2.FILLED, cv2.LINE_AA)
     elif kind == 1:
         tip = rng.random() < 0.5
-        points = np.array([[64, 6], [122, 118], [6, 118]] if tip else [[64, 122], [122, 10], [6, 10]])
-        cv2.fillPoly(canvas, [points.astype(np.int32)], pick(), cv2.LINE_AA)
+        up, down = [[64, 6], [122, 118], [6, 118]], [[64, 122], [122, 10], [6, 10]]
+        cv2.fillPoly(canvas, [np.array(up if tip else down, np.int32)], pick(), cv2.LINE_AA)
     else:
         cv2.rectangle(canvas, (6, 6), (121, 121), pick(), cv2.FILLED)
         for _ in range(int(rng.integers(0, 5))):
@@ -505,7 +519,7 @@ def passer_by(rng: np.random.Generator) -> Image:
     return canvas
 
 
-# Light and sensor ---------------------------------------------------------------------------------
+# Light and sensor ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -514,8 +528,8 @@ class Exposure:
     Everything between the world and the pixels of the driver.
 
     gain: per BGR channel. ramp: brightness added from one edge of the frame to the other, as
-    (horizontal, vertical) share. blur: motion during the exposure in pixels, (horizontal, vertical).
-    noise: standard deviation in grey levels.
+    (horizontal, vertical) share. blur: motion during the exposure in pixels, (horizontal,
+    vertical). noise: standard deviation in grey levels.
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -543,23 +557,24 @@ def expose(image: Image, exposure: Exposure, rng: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     length = max(abs(exposure.blur[0]), abs(exposure.blur[1]))
     if length > 0.5:
-        result = cv2.filter2D(result, -1, _motion_kernel(exposure.blur), borderType=cv2.BORDER_REPLICATE)
+        kernel = _motion_kernel(exposure.blur)
+        result = as_floats(cv2.filter2D(result, -1, kernel, borderType=cv2.BORDER_REPLICATE))
     across = np.linspace(-0.5, 0.5, width, dtype=np.float32) * exposure.ramp[0]
     down = np.linspace(-0.5, 0.5, height, dtype=np.float32) * exposure.ramp[1]
     light = np.float32(1) + across[None, :] + down[:, None]
     result *= light[..., None] * np.array(exposure.gain, np.float32)
     if exposure.noise > 0:
         result += rng.standard_normal(result.shape, dtype=np.float32) * np.float32(exposure.noise)
-    return np.clip(result, 0, 255).astype(np.uint8)
+    return as_image(np.clip(result, 0, 255))
 
 
 def _motion_kernel(blur: tuple[float, float]) -> Floats:
     """Return a normalised line through the middle of an odd square."""
-    reach = int(math.ceil(max(abs(blur[0]), abs(blur[1])) / 2))
+    reach = math.ceil(max(abs(blur[0]), abs(blur[1])) / 2)
     side = 2 * reach + 1
     kernel = np.zeros((side, side), np.float32)
     middle = np.array([reach, reach]) * 256
     offset = np.round(np.array(blur) / 2 * 256)
     start, end = (middle - offset).astype(int).tolist(), (middle + offset).astype(int).tolist()
     cv2.line(kernel, start, end, 1.0, 1, cv2.LINE_AA, 8)
-    return kernel / kernel.sum()
+    return as_floats(kernel / kernel.sum())
