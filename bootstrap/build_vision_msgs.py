@@ -96,7 +96,7 @@ def generate(folder: Path) -> None:
     # The wheels register each generator twice, and rosidl_cli warns of it every time.
     logging.disable(logging.WARNING)
     definitions = folder / 'idl' / PACKAGE
-    with open(os.devnull, 'w') as devnull, redirect_stdout(devnull):
+    with Path(os.devnull).open('w') as devnull, redirect_stdout(devnull):
         for message in sorted(MESSAGES.iterdir()):
             convert_to_idl(MESSAGES.parent, PACKAGE, Path('msg', message.name), definitions)
     interfaces = [f'{definitions}:msg/{path.name}' for path in definitions.glob('msg/*.idl')]
@@ -133,7 +133,7 @@ def compile_source(folder: Path, source: Path) -> None:
 def link(folder: Path, objects: Iterable[Path], name: str) -> None:
     """Link objects to the shared object folder/name, with those that are there already."""
     libraries = [f'{package}__{library}' for package in DEPENDENCIES for library in LIBRARIES]
-    libraries += [*RUNTIME, *(path.stem[len('lib'):] for path in folder.glob('lib*.so'))]
+    libraries += [*RUNTIME, *(path.stem[len('lib') :] for path in folder.glob('lib*.so'))]
     run(
         ['g++', '-shared', '-Wl,--as-needed', '-o', str(folder / name), *map(str, objects)]
         + [f'-L{folder}', f'-L{PREFIX / "lib"}', *(f'-l{library}' for library in libraries)]

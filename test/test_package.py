@@ -1,0 +1,232 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the package declares agrees with what is in it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+import os
+from pathlib import Path
+import runpy
+import sys
+from typing import Any
+from unittest import mock
+
+from catkin_pkg.package import Package, parse_package
+import pytest
+from vision_msgs.msg import Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo
+
+from dual_cnn_ros import share
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = 'dual_cnn_ros'
+FOLDERS = ('bootstrap', PACKAGE, 'launch', 'test')
+SOURCES = [
+    ROOT / 'setup.py',
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob('*.py'))),
+]
+
+# Modules whose name is not that of the rosdep key.
+KEYS = {
+    'cv2': 'python3-opencv',
+    'numpy': 'python3-numpy',
+    'tqdm': 'python3-tqdm',
+    'yaml': 'python3-yaml',
+}
+# Modules that package.xml leaves to the user, for the reason that stands there.
+LEFT_TO_THE_USER = {'onnx', 'onnxruntime', 'rosbags', 'safetensors', 'torch', 'torchvision'}
+
+
+def setup_arguments() -> dict[str, Any]:
+    folder = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        with mock.patch('setuptools.setup') as setup:
+            runpy.run_path('setup.py')
+    finally:
+        os.chdir(folder)
+    return dict(setup.call_args.kwargs)
+
+
+SETUP = setup_arguments()
+EXECUTABLES = dict(entry.split(' = ') for entry in SETUP['entry_points']['console_scripts'])
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split('.')[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split('.')[0]
+
+
+@pytest.fixture(scope='module')
+def manifest() -> Package:
+    return parse_package(str(ROOT / 'package.xml'))
+
+
+def test_package_xml_is_valid(manifest: Package) -> None:
+    warnings: list[str] = []
+    manifest.validate(warnings)
+    assert warnings == []
+    assert manifest.package_format == 3
+    assert manifest.get_build_type() == 'ament_python'
+    assert [(ROOT / license_.file).is_file() for license_ in manifest.licenses] == [True]
+
+
+def test_setup_and_package_xml_and_changelog_agree(manifest: Package) -> None:
+    assert SETUP['name'] == manifest.name == PACKAGE
+    assert SETUP['version'] == manifest.version
+    assert SETUP['license'] == manifest.licenses[0] == 'Apache-2.0'
+    assert SETUP['maintainer_email'] == manifest.maintainers[0].email
+    assert f'\n{manifest.version} (' in (ROOT / 'CHANGELOG.rst').read_text()
+
+
+def test_package_xml_declares_what_the_code_imports(manifest: Package) -> None:
+    modules = {
+        module
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] in (PACKAGE, 'launch')
+        for module in imported(path)
+    }
+    needed = modules - set(sys.stdlib_module_names) - LEFT_TO_THE_USER - {PACKAGE, '__future__'}
+    declared = {dependency.name for dependency in manifest.exec_depends}
+    assert {KEYS.get(module, module) for module in needed} == declared
+
+
+@pytest.mark.parametrize('name', sorted(EXECUTABLES))
+def test_executable_exists(name: str) -> None:
+    module, function = EXECUTABLES[name].split(':')
+    assert module in (f'{PACKAGE}.nodes.{name}', f'{PACKAGE}.tools.{name}')
+    try:
+        loaded = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in LEFT_TO_THE_USER:
+            raise
+        pytest.skip(f'{module} needs {error.name}, which is not installed here')
+    assert callable(getattr(loaded, function))
+
+
+@pytest.mark.parametrize('folder', ['nodes', 'tools'])
+def test_every_main_is_an_executable(folder: str) -> None:
+    mains = {
+        path.stem
+        for path in (ROOT / PACKAGE / folder).glob('*.py')
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == 'main'
+            for node in ast.parse(path.read_text()).body
+        )
+    }
+    declared = {name for name, target in EXECUTABLES.items() if f'.{folder}.' in target}
+    assert mains == declared
+
+
+@pytest.mark.parametrize(
+    ('folder', 'name'),
+    [
+        ('share/ament_index/resource_index/packages', f'resource/{PACKAGE}'),
+        (f'share/{PACKAGE}', 'package.xml'),
+        (f'share/{PACKAGE}/launch', 'launch/classifier.launch.py'),
+        (f'share/{PACKAGE}/config', 'config/classifier.yaml'),
+        (f'share/{PACKAGE}/config/bundles/scenes', 'config/bundles/scenes/bundle.yaml'),
+        (f'share/{PACKAGE}/config/bundles/scenes', 'config/bundles/scenes/first.onnx'),
+        (f'share/{PACKAGE}/config/bundles/signs', 'config/bundles/signs/bundle.yaml'),
+        (f'share/{PACKAGE}/config/bundles/signs', 'config/bundles/signs/second.onnx'),
+        (f'share/{PACKAGE}/config/recordings/course', 'config/recordings/course/metadata.yaml'),
+    ],
+)
+def test_file_is_installed(folder: str, name: str) -> None:
+    assert (ROOT / name).is_file()
+    assert name in dict(SETUP['data_files'])[folder]
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_source_begins_with_the_licence(path: Path) -> None:
+    header = Path(share.__file__).read_text().partition('\n\n')[0]
+    assert 'Apache License, Version 2.0' in header
+    assert path.read_text().startswith(f'{header}\n')
+
+
+@pytest.mark.parametrize(
+    ('message', 'fields'),
+    [
+        (
+            Classification,
+            {'header': 'std_msgs/Header', 'results': 'sequence<vision_msgs/ObjectHypothesis>'},
+        ),
+        (ObjectHypothesis, {'class_id': 'string', 'score': 'double'}),
+        (
+            LabelInfo,
+            {
+                'header': 'std_msgs/Header',
+                'class_map': 'sequence<vision_msgs/VisionClass>',
+                'threshold': 'float',
+            },
+        ),
+        (VisionClass, {'class_id': 'uint16', 'class_name': 'string'}),
+        (
+            VisionInfo,
+            {
+                'header': 'std_msgs/Header',
+                'method': 'string',
+                'database_location': 'string',
+                'database_version': 'int32',
+            },
+        ),
+    ],
+)
+def test_message_is_that_of_vision_msgs_4(message: Any, fields: dict[str, str]) -> None:
+    assert message.get_fields_and_field_types() == fields
+
+
+def test_share_of_a_checkout_is_its_root() -> None:
+    assert share.share_directory() == ROOT
+
+
+def test_share_of_a_workspace_is_found_in_the_ament_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / PACKAGE
+    installed = tmp_path / 'share' / PACKAGE
+    for file in (marker, installed / 'package.xml'):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    monkeypatch.setattr(share, '__file__', str(tmp_path / 'lib' / PACKAGE / 'share.py'))
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    assert share.share_directory() == installed
+
+
+def test_share_of_an_installation_by_pip_is_under_the_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / 'share' / PACKAGE
+    installed.mkdir(parents=True)
+    (installed / 'package.xml').touch()
+    monkeypatch.setattr(share, '__file__', str(tmp_path / 'lib' / PACKAGE / 'share.py'))
+    monkeypatch.delenv('AMENT_PREFIX_PATH', raising=False)
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
+    assert share.share_directory() == installed
+
+
+def test_missing_share_says_where_it_was_sought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share, '__file__', str(tmp_path / 'lib' / PACKAGE / 'share.py'))
+    monkeypatch.delenv('AMENT_PREFIX_PATH', raising=False)
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / 'share' / PACKAGE)):
+        share.share_directory()
