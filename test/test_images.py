@@ -21,26 +21,26 @@ compressed kinds.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from array import array
+import struct
 from typing import Any
+import zlib
 
 import cv2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from dual_cnn_ros.nodes.images import (
-    ENCODINGS,
     DepthImageError,
-    ImageError,
+    ENCODINGS,
     from_compressed_msg,
     from_image_msg,
+    ImageError,
     to_image_msg,
 )
 

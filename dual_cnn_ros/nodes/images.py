@@ -27,9 +27,9 @@ for; rosbags-image ignores the step and misreads nv12 and nv21.
 
 from __future__ import annotations
 
-import struct
 from array import array
-from typing import Any, NamedTuple, cast
+import struct
+from typing import Any, cast, NamedTuple
 
 import cv2
 import numpy as np
