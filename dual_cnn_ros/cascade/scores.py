@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +28,15 @@ Score = Callable[[Array], Array]
 
 def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.float32]:
     """
-    Return softmax(logits / temperature) over the last axis, float32 of the same shape.
+    Return the softmax of logits / temperature over the last axis, float32 of the same shape.
 
     Raises ValueError where a logit is NaN or infinite: that is a broken model, not a doubt.
     """
-    z = np.asarray(logits, dtype=np.float64) / temperature
-    z = z - z.max(axis=-1, keepdims=True)
+    z = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(z).all():
         raise ValueError('the model returned a logit that is NaN or infinite')
-    p = np.exp(z)
+    with np.errstate(over='ignore'):  # to minus infinity, where exp has its limit 0
+        p = np.exp((z - z.max(axis=-1, keepdims=True)) / temperature)
     return (p / p.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
@@ -59,8 +60,9 @@ def entropy(probabilities: Array) -> Array:
         return np.ones(probabilities.shape[:-1], dtype=probabilities.dtype)
     # Any positive stand-in for p = 0 gives the limit: it is multiplied by that zero.
     logarithms = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
-    negative = np.einsum('...k,...k->...', probabilities, logarithms)
-    return np.clip(1 + negative / np.log(classes), 0, 1).astype(probabilities.dtype)
+    normalised = (probabilities * logarithms).sum(axis=-1) / math.log(classes)
+    # Of a single value, clip takes five times as long as these two.
+    return np.minimum(np.maximum(1 + normalised, 0), 1).astype(probabilities.dtype)
 
 
 SCORES: dict[str, Score] = {
