@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.cascade.frame import Frame, Image
+from dual_cnn_ros.cascade.frame import Frame, Image, shrink
 
 # A frame whose cells differ by no more grey levels than this says nothing about the scene: a black
 # or a flat frame of one place would be taken for that of any other.
@@ -38,10 +38,11 @@ def dhash(frame: Frame) -> bytes | None:
     """
     Return the difference hash, 8 bytes, or None for a flat frame.
 
-    Every pixel is averaged into 9 x 8 grey cells; each bit says whether a cell is brighter than
-    its left neighbour, row by row, the first bit the highest.
+    Every pixel is averaged into 9 x 8 grey cells, interpolated where the frame is smaller; each
+    bit says whether a cell is brighter than its left neighbour, row by row, the first bit the
+    highest.
     """
-    cells = cv2.resize(frame.grey(8, 9), (9, 8), interpolation=cv2.INTER_AREA)
+    cells = cv2.resize(shrink(frame.grey(8, 9), 8, 9), (9, 8))
     if _is_flat(cells):
         return None
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()
@@ -63,7 +64,7 @@ def invariants(frame: Frame) -> bytes | None:
         return None
     rows, columns = grey.shape
     moments = _powers(rows) @ grey.astype(np.float64) @ _powers(columns).T
-    m = [[int(value) for value in row] for row in moments]  # m[j][i] = sum y^j x^i f
+    m = moments.astype(np.int64).tolist()  # m[j][i] = sum y^j x^i f
 
     c10 = (m[0][1], m[1][0])
     c20 = (m[0][2] - m[2][0], 2 * m[1][1])
@@ -95,9 +96,8 @@ def _real_of_product(a: Complex, b: Complex) -> int:
 
 
 def _is_flat(cells: Image) -> bool:
-    # An array's own max and min take ten times as long on so few cells.
-    values = cells.tobytes()
-    return max(values) - min(values) <= FLAT
+    darkest, brightest, _, _ = cv2.minMaxLoc(cells)  # an array's own take four times as long
+    return brightest - darkest <= FLAT
 
 
 def _at_most(grey: Image) -> Image:
@@ -112,7 +112,8 @@ def _at_most(grey: Image) -> Image:
 @lru_cache(maxsize=64)
 def _powers(size: int) -> npt.NDArray[np.float64]:
     """Return the powers 0 to 3 of twice the distance from the centre, (4, size), whole numbers."""
-    return np.vander(2.0 * np.arange(size) - (size - 1), 4, increasing=True).T
+    distances = 2 * np.arange(size) - (size - 1)
+    return np.vander(distances, 4, increasing=True).T.astype(np.float64)
 
 
 @lru_cache(maxsize=64)

@@ -95,9 +95,7 @@ class Pyramid:
             rows, columns = self._levels[-1].shape[:2]
             if rows % 2 or columns % 2:
                 return self._levels[-1]
-            half = cv2.resize(self._levels[-1], (columns // 2, rows // 2),
-                              interpolation=cv2.INTER_AREA)
-            self._levels.append(half)  # type: ignore[arg-type]
+            self._levels.append(shrink(self._levels[-1], rows // 2, columns // 2))
         return self._levels[depth]
 
 
@@ -146,13 +144,20 @@ class Frame:
             rows, columns = max(1, round(rows * shrunk)), max(1, round(columns * shrunk))
             top, left = (level.shape[0] - rows) // 2, (level.shape[1] - columns) // 2
             level = level[top:top + rows, left:left + columns]
+        # An odd side, or one much longer than the other, stops the halvings so early that sampling
+        # would skip pixels.
+        if level.shape[0] >= 2 * height or level.shape[1] >= 2 * width:
+            level = shrink(level, height, width)
         if level.shape[:2] == (height, width):
             return level
-        # Only an odd side stops the halvings so early that sampling would skip pixels.
-        fine = level.shape[0] >= 2 * height or level.shape[1] >= 2 * width
-        interpolation = cv2.INTER_AREA if fine else cv2.INTER_LINEAR
-        resized = cv2.resize(level, (width, height), interpolation=interpolation)
-        return resized  # type: ignore[return-value]
+        return cv2.resize(level, (width, height))
+
+
+def shrink(image: Image, height: int, width: int) -> Image:
+    """Return the image averaged to at most height x width; a side that is shorter stays."""
+    rows, columns = image.shape[:2]
+    size = min(columns, width), min(rows, height)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _halvings(rows: int, columns: int, height: int, width: int) -> int:
@@ -163,7 +168,7 @@ def _halvings(rows: int, columns: int, height: int, width: int) -> int:
 def _to_grey(image: Image) -> Image:
     if image.ndim == 2:
         return image
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
 @lru_cache(maxsize=32)
