@@ -33,19 +33,22 @@ class OperatingPoint(NamedTuple):
 def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
                    final_right: npt.ArrayLike) -> OperatingPoint:
     """
-    Return the threshold in (0, 1) of the highest accuracy, of equals the one that asks second
-    least.
+    Return the threshold in (0, 1) of the highest accuracy.
+
+    Of equally accurate ones it is the one that asks the second stage least.
 
     scores: (N,) of the first stage. first_right: (N,) bool, whether its answer is right.
     final_right: (N,) bool, whether the answer is right once the second stage has been asked too,
     post-check included. Accuracy changes only where the threshold passes a score, so sorting them
     and summing up gives all N + 1 rules in O(N log N). ValueError where the arrays are empty or
-    differ in length.
+    differ in length, or a score is not in [0, 1].
     """
     s = np.asarray(scores, dtype=np.float64)
     first, final = np.asarray(first_right, dtype=bool), np.asarray(final_right, dtype=bool)
     if s.ndim != 1 or not s.size or s.shape != first.shape or s.shape != final.shape:
         raise ValueError('scores, first_right and final_right must be non-empty and equally long')
+    if not ((s >= 0) & (s <= 1)).all():
+        raise ValueError('scores must be in [0, 1]')
     order = np.argsort(-s, kind='stable')
     s, first, final = s[order], first[order], final[order]
     accepted = np.arange(s.size + 1)
@@ -55,10 +58,10 @@ def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
     # matter.
     edges = np.concatenate(([1.0], s, [0.0]))
     thresholds = (edges[:-1] + edges[1:]) / 2
-    # Equal scores cannot be told apart, and a threshold of 0 or 1 would be no rule.
-    possible = np.flatnonzero((edges[:-1] > edges[1:]) & (thresholds > 0) & (thresholds < 1))
-    if not possible.size:
-        raise ValueError('every score is 0 or every score is 1: no threshold tells them apart')
+    # Between neighbouring floats there is no half way, and the lower one would accept itself.
+    thresholds = np.where(thresholds > edges[1:], thresholds, edges[:-1])
+    # Equal scores cannot be told apart, and a threshold of 1 would be no rule.
+    possible = np.flatnonzero((edges[:-1] > edges[1:]) & (thresholds < 1))
     best = possible[np.lexsort((-accepted[possible], -right[possible]))[0]]
     return OperatingPoint(float(thresholds[best]), float(right[best] / s.size),
-                          float(1 - accepted[best] / s.size))
+                          float((s.size - accepted[best]) / s.size))
