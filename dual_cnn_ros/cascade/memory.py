@@ -18,16 +18,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from io import BytesIO
 import json
 from pathlib import Path
 from threading import Lock
 import time
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
-from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.cascade.decision import Decision, MEMORY
 
 FORMAT = 'dual_cnn_ros memory 1'
 
@@ -129,43 +129,46 @@ class Memory:
         OSError where the file cannot be read. Time that passed between the two does not count
         towards max_age: monotonic clocks do not survive a restart.
         """
+        content = BytesIO(path.read_bytes())
         try:
             # Nothing in the file is executed: pickled arrays are refused, and each part has a
             # checksum of its own, which zipfile verifies.
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(content, allow_pickle=False) as file:
                 parts = {name: file[name] for name in file.files}
             header = json.loads(parts['header'].tobytes())
             if header['format'] != FORMAT:
                 raise MemoryFileError(
                     f'{path}: its format is {header["format"]!r}, not {FORMAT!r}')
-            same = header['identity'] == identity
+            if header['identity'] != identity:
+                raise MemoryFileError(
+                    f'{path}: it was saved under another bundle, score, threshold, post-check or '
+                    'fingerprint, whose answers may differ')
             winners = [str(winner) for winner in header['winners']]
-            count = len(winners)
             keys = [key.tobytes() for key in parts['keys']]
             probabilities = parts['probabilities'].astype(np.float32)
-            labels, scores, ages = parts['labels'], parts['scores'], parts['ages']
-            if {len(part) for part in (keys, probabilities, labels, scores, ages)} != {count}:
+            labels, scores, ages = (parts[name].tolist() for name in ('labels', 'scores', 'ages'))
+            if {len(part) for part in (keys, probabilities, labels, scores, ages)} != {
+                    len(winners)}:
                 raise MemoryFileError(f'{path}: its parts have different lengths; it is damaged')
-            if count and (probabilities.ndim != 2 or probabilities.shape[1] <= labels.max()
-                          or labels.min() < 0 or not np.isfinite(scores).all()
-                          or not np.isfinite(probabilities).all() or not (ages >= 0).all()):
-                raise MemoryFileError(
-                    f'{path}: it holds values that no decision has; it is damaged')
+            now = self._clock()
+            entries = OrderedDict(
+                (key, _Remembered(Decision(p.copy(), label, score, MEMORY, winner), now - age))
+                for key, p, label, score, winner, age in zip(
+                    keys, probabilities, labels, scores, winners, ages))
+            for decision, since in entries.values():
+                p = decision.probabilities
+                if not (p.ndim == 1 and np.isfinite(p).all() and isinstance(decision.label, int)
+                        and 0 <= decision.label < p.size and 0 <= decision.score <= 1
+                        and since <= now):
+                    raise MemoryFileError(
+                        f'{path}: it holds values that no decision has; it is damaged')
         except MemoryFileError:
             raise
-        except (BadZipFile, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        except Exception as error:  # zipfile, NumPy and JSON each have their own for damaged bytes
             raise MemoryFileError(f'{path}: not a memory file, or a damaged one ({error}); '
                                   'save the memory again to replace it') from error
-        if not same:
-            raise MemoryFileError(f'{path}: it was saved under another bundle, score, threshold, '
-                                  'post-check or fingerprint, so its answers are not this one\'s')
-        now = self._clock()
         with self._lock:
-            self._entries.clear()
-            for i, key in enumerate(keys):
-                decision = Decision(probabilities[i].copy(), int(labels[i]), float(scores[i]),
-                                    source='memory', winner=winners[i])
-                self._entries[key] = _Remembered(decision, now - float(ages[i]))
+            self._entries = entries
             self._shrink()
             return len(self._entries)
 
