@@ -76,7 +76,7 @@ class Cascade:
         self._settings = settings
 
     def classify(self, frame: Frame) -> Decision:
-        """Answer one frame. ValueError where a stage returns something that is no distribution."""
+        """Answer one frame. What a stage raises is passed on, and nothing is remembered."""
         seconds: dict[str, float] = {}
         key = None
         if self._settings.memory:
@@ -123,5 +123,5 @@ def post_check(answers: Sequence[Decision], rule: str, score: Score) -> Decision
         return answers[-1]
     if rule == 'more_confident':
         return max(answers, key=lambda answer: answer.score)  # max keeps the first of equals
-    mean = np.mean([answer.probabilities for answer in answers], axis=0, dtype=np.float32)
+    mean: Probabilities = np.mean([answer.probabilities for answer in answers], axis=0)
     return Decision(mean, int(mean.argmax()), float(score(mean)), answers[-1].source, 'average')
