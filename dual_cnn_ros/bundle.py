@@ -35,6 +35,8 @@ from dual_cnn_ros.inference import InferenceError, load_model, ModelSource
 FORMAT = 1
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
+# Names that stand beside those of the stages: of steps, sources and winners.
+RESERVED = {'average', 'decode', 'fingerprint', 'memory'}
 
 
 class BundleError(ValueError):
@@ -155,9 +157,9 @@ def read(path: Path | str) -> Bundle:
     stages = tuple(_stage(_Fields(file, f'stages[{i}].', entry), folder, shared_input)
                    for i, entry in enumerate(entries))
     names = [stage.name for stage in stages]
-    if len(set(names)) != len(names) or {'memory', 'average', 'fingerprint'} & set(names):
-        raise BundleError(f'{file}: stages must have different names, none of them memory, '
-                          f'fingerprint or average: {names}')
+    if len(set(names)) != len(names) or RESERVED & set(names):
+        raise BundleError(f'{file}: stages must have different names, none of them '
+                          f'{", ".join(sorted(RESERVED))}: {names}')
     thresholds = (top.take('threshold', float),) * (len(stages) - 1)
     try:
         settings = Settings(score=top.take('score', str), thresholds=thresholds,
@@ -192,7 +194,8 @@ def write(bundle: Bundle) -> None:
             'name': stage.name,
             **({'architecture': stage.source.architecture} if stage.source.architecture else {}),
             **({'torchvision': stage.source.torchvision} if stage.source.torchvision else {}),
-            'files': {kind: {'path': path.name, 'sha256': stage.digests[kind]}
+            'files': {kind: {'path': path.relative_to(bundle.path).as_posix(),
+                             'sha256': stage.digests[kind]}
                       for kind, path in stage.source.files.items()},
             **({} if stage.input == common else {'input': _input_fields(stage.input)}),
             'temperature': stage.temperature,
@@ -246,7 +249,8 @@ def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing) -> StageS
                               f'{", ".join(MODEL_FORMATS)}')
         relative = item.take('path', str)
         path = folder / relative
-        if Path(relative).is_absolute() or folder.resolve() not in path.resolve().parents:
+        # A link that leads out is the owner's wish: colcon's --symlink-install makes one per file.
+        if Path(relative).is_absolute() or '..' in Path(relative).parts:
             raise BundleError(f'{item.file}: {item.prefix}path must stay inside the bundle, '
                               f'not {relative!r}')
         if not path.is_file():
@@ -280,6 +284,12 @@ def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing) -> StageS
     return spec
 
 
+def _is_number(value: Any) -> bool:
+    # A whole number of hundreds of digits has no float.
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53)
+
+
 _REQUIRED = object()
 
 
@@ -301,7 +311,7 @@ class _Fields:
             return default
         value = self._content.pop(key)
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        if float in kinds and _is_number(value):
             value = float(value)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             expected = ' or '.join('null' if k is type(None) else k.__name__ for k in kinds)
@@ -312,7 +322,7 @@ class _Fields:
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return a field that is a list of numbers."""
         values = self.take(key, list)
-        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        if not all(map(_is_number, values)):
             raise BundleError(f'{self.file}: {self.prefix}{key} must be a list of numbers, '
                               f'not {values!r}')
         return tuple(float(v) for v in values)
