@@ -78,7 +78,8 @@ def load_model(source: ModelSource, classes: int, backend: str = 'auto', device:
                                      f'{", ".join(source.formats)}')
             return name, module.load(source, classes, device, threads)
         except ImportError as error:
-            reasons.append(f'{name}: {error}; install it with "pip install {name}"'
+            missing = (error.name or name).partition('.')[0]
+            reasons.append(f'{name}: {error}; install it with "pip install {missing}"'
                            ' (on a Jetson: the wheel that NVIDIA builds for your JetPack)')
         except InferenceError as error:
             reasons.append(f'{name}: {error}')

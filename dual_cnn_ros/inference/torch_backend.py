@@ -39,8 +39,9 @@ def load(source: ModelSource, classes: int, device: str, threads: int) -> Model:
 
     def run(blob: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
-            logits: Any = module(torch.from_numpy(blob).to(target))
-            return logits.float().cpu().numpy().reshape(-1)  # type: ignore[no-any-return]
+            # A copy: a module may work in place, and other stages share the blob.
+            logits: Any = module(torch.tensor(blob, device=target))
+            return logits.float().cpu().numpy().reshape(-1)
 
     return run
 
@@ -58,9 +59,10 @@ def _module(source: ModelSource, classes: int) -> Any:
 
 
 def _from_safetensors(source: ModelSource, classes: int) -> Any:
-    from dual_cnn_ros.inference import networks
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from dual_cnn_ros.inference import networks
 
     path = source.files['safetensors']
     if source.architecture is None:
