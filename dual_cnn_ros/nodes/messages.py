@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.cascade.decision import Decision
 import numpy as np
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.cascade.decision import Decision
 
 
 def classification(decision: Decision, labels: tuple[str, ...], top_k: int,

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
+
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Image
-import numpy as np
 
 # BGR, distinct to colour-blind eyes too (after Okabe and Ito): green, blue, then orange and
 # purple.
@@ -29,10 +30,9 @@ WIDTH = 320
 
 
 def colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
-    """Return the BGR colour of a decision's source: memory, first, second and so on."""
+    """Return the BGR colour of a decision's source: memory, first, second, any deeper stage."""
     sources = ('memory', *stages)
-    index = sources.index(decision.source) if decision.source in sources else -1
-    return COLOURS[index % len(COLOURS)]
+    return COLOURS[min(sources.index(decision.source), len(COLOURS) - 1)]
 
 
 def draw(image: Image, decision: Decision, label: str, stages: Sequence[str],

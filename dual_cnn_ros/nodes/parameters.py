@@ -21,15 +21,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.share import share_directory
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidTopicNameException
-from rclpy.validate_topic_name import validate_topic_name
 
 # When a parameter may change.
 LIVE = 'takes effect on the next frame'
@@ -128,7 +129,7 @@ def check(name: str, value: Any) -> None:
     if choices and value not in choices:
         raise ParameterError(f'{name} must be one of {", ".join(choices)}, not {value!r}')
     if name == 'threshold' and not (value == -1 or 0 <= value <= 1):
-        raise ParameterError(f'threshold must be in [0, 1], or -1 for the bundle\'s, not {value}')
+        raise ParameterError(f"threshold must be in [0, 1], or -1 for the bundle's, not {value}")
     limits = PARAMETERS[name].range
     if limits and not limits[0] <= value <= limits[1]:  # NaN passes the ranges of ROS
         raise ParameterError(f'{name} must be in [{limits[0]}, {limits[1]}], not {value}')
