@@ -20,16 +20,17 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import get_typestore, Stores
 import sysfs_fixtures as fixtures
 
 from dual_cnn_ros.power import ina3221, recording
 from dual_cnn_ros.power.discover import discover
-from dual_cnn_ros.power.message import PREFIX, from_status, to_values
-from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor
+from dual_cnn_ros.power.message import from_status, PREFIX, to_values
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 
 CSV = """# made by hand
 time,rail,watts,volts,scope
@@ -109,7 +110,7 @@ def test_csv_round_trip(tmp_path: Path) -> None:
     ],
 )
 def test_csv_errors_name_the_place(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(NoSensor, match=message) as error:
+    with pytest.raises(NoSensorError, match=message) as error:
         recording.discover(csv_file(tmp_path, text))
     assert 'trace.csv' in str(error.value)
 
@@ -117,7 +118,7 @@ def test_csv_errors_name_the_place(tmp_path: Path, text: str, message: str) -> N
 def test_other_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / 'binary.csv').write_bytes(b'time,rail,watts\n\xff\xfe\x00')
     for path in (tmp_path / 'binary.csv', tmp_path / 'none.csv', tmp_path / 'none', tmp_path):
-        with pytest.raises(NoSensor, match=path.name):
+        with pytest.raises(NoSensorError, match=path.name):
             discover('recording', tmp_path, path)
 
 
@@ -224,5 +225,5 @@ def test_bag_of_rails(tmp_path: Path) -> None:
 def test_bag_needs_exactly_one_topic(tmp_path: Path, topics: list[str]) -> None:
     sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
     path = bag(tmp_path / 'bag', sensor, [sensor.read()], topics)
-    with pytest.raises(NoSensor, match=r'bag.*exactly one DiagnosticArray topic named rails'):
+    with pytest.raises(NoSensorError, match=r'bag.*exactly one DiagnosticArray topic named rails'):
         recording.discover(path)

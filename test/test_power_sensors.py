@@ -27,7 +27,7 @@ import sysfs_fixtures as fixtures
 
 from dual_cnn_ros.power import ina3221, nvml, rapl, sysfs
 from dual_cnn_ros.power.discover import discover
-from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor, SensorDenied
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, SensorDeniedError
 
 
 def watts(sensor: Sensor) -> dict[str, float | None]:
@@ -326,11 +326,11 @@ def test_rapl_two_packages(tmp_path: Path) -> None:
 def test_rapl_present_but_denied_is_a_state_of_its_own(tmp_path: Path) -> None:
     root = rapl_root(tmp_path, fixtures.RAPL)
     denied = fixtures.faulty({'energy_uj': PermissionError(errno.EACCES, 'Permission denied')})
-    with pytest.raises(SensorDenied, match=r'energy_uj may not be read.*chmod'):
+    with pytest.raises(SensorDeniedError, match=r'energy_uj may not be read.*chmod'):
         rapl.discover(root, denied)
-    with pytest.raises(NoSensor, match='no RAPL package') as absent:
+    with pytest.raises(NoSensorError, match='no RAPL package') as absent:
         rapl.discover(tmp_path / 'nothing')
-    assert not isinstance(absent.value, SensorDenied)
+    assert not isinstance(absent.value, SensorDeniedError)
 
 
 def test_rapl_one_failed_read_adds_no_energy(tmp_path: Path, ticks: Ticks) -> None:
@@ -465,7 +465,7 @@ def test_nvml_two_gpus_of_which_one_measures(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_nvml_present_but_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, fake_nvml({0: None}, {0: None}))
-    with pytest.raises(NoSensor, match='reads the power of none'):
+    with pytest.raises(NoSensorError, match='reads the power of none'):
         nvml.discover()
 
 
@@ -477,13 +477,13 @@ def test_nvml_without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
     module.nvmlInit = fail
     use(monkeypatch, module)
-    with pytest.raises(NoSensor, match='Driver Not Loaded'):
+    with pytest.raises(NoSensorError, match='Driver Not Loaded'):
         nvml.discover()
 
 
 def test_nvml_without_package(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, None)
-    with pytest.raises(NoSensor, match='nvidia-ml-py'):
+    with pytest.raises(NoSensorError, match='nvidia-ml-py'):
         nvml.discover()
 
 
@@ -512,7 +512,7 @@ def test_f6_no_source_is_said_and_nothing_invented(
     use(monkeypatch, None)
     root = fixtures.build(tmp_path, fixtures.NONE)
     (root / 'bus/i2c/drivers').mkdir(parents=True)
-    with pytest.raises(NoSensor) as error:
+    with pytest.raises(NoSensorError) as error:
         discover(source, root)
     if source == 'auto':
         assert all(word in str(error.value) for word in ('INA3221', 'RAPL', 'nvidia-ml-py'))

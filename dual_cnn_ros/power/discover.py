@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dual_cnn_ros.power import ina3221, nvml, rapl, recording
-from dual_cnn_ros.power.reading import NoSensor, Sensor
+from dual_cnn_ros.power.reading import NoSensorError, Sensor
 
 SOURCES = ('auto', 'ina3221', 'rapl', 'nvml', 'recording')
 
@@ -31,7 +31,7 @@ def discover(source: str, sysfs_root: Path, recorded: Path | None = None) -> Sen
 
     The board's own monitors come first because they see the whole module, then the processor's
     counters, then the GPU's; a recording is played only when asked for. The sensor's `reason`
-    says what was passed over. Raises NoSensor with everything that was tried.
+    says what was passed over. Raises NoSensorError with everything that was tried.
     """
     searches = {
         'ina3221': lambda: ina3221.discover(sysfs_root),
@@ -40,7 +40,7 @@ def discover(source: str, sysfs_root: Path, recorded: Path | None = None) -> Sen
     }
     if source == 'recording':
         if recorded is None:
-            raise NoSensor('the source "recording" needs the path of a recording')
+            raise NoSensorError('the source "recording" needs the path of a recording')
         return recording.discover(recorded)
     if source != 'auto':
         return searches[source]()
@@ -48,9 +48,9 @@ def discover(source: str, sysfs_root: Path, recorded: Path | None = None) -> Sen
     for name, search in searches.items():
         try:
             sensor = search()
-        except NoSensor as error:
+        except NoSensorError as error:
             passed_over.append(f'{name}: {error}')
         else:
             reason = '; '.join([sensor.reason, *passed_over])
             return replace(sensor, reason=reason)
-    raise NoSensor('; '.join(passed_over))
+    raise NoSensorError('; '.join(passed_over))

@@ -32,7 +32,7 @@ import re
 import time
 
 from dual_cnn_ros.power import sysfs
-from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 from dual_cnn_ros.power.totals import total_of
 
 # TI SBOS576A: the shunt offset is at most 80 microvolts, so 80 / R[microohm] is amperes.
@@ -90,11 +90,11 @@ def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     """
     Find every monitor under `sysfs_root` (usually /sys).
 
-    Raises NoSensor where there is none, or where no channel of it is connected.
+    Raises NoSensorError where there is none, or where no channel of it is connected.
     """
     channels = [channel for chip in _chips(sysfs_root) for channel in _channels(chip, read)]
     if not channels:
-        raise NoSensor(f'no INA3221 or INA238 rail under {sysfs_root / "bus/i2c/drivers"}')
+        raise NoSensorError(f'no INA3221 or INA238 rail under {sysfs_root / "bus/i2c/drivers"}')
     count = Counter(channel.rail for channel in channels)
     channels = [
         c if count[c.rail] == 1 else replace(c, rail=f'{c.rail}@{c.chip.device.name}')

@@ -27,23 +27,23 @@ from types import ModuleType
 from typing import Any
 
 from dual_cnn_ros.power.counter import Counter
-from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 
 
 def discover() -> Sensor:
-    """Find every GPU that gives power or energy; raises NoSensor where there is none."""
+    """Find every GPU that gives power or energy; raises NoSensorError where there is none."""
     try:
         nvml = importlib.import_module('pynvml')
     except ImportError:
-        raise NoSensor('NVML needs the Python package nvidia-ml-py') from None
+        raise NoSensorError('NVML needs the Python package nvidia-ml-py') from None
     try:
         nvml.nvmlInit()
         count = nvml.nvmlDeviceGetCount()
     except (nvml.NVMLError, OSError) as error:
-        raise NoSensor(f'NVML does not start: {error}') from None
+        raise NoSensorError(f'NVML does not start: {error}') from None
     channels = tuple(c for c in (_Channel(nvml, index) for index in range(count)) if c.measures)
     if not channels:
-        raise NoSensor(f'NVML lists {count} GPU(s) but reads the power of none')
+        raise NoSensorError(f'NVML lists {count} GPU(s) but reads the power of none')
     rails = tuple(channel.rail for channel in channels)
     scope = 'gpu' if len(rails) == 1 else f'{len(rails)} gpus'
     return Sensor('nvml', 'the GPU measures itself (not its host)', channels, rails, scope)

@@ -30,15 +30,15 @@ import time
 
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.counter import Counter
-from dual_cnn_ros.power.reading import NoSensor, Reading, Sensor, SensorDenied
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, SensorDeniedError
 
 
 def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     """
     Find the zones under `sysfs_root` (usually /sys).
 
-    Raises NoSensor where there is no package, SensorDenied where its counter may not be read
-    (the kernel's default for all but root).
+    Raises NoSensorError where there is no package, SensorDeniedError where its counter may not be
+    read (the kernel's default for all but root).
     """
     channels: dict[str, _Channel] = {}
     for zone in _zones(sysfs_root):
@@ -50,7 +50,7 @@ def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
             # The value now makes the power of the first reading known.
             channel.start()
         except PermissionError as error:
-            raise SensorDenied(
+            raise SensorDeniedError(
                 f'RAPL is present but {error.filename} may not be read: '
                 'allow it (sudo chmod a+r, lasts until reboot, or a udev rule) or run as root'
             ) from None
@@ -60,7 +60,7 @@ def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
         channels[name] = channel
     packages = tuple(name for name in channels if re.fullmatch(r'package-\d+(-die-\d+)?', name))
     if not packages:
-        raise NoSensor(f'no RAPL package under {sysfs_root / "class/powercap"}')
+        raise NoSensorError(f'no RAPL package under {sysfs_root / "class/powercap"}')
     memory = tuple(name for name in channels if name.endswith('dram'))
     return Sensor(
         'rapl',

@@ -23,11 +23,11 @@ from typing import Protocol
 TOTAL = 'total'
 
 
-class NoSensor(OSError):
+class NoSensorError(OSError):
     """A source has nothing to read on this machine; the message says what was looked for."""
 
 
-class SensorDenied(NoSensor):
+class SensorDeniedError(NoSensorError):
     """The sensor is there, but this user may not read it; the message says how to allow it."""
 
 

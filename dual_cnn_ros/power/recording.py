@@ -31,7 +31,7 @@ import time
 from typing import Any, TextIO
 
 from dual_cnn_ros.power.message import from_status, from_values, to_values
-from dual_cnn_ros.power.reading import TOTAL, NoSensor, Reading, Sensor
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
 Clock = Callable[[], float]
 
@@ -41,8 +41,8 @@ def discover(path: Path, clock: Clock = time.monotonic) -> Sensor:
     Open a recording and start playing it, at its own speed, from now.
 
     Each channel gives its newest reading that has not been given yet, with its time moved to
-    `clock`, and nothing once the recording has ended. Raises NoSensor, with the file and the line
-    or topic, where it cannot be read or holds no reading.
+    `clock`, and nothing once the recording has ended. Raises NoSensorError, with the file and the
+    line or topic, where it cannot be read or holds no reading.
     """
     rails: dict[str, list[Reading]] = {}
     scopes: dict[str, str] = {}
@@ -52,9 +52,9 @@ def discover(path: Path, clock: Clock = time.monotonic) -> Sensor:
                 rails.setdefault(reading.rail, []).append(reading)
                 scopes[reading.rail] = scope
     except (OSError, UnicodeError, csv.Error) as error:
-        raise NoSensor(f'the recording {path}: {error}') from None
+        raise NoSensorError(f'the recording {path}: {error}') from None
     if not rails:
-        raise NoSensor(f'the recording {path} holds no readings')
+        raise NoSensorError(f'the recording {path} holds no readings')
     for readings in rails.values():
         readings.sort(key=lambda reading: reading.time)
     shift = clock() - min(readings[0].time for readings in rails.values())
@@ -103,22 +103,22 @@ def _csv(path: Path) -> Iterator[tuple[Reading, str]]:
         rows = csv.DictReader(line for line in file if not line.startswith('#'))
         missing = {'time', 'rail', 'watts'} - set(rows.fieldnames or ())
         if missing:
-            raise NoSensor(f'no column {", ".join(sorted(missing))} in its first line')
+            raise NoSensorError(f'no column {", ".join(sorted(missing))} in its first line')
         for number, row in enumerate(rows, 1):
             if not row['rail']:
-                raise NoSensor(f'reading {number} names no rail')
+                raise NoSensorError(f'reading {number} names no rail')
             try:
                 yield from_values(row['rail'], row, 'time'), row.get('scope') or ''
             except ValueError as error:
-                raise NoSensor(f'reading {number}: {error}') from None
+                raise NoSensorError(f'reading {number}: {error}') from None
 
 
 def _bag(path: Path) -> Iterator[tuple[Reading, str]]:
     try:
         from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.typesys import Stores, get_typestore
+        from rosbags.typesys import get_typestore, Stores
     except ImportError:
-        raise NoSensor('a bag needs the Python package rosbags') from None
+        raise NoSensorError('a bag needs the Python package rosbags') from None
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
             rails = [
@@ -129,14 +129,16 @@ def _bag(path: Path) -> Iterator[tuple[Reading, str]]:
             ]
             if len({connection.topic for connection in rails}) != 1:
                 found = ', '.join(sorted(c.topic for c in rails)) or 'none'
-                raise NoSensor(f'needs exactly one DiagnosticArray topic named rails, has {found}')
+                raise NoSensorError(
+                    f'needs exactly one DiagnosticArray topic named rails, has {found}'
+                )
             for connection, _, data in reader.messages(rails):
                 message: Any = reader.deserialize(data, connection.msgtype)
                 for status in message.status:
                     try:
                         reading, values = from_status(status)
                     except ValueError as error:
-                        raise NoSensor(f'{connection.topic}: {error}') from None
+                        raise NoSensorError(f'{connection.topic}: {error}') from None
                     yield reading, values.get('scope', '')
     except AnyReaderError as error:
-        raise NoSensor(str(error)) from None
+        raise NoSensorError(str(error)) from None

@@ -1,0 +1,82 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Energy above idle: what a load costs on top of a board that waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from dual_cnn_ros.power.energy import Energy, GAIN_BOUND
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Idle power measured before a load and, better, once more after it."""
+
+    before: Energy
+    after: Energy | None = None
+
+    @property
+    def watts(self) -> float:
+        """Mean idle power."""
+        measured = [energy.mean_watts or 0.0 for energy in (self.before, self.after) if energy]
+        return sum(measured) / len(measured)
+
+    @property
+    def error_watts(self) -> float:
+        """Standard error of it: half the drift from before to after, or the spread if larger."""
+        measured = [energy for energy in (self.before, self.after) if energy is not None]
+        spread = math.hypot(*(energy.spread_watts or 0.0 for energy in measured)) / len(measured)
+        return max(spread, abs((self.before.mean_watts or 0.0) - self.watts))
+
+
+@dataclass(frozen=True)
+class Net:
+    """
+    The energy of a window above idle, in joules, over the window's covered seconds.
+
+    joules: None where it is `refused`, with the reason there. noise: below this a difference
+    means nothing. bias: bound of the gain's error, as a constant offset cancels; None where the
+    sensor states none.
+    """
+
+    gross: float
+    idle: float
+    noise: float
+    joules: float | None
+    bias: float | None
+    refused: str = ''
+
+
+def net(energy: Energy, idle: Idle) -> Net:
+    """
+    Subtract the idle power, or refuse where the noise is larger than the difference.
+
+    The noise is the largest of the idle power's drift, twice its spread, twice the spread of the
+    measurement, and the sensor's resolution.
+    """
+    idle_joules = idle.watts * energy.covered
+    difference = energy.measured - idle_joules
+    noise = energy.covered * max(
+        2 * idle.error_watts, 2 * (energy.spread_watts or 0.0), energy.resolution_watts or 0.0
+    )
+    refused = ''
+    if energy.joules is None:
+        refused = f'only {energy.coverage:.0%} of the window is covered'
+    elif abs(difference) <= noise:
+        refused = f'{difference:.3g} J above idle is within the noise of {noise:.3g} J'
+    bias = None if energy.bias is None else GAIN_BOUND * abs(difference)
+    return Net(energy.measured, idle_joules, noise, None if refused else difference, bias, refused)
