@@ -1,0 +1,140 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The exact best threshold against brute force over every threshold that makes a difference."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from dual_cnn_ros.cascade.threshold import best_threshold, OperatingPoint
+
+pytestmark = pytest.mark.filterwarnings('error')
+
+Sample = tuple[float, bool, bool]
+
+
+def outcome(threshold: float, samples: list[Sample]) -> tuple[int, int]:
+    """Return how many samples the rule gets right, and for how many it asks the second stage."""
+    right = asked = 0
+    for score, first_right, final_right in samples:
+        if score >= threshold:
+            right += first_right
+        else:
+            right += final_right
+            asked += 1
+    return right, asked
+
+
+def brute_force(samples: list[Sample]) -> tuple[int, int]:
+    """Return the best outcome over a threshold on, just below and just above every score."""
+    candidates = {0.5, math.nextafter(0, 1), math.nextafter(1, 0)}
+    for score, _, _ in samples:
+        candidates |= {score, math.nextafter(score, 0), math.nextafter(score, 1)}
+    outcomes = [outcome(t, samples) for t in candidates if 0 < t < 1]
+    return max(outcomes, key=lambda result: (result[0], -result[1]))
+
+
+def check(samples: list[Sample]) -> OperatingPoint:
+    point = best_threshold(*zip(*samples))
+    right, asked = brute_force(samples)
+    assert 0 < point.threshold < 1
+    assert outcome(point.threshold, samples) == (right, asked)
+    assert point.accuracy == right / len(samples)
+    assert point.second_share == asked / len(samples)
+    return point
+
+
+scores = st.one_of(
+    st.floats(0, 1),
+    st.sampled_from([0.0, 0.25, 0.5, 1.0]),  # ties
+    st.sampled_from([5e-324, 1e-323, math.nextafter(0.5, 0), math.nextafter(0.5, 1),
+                     math.nextafter(math.nextafter(0.5, 1), 1),
+                     math.nextafter(1, 0)]))  # neighbours
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(scores, st.booleans(), st.booleans()), min_size=1, max_size=12))
+def test_threshold_is_the_best_of_all(samples: list[Sample]) -> None:
+    check(samples)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_threshold_is_at_least_as_good_as_a_fine_grid(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    s = rng.beta(4, 1, size=500).astype(np.float32)
+    first, final = rng.random(500) < s, rng.random(500) < 0.8
+    point = best_threshold(s, first, final)
+    accuracies = [np.where(s >= t, first, final).mean() for t in np.linspace(0, 1, 2002)[1:-1]]
+    assert point.accuracy >= max(accuracies)
+    assert np.where(s >= point.threshold, first, final).mean() == point.accuracy
+    assert (s < point.threshold).mean() == pytest.approx(point.second_share)
+
+
+def test_of_equally_accurate_thresholds_the_one_that_asks_second_least() -> None:
+    point = check([(0.9, True, True), (0.6, True, True), (0.3, False, False)])
+    assert point.threshold == pytest.approx(0.15)
+    assert (point.accuracy, point.second_share) == (2 / 3, 0)
+
+
+def test_threshold_is_halfway_between_what_is_accepted_and_what_is_not() -> None:
+    assert check([(0.9, True, False), (0.5, False, True)]).threshold == pytest.approx(0.7)
+
+
+def test_equal_scores_stay_together() -> None:
+    # Accepting one of the two at 0.5 would be best, which no threshold can do.
+    point = check([(0.5, True, False), (0.5, False, True), (0.9, True, True)])
+    assert point.accuracy == 2 / 3
+    assert point.second_share == 0
+
+
+def test_second_stage_that_is_always_right_is_always_asked() -> None:
+    point = check([(0.9, False, True), (0.8, False, True)])
+    assert point.second_share == 1 and point.threshold > 0.9
+
+
+def test_a_score_of_one_is_accepted_whatever_that_costs() -> None:
+    assert check([(1.0, False, True)]) == OperatingPoint(0.5, 0.0, 0.0)
+
+
+def test_a_score_of_zero_is_never_accepted() -> None:
+    assert check([(0.0, True, False)]) == OperatingPoint(0.5, 0.0, 1.0)
+
+
+def test_float32_scores_that_are_neighbours_are_told_apart() -> None:
+    low = np.float32(0.7)
+    high = np.nextafter(low, np.float32(1))
+    point = best_threshold(np.array([low, high]), [False, True], [True, False])
+    assert float(low) < point.threshold <= float(high)
+    assert point.accuracy == 1
+
+
+@pytest.mark.parametrize(('arrays', 'message'), [
+    (([], [], []), 'non-empty'),
+    (([0.5], [True, False], [True]), 'equally long'),
+    (([0.5], [True], [True, False]), 'equally long'),
+    (([[0.5]], [[True]], [[True]]), 'equally long'),
+    (([math.nan], [True], [True]), r'in \[0, 1\]'),
+    (([1.5], [True], [True]), r'in \[0, 1\]'),
+    (([-0.1], [True], [True]), r'in \[0, 1\]'),
+])
+def test_what_makes_no_sense_is_refused(arrays: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        best_threshold(*arrays)
