@@ -13,16 +13,17 @@
 # limitations under the License.
 
 """
-Small CNNs for small images, each rebuilt from one string; torch is needed only where this is imported.
+Small CNNs for small images, each rebuilt from one string; the only module that holds networks.
 
-A name is `<family>[_x<width>][-s<stride>]`, for example `resnet20`, `mobilenetv2_x0_5-s2`, or the
-name of any torchvision classification model, taken as it is. width multiplies the channels (`0_5` is
-0.5). stride is that of the stem: 1 for about 32 pixels, 2 for 48 to 128, 4 for more.
+A name is `<family>[_x<width>][-s<stride>]`, for example `resnet20` or `mobilenetv2_x0_5-s2`, or
+the name of any torchvision classification model, taken as it is. width multiplies the channels
+(`0_5` is 0.5). stride is that of the stem: 1 for about 32 pixels, 2 for 48 to 128, 4 for more.
 
-Families: resnet20, resnet32, resnet44, resnet56 (He et al. 2016, section 4.2, with a 1x1 convolution
-where a shortcut changes shape); mobilenetv2 (Sandler et al. 2018); shufflenetv2 (Ma et al. 2018);
-repvgg_tiny, repvgg_a0, repvgg_a2 (Ding et al. 2021); vgg9_gap, vgg16_gap (Simonyan and Zisserman 2015,
-with batch normalisation, and a global average in place of the large linear layers).
+Families: resnet20, resnet32, resnet44, resnet56 (He et al. 2016, section 4.2, with a 1x1
+convolution where a shortcut changes shape); mobilenetv2 (Sandler et al. 2018); shufflenetv2 (Ma et
+al. 2018); repvgg_tiny, repvgg_a0, repvgg_a2 (Ding et al. 2021; tiny is ours); vgg9_gap, vgg16_gap
+(Simonyan and Zisserman 2015, with batch normalisation, and a global average in place of the large
+linear layers; the nine layers are ours).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 import copy
 import re
+from typing import Any
 
 import torch
 from torch import nn, Tensor
@@ -61,13 +63,11 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """Return an evaluation copy in which batch norms and RepVGG branches are folded into convolutions."""
+    """Return an evaluation copy with batch norms and RepVGG branches folded into convolutions."""
     network = copy.deepcopy(network).eval()
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, RepVgg):
-                setattr(module, name, child.fused())
-            elif isinstance(child, ConvNorm):
+            if isinstance(child, ConvNorm | RepVgg):
                 setattr(module, name, child.fused())
     return network
 
@@ -78,7 +78,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_multiply_adds(network: nn.Module, shape: Sequence[int]) -> int:
-    """Return the multiply-adds that convolutions and linear layers spend on one input, (C, H, W)."""
+    """Return what convolutions and linear layers multiply and add for one input, (C, H, W)."""
     total = 0
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -104,56 +104,62 @@ def count_multiply_adds(network: nn.Module, shape: Sequence[int]) -> int:
 class ConvNorm(nn.Sequential):
     """A convolution that keeps the size (but for its stride), batch norm, and an activation."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1,
-                 activation: Callable[[], nn.Module] = nn.ReLU) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1,
+                 groups: int = 1, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
         super().__init__(
             nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(outputs), activation())
 
     def fused(self) -> nn.Sequential:
-        return nn.Sequential(fuse_conv_bn_eval(self[0], self[1]), self[2])
+        """Return the same function of evaluation mode as a convolution and the activation."""
+        return nn.Sequential(_folded(self), self[2])
 
 
 class Residual(nn.Module):
     """activation(branch(x) + shortcut(x)); the branch ends in a ConvNorm."""
 
-    def __init__(self, branch: nn.Sequential, shortcut: nn.Module, activation: nn.Module) -> None:
+    def __init__(self, branch: nn.Sequential, shortcut: nn.Module,
+                 activation: nn.Module) -> None:
         super().__init__()
         self.branch = branch
         self.shortcut = shortcut
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.branch(x) + self.shortcut(x))
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        result: Tensor = self.activation(self.branch(x) + self.shortcut(x))
+        return result
 
     def start_as_identity(self) -> None:
         """Zero the scale of the branch's last norm, which trains better (Goyal et al. 2017)."""
-        nn.init.zeros_(self.branch[-1][1].weight)
+        last: Any = self.branch[-1]
+        nn.init.zeros_(last[1].weight)
 
 
 class RepVgg(nn.Module):
-    """A 3x3 and a 1x1 convolution and, where shapes agree, the input, each normalised, then summed."""
+    """The sum of a 3x3 and a 1x1 convolution and, where shapes agree, the input, each normed."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.wide = ConvNorm(inputs, outputs, 3, stride, activation=nn.Identity)
         self.point = ConvNorm(inputs, outputs, 1, stride, activation=nn.Identity)
-        self.identity = (nn.BatchNorm2d(inputs) if inputs == outputs and stride == 1 else None)
+        self.identity = nn.BatchNorm2d(inputs) if inputs == outputs and stride == 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
-        total = self.wide(x) + self.point(x)
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        total: Tensor = self.wide(x) + self.point(x)
         if self.identity is not None:
             total = total + self.identity(x)
         return functional.relu(total)
 
     def fused(self) -> nn.Sequential:
         """Return the same function of evaluation mode as one 3x3 convolution and a ReLU."""
-        convolution = fuse_conv_bn_eval(self.wide[0], self.wide[1])
-        point = fuse_conv_bn_eval(self.point[0], self.point[1])
+        convolution, point = _folded(self.wide), _folded(self.point)
         weight, bias = convolution.weight.data, convolution.bias.data
         weight[:, :, 1:2, 1:2] += point.weight.data
         bias += point.bias.data
-        if (norm := self.identity) is not None:
+        norm: Any = self.identity
+        if norm is not None:
             scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
             weight[:, :, 1, 1] += torch.diag(scale)
             bias += norm.bias.data - norm.running_mean * scale
@@ -161,7 +167,7 @@ class RepVgg(nn.Module):
 
 
 class Shuffle(nn.Module):
-    """ShuffleNetV2's unit: half of the channels pass (all, through a branch, where stride is 2)."""
+    """ShuffleNetV2's unit: half of the channels pass, or all, worked on, where stride is 2."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -178,6 +184,7 @@ class Shuffle(nn.Module):
             ConvNorm(half, half, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         passing, worked = x.chunk(2, 1) if self.split else (x, x)
         halves = torch.cat((self.passing(passing), self.branch(worked)), 1)
         # Interleaves the halves, so that the next unit's passing half holds some of each.
@@ -189,6 +196,11 @@ class Head(nn.Sequential):
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
+
+
+def _folded(block: Any) -> Any:
+    """Return a convolution that does what the block's first two parts do in evaluation mode."""
+    return fuse_conv_bn_eval(block[0], block[1])
 
 
 def _stem(channels: int, outputs: int, stride: int,
@@ -226,9 +238,10 @@ def _resnet(depth: int) -> Family:
 def _mobilenetv2(width: float, stride: int, channels: int, classes: int) -> nn.Module:
     inputs = _scaled(32, width)
     layers = _stem(channels, inputs, stride, nn.ReLU6)
-    # expansion, channels, units, stride; the paper's stride 2 of the second row belongs to larger images.
-    for expansion, base, units, first in ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2),
-                                          (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+    # Expansion, channels, units, stride. Two of the paper's five halvings are left to the stem.
+    for expansion, base, units, first in (
+            (1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
+            (6, 160, 3, 2), (6, 320, 1, 1)):
         outputs = _scaled(base, width)
         for unit in range(units):
             step = first if unit == 0 else 1
@@ -266,7 +279,7 @@ def _repvgg(stem: int, widths: Sequence[int], units: Sequence[int]) -> Family:
         for stage, (base, count) in enumerate(zip(widths, units)):
             outputs = _scaled(base, width)
             for unit in range(count):
-                # The first stage halves only where the stem's stride of 4 asks for a second halving.
+                # The stem halves once; with a stride of 4 the first stage halves again.
                 step = 2 if unit == 0 and (stage or stride == 4) else 1
                 layers.append(RepVgg(inputs, outputs, step))
                 inputs = outputs
@@ -291,9 +304,11 @@ def _vgg(stages: Sequence[Sequence[int]]) -> Family:
 
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     from torchvision import models
+
     if name not in models.list_models(module=models):
-        raise ValueError(f'unknown network {name!r}: neither one of torchvision\'s classification models '
-                         f'nor <family>[_x<width>][-s1|-s2|-s4] with a family of {", ".join(FAMILIES)}')
+        raise ValueError(
+            f'unknown network {name!r}: no classification model of torchvision, and not '
+            f'<family>[_x<width>][-s1|-s2|-s4] with a family of {", ".join(FAMILIES)}')
     if channels != 3:
         raise ValueError(f'{name} takes colour images only; choose another network for grey')
     # The two Inceptions would return a second output while training.

@@ -29,10 +29,11 @@ import tarfile
 import zlib
 
 import cv2
-from dual_cnn_ros.cascade.frame import COLOURS, Frame, Image
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
+
+from dual_cnn_ros.cascade.frame import COLOURS, Frame, Image
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
@@ -63,7 +64,7 @@ class Part:
     """
     Pictures in the order of their names.
 
-    images: uint8 (N, C, H, W). labels: int64 (N,), indices of the classes. names: '<class>/<file>'.
+    images: uint8 (N, C, H, W). labels: int64 (N,), class indices. names: '<class>/<file>'.
     """
 
     images: npt.NDArray[np.uint8]
@@ -100,12 +101,12 @@ def load(path: Path, *, training: Reduction, held_out: Reduction, split: str | N
     """
     Read and decode one split of a folder or a tar (plain, gz, bz2 or xz).
 
-    path: holds `<split>/<class>/<file>`, or `<class>/<file>` and is then itself the split. training,
-    held_out: how the pictures of either part are reduced. split: 'train' where there are several and
-    none is named. holdout, seed: the part that is held out, see is_held_out. labels: the classes
-    that are expected, in any order. exclude: names `<class>/<file>` or `<split>/<class>/<file>` to
-    leave out. Raise DatasetError for unreadable data, an unknown split, an empty class, and classes
-    that differ from those of another split or from labels.
+    path: holds `<split>/<class>/<file>`, or `<class>/<file>` and is then itself the split.
+    training, held_out: how the pictures of either part are reduced. split: 'train' where there are
+    several and none is named. holdout, seed: the part that is held out, see is_held_out. labels:
+    the classes that are expected, in any order. exclude: names `<class>/<file>` or
+    `<split>/<class>/<file>` to leave out. Raise DatasetError for unreadable data, an unknown
+    split, an empty class, and classes that differ from those of another split or from labels.
     """
     with _readable(path):
         listing = _list_folder(path) if path.is_dir() else _list_tar(path)
@@ -176,11 +177,11 @@ def _listing(files: Iterable[str], folders: Iterable[str]) -> _Listing:
 
 def _select(path: Path, listing: _Listing, split: str | None,
             labels: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
-    """Return the classes, sorted, and the pictures of the split, with every check of the layout."""
+    """Return the classes, sorted, and the pictures of the split; check the layout."""
     depths = {file.count('/') for file in listing.files}
     if depths != {1} and depths != {2}:
-        raise DatasetError(f'{path}: expected pictures as <split>/<class>/<file> or <class>/<file>, '
-                           f'found {_some(listing.files) or "none"}')
+        raise DatasetError(f'{path}: expected pictures as <split>/<class>/<file> or '
+                           f'<class>/<file>, found {_some(listing.files) or "none"}')
     depth = depths.pop()
     classes: dict[str, set[str]] = {}
     for folder in sorted(listing.folders):
@@ -189,8 +190,8 @@ def _select(path: Path, listing: _Listing, split: str | None,
             classes.setdefault('/'.join(parts[:-1]), set()).add(parts[-1])
     if depth == 1:
         if split is not None:
-            raise DatasetError(f'{path} holds <class>/<file> and is one split by itself, so there is '
-                               f'no split {split!r} to choose')
+            raise DatasetError(f'{path} holds <class>/<file> and is one split by itself, so there '
+                               f'is no split {split!r} to choose')
         chosen = ''
     else:
         chosen = split or (next(iter(classes)) if len(classes) == 1 else 'train')
@@ -272,8 +273,8 @@ def _read_tar(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]
 
 def _decode(data: bytes) -> Image | None:
     """Return the picture, (H, W, 3) BGR, or None where it is damaged."""
-    # OpenCV fills the missing end of a JPEG with grey and succeeds. The last scan of a whole one is
-    # followed by an end marker; inside of a scan neither marker can occur.
+    # OpenCV fills the missing end of a JPEG with grey and succeeds. The last scan of a whole one
+    # is followed by an end marker; inside of a scan neither marker can occur.
     if data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
         return None
     try:

@@ -15,10 +15,10 @@
 """
 Train a small CNN on a folder or tar of labelled pictures; write its weights, ONNX and metrics.
 
-Every picture lives as one uint8 tensor on the device and is augmented there in batches, so that a
-GPU never waits for Python. A part of the split (--holdout) is never trained on: it shows the progress
-here, and it is what `calibrate` finds the threshold on. The last epoch's weights are kept, never the
-best epoch's, because choosing by the held-out part would make it look better than it is.
+All pictures live in one uint8 tensor on the device and are augmented there in batches, so that a
+GPU never waits for Python. A part of the split (--holdout) is never trained on: it shows the
+progress here, and `calibrate` finds the threshold on it. The last epoch's weights are kept, never
+the best epoch's, because choosing by the held-out part would make it look better than it is.
 """
 
 from __future__ import annotations
@@ -43,9 +43,6 @@ from typing import Any
 import warnings
 
 import cv2
-from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
-from dual_cnn_ros.inference import networks
-from dual_cnn_ros.tools.dataset import Dataset, load, Part, read_names, Reduction
 import numpy as np
 from safetensors.torch import save as save_tensors
 import torch
@@ -53,6 +50,10 @@ from torch import nn, Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
+
+from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
+from dual_cnn_ros.inference import networks
+from dual_cnn_ros.tools.dataset import Dataset, load, Part, read_names, Reduction
 
 # The means and standard deviations of ImageNet, which fit photographs in general.
 MEAN = {'rgb': (0.485, 0.456, 0.406), 'bgr': (0.406, 0.456, 0.485), 'grey': (0.449,)}
@@ -68,14 +69,9 @@ class TrainError(ValueError):
 @dataclass(frozen=True)
 class Augmentation:
     """
-    What happens to a training picture; the defaults of the command line name the units.
+    What happens to a training picture; `--help` says what each number is.
 
-    flip: mirrored in half of the cases. zoom: smallest area of a random crop, 1 for none. stretch:
-    largest ratio of the crop's sides. shift: of the centre, fraction of the side. rotate: degrees.
-    light: largest relative change of brightness, contrast and each colour. saturate: the same of
-    saturation. noise: largest standard deviation, of values in [0, 1]. erase: probability of one
-    rectangle being overwritten. mixup, cutmix: parameter of the beta distribution, 0 for none; where
-    both are given, each batch gets one of them.
+    mixup, cutmix: the parameter of the beta distribution that the shares come from.
     """
 
     flip: bool
@@ -102,21 +98,24 @@ def augment(images: Tensor, size: tuple[int, int], how: Augmentation, mean: Tens
 
     pixels = images.float() / 255
     if images.shape[-2:] != size or how.flip or how.zoom < 1 or how.shift or how.rotate:
-        area, ratio = uniform(how.zoom, 1), torch.exp(uniform(-1, 1) * math.log(how.stretch))
-        if how.zoom == 1:
-            ratio = torch.ones_like(ratio)
+        area = uniform(how.zoom, 1)
+        ratio = torch.exp(uniform(-1, 1) * math.log(how.stretch if how.zoom < 1 else 1))
         width = (area * ratio).sqrt().clamp(max=1)
         height = (area / ratio).sqrt().clamp(max=1)
         across = uniform(-1, 1) * (1 - width + 2 * how.shift)
         down = uniform(-1, 1) * (1 - height + 2 * how.shift)
         angle = uniform(-1, 1) * math.radians(how.rotate)
+        cos, sin = angle.cos(), angle.sin()
         mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) if how.flip else 1.0
+        # Angles are kept in pixels, while affine_grid counts in half sides.
         aspect = size[1] / size[0]
-        rows = torch.stack((
-            torch.stack((mirror * width * angle.cos(), -height * angle.sin() / aspect, across), 1),
-            torch.stack((mirror * width * angle.sin() * aspect, height * angle.cos(), down), 1)), 1)
-        grid = functional.affine_grid(rows, [count, images.shape[1], *size], align_corners=False)
-        pixels = functional.grid_sample(pixels, grid, padding_mode='reflection', align_corners=False)
+        affine = torch.stack((
+            torch.stack((mirror * width * cos, -height * sin / aspect, across), 1),
+            torch.stack((mirror * width * sin * aspect, height * cos, down), 1)), 1)
+        grid = functional.affine_grid(
+            affine, [count, images.shape[1], *size], align_corners=False)
+        pixels = functional.grid_sample(
+            pixels, grid, padding_mode='reflection', align_corners=False)
     if how.light:
         change = how.light
         pixels = pixels * (1 + uniform(-change, change, 1, 1, 1) +
@@ -132,8 +131,8 @@ def augment(images: Tensor, size: tuple[int, int], how: Augmentation, mean: Tens
     pixels = (pixels.clamp(0, 1) - mean) / std
     if how.erase:
         ratio, area = torch.exp(uniform(-1, 1, 1, 1)), uniform(0.02, 0.2, 1, 1)
-        rows_, columns = (torch.linspace(0, 1, n, device=device) for n in size)
-        inside = ((rows_[:, None] - uniform(0, 1, 1, 1)).abs() < (area * ratio).sqrt() / 2) & (
+        rows, columns = (torch.linspace(0, 1, side, device=device) for side in size)
+        inside = ((rows[:, None] - uniform(0, 1, 1, 1)).abs() < (area * ratio).sqrt() / 2) & (
             (columns - uniform(0, 1, 1, 1)).abs() < (area / ratio).sqrt() / 2)
         inside &= uniform(0, 1, 1, 1) < how.erase
         fill = torch.randn(pixels.shape, generator=random, device=device)
@@ -143,7 +142,7 @@ def augment(images: Tensor, size: tuple[int, int], how: Augmentation, mean: Tens
 
 def mix(pixels: Tensor, targets: Tensor, how: Augmentation, random: torch.Generator,
         numbers: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return the batch mixed with itself in another order: mixup (Zhang 2018), cutmix (Yun 2019)."""
+    """Mix the batch with itself in another order: mixup (Zhang 2018) or cutmix (Yun 2019)."""
     methods = [name for name in ('mixup', 'cutmix') if getattr(how, name)]
     if not methods:
         return pixels, targets
@@ -175,8 +174,8 @@ class Training:
     """
     The state of one training, which a checkpoint holds, and one epoch of it.
 
-    All random numbers of an epoch come from the seed and the epoch's number, so that a training that
-    was cut off goes on exactly as if it had not been (on a GPU up to the order of its sums).
+    All random numbers of an epoch come from the seed and the epoch's number, so that a training
+    that was cut off goes on as if it had not been (on a GPU, up to the order of its sums).
     """
 
     def __init__(self, network: nn.Module, data: Dataset, preprocessing: Preprocessing,
@@ -195,8 +194,8 @@ class Training:
         self.batch = min(arguments.batch_size, len(self.images))
         self.steps = len(self.images) // self.batch
 
-        self.network = network.to(device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.network) if arguments.ema else self.network
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network)
         self.optimizer = _optimizer(self.network, arguments)
         self.kind = _amp(arguments.amp, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.kind is torch.float16)
@@ -230,12 +229,10 @@ class Training:
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            if arguments.ema:
-                decay = 1 - 1 / max(1, arguments.ema * self.steps)
-                # A young average would hold too much of the untrained weights otherwise.
-                blend = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))
-                with torch.no_grad():
-                    blend(averaged, current, step)
+            # A young average would hold too much of the untrained weights otherwise.
+            decay = min(1 - 1 / max(1, arguments.ema * self.steps), step / (10 + step))
+            with torch.no_grad():
+                get_ema_multi_avg_fn(decay)(averaged, current, step)
             total += loss.detach()
             bar.update()
         mean_loss = float(total) / self.steps
@@ -334,8 +331,8 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
     """
     Return the network as one ONNX model, weights inside.
 
-    Input `image`, float32 (N, C, height, width); output `logits`, float32 (N, classes). Opset 18 with
-    IR version 8, which onnxruntime reads from 1.14 on.
+    Input `image`, float32 (N, C, height, width); output `logits`, float32 (N, classes). Opset 18
+    with IR version 8, which onnxruntime reads from 1.14 on.
     """
     import onnx
 
@@ -348,6 +345,7 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
             networks.fuse(network).cpu(), (sample,), dynamo=True, opset_version=18, verbose=False,
             input_names=['image'], output_names=['logits'],
             dynamic_shapes=({0: torch.export.Dim('batch')},))
+    assert program is not None  # only where it writes a file itself
     model = program.model_proto
     model.ir_version = 8
     onnx.checker.check_model(model, full_check=True)
@@ -396,13 +394,14 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     networks.build(arguments.model, 2, len(COLOURS[colour]))
     if arguments.device == 'cuda' and not torch.cuda.is_available():
         raise TrainError('this torch finds no GPU; use --device cpu')
-    device = torch.device('cuda' if arguments.device != 'cpu' and torch.cuda.is_available() else 'cpu')
+    gpu = arguments.device != 'cpu' and torch.cuda.is_available()
+    device = torch.device('cuda' if gpu else 'cpu')
     torch.backends.cudnn.benchmark = True
 
     scale = 1 if crop is None else 1 / crop
-    store = arguments.store or (round(height * scale), round(width * scale))
+    rows, columns = arguments.store or (round(height * scale), round(width * scale))
     data = load(arguments.data, split=arguments.split, holdout=arguments.holdout,
-                training=Reduction(*store, None if crop is None else 1.0, colour),
+                training=Reduction(rows, columns, None if crop is None else 1.0, colour),
                 held_out=Reduction(height, width, crop, colour), seed=arguments.seed,
                 labels=arguments.labels,
                 exclude=read_names(arguments.exclude) if arguments.exclude else ())
@@ -422,19 +421,19 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     resume(training, checkpoint, identity)
     if training.curve:
         print(f'{checkpoint}: going on after epoch {len(training.curve)}')
-    with tqdm(total=arguments.epochs * training.steps, initial=len(training.curve) * training.steps,
-              desc=name, unit='batch', disable=None) as bar:
+    with tqdm(total=arguments.epochs * training.steps, desc=name, unit='batch', disable=None,
+              initial=len(training.curve) * training.steps) as bar:
         while len(training.curve) < arguments.epochs:
             training.run_epoch(bar)
             buffer = io.BytesIO()
             torch.save({'identity': identity, **training.state()}, buffer)
             write(checkpoint, buffer.getvalue())
             entry = training.curve[-1]
-            shown = {key: f'{entry[key]:.4f}' for key in ('loss', 'held_out_accuracy') if key in entry}
-            bar.set_postfix(epoch=int(entry['epoch']), **shown)
+            line = ', '.join(f'{key} {entry[key]:.4f}'
+                             for key in ('loss', 'held_out_accuracy') if key in entry)
+            bar.set_postfix_str(f'epoch {entry["epoch"]}, {line}')
             if bar.disable and entry['epoch'] % max(1, arguments.epochs // 20) == 0:
-                print(f'{name}: epoch {entry["epoch"]}/{arguments.epochs}',
-                      *(f'{key} {value}' for key, value in shown.items()), flush=True)
+                print(f'{name}: epoch {entry["epoch"]}/{arguments.epochs}, {line}', flush=True)
 
     final = training.average.cpu().eval()
     tensors = {key: value.contiguous() for key, value in final.state_dict().items()}
@@ -471,117 +470,124 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _digest(data: Dataset) -> str:
     digest = hashlib.sha256(repr((data.classes, data.training.names)).encode())
-    digest.update(data.training.images)
+    digest.update(data.training.images.data)
     return digest.hexdigest()
 
 
 def _size(text: str) -> tuple[int, int]:
     sides = [int(side) for side in text.split('x')]
-    if len(sides) not in (1, 2) or min(sides) < 1:
+    if len(sides) > 2 or min(sides) < 1:
         raise ValueError(text)
     return sides[0], sides[-1]
 
 
-def _number(low: float, high: float = math.inf) -> Any:
+def _number(low: float, high: float = math.inf, kind: type[float] = float) -> Any:
     def number(text: str) -> float:
-        value = float(text)
+        value = kind(text)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f'{text} is not in {low:g} to {high:g}')
         return value
     return number
 
 
-def _whole(low: int) -> Any:
-    def whole(text: str) -> int:
-        value = int(text)
-        if value < low:
-            raise argparse.ArgumentTypeError(f'{text} is less than {low}')
-        return value
-    return whole
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     top = argparse.ArgumentParser(
-        prog='train', description='Train a small CNN on labelled pictures; write weights, ONNX and '
-        'metrics to DIR/NAME.safetensors, .onnx and .json. Run the same command again after a kill: '
-        'it goes on from the last finished epoch.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    top.add_argument('data', type=Path, metavar='DATA', help='folder or tar with '
-                     '<split>/<class>/<picture>, or <class>/<picture>, being one split by itself')
-    top.add_argument('--model', required=True, metavar='NETWORK', help='<family>[_x<width>][-s<stride>] '
-                     f'with a family of {", ".join(networks.FAMILIES)}; width such as 0_5; stride of '
-                     'the stem 1 for about 32 pixels, 2 for 48 to 128, 4 for more; or a '
-                     'classification model of torchvision')
-    top.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the results')
-    top.add_argument('--name', help='of the files written (default: NETWORK)',
-                     default=argparse.SUPPRESS)
+        prog='train', description='Train a small CNN on labelled pictures; write weights, ONNX '
+        'and metrics to DIR/NAME.safetensors, .onnx and .json. Run the same command again after a '
+        'kill: it goes on from the last finished epoch.')
+    top.add_argument(
+        'data', type=Path, metavar='DATA', help='folder or tar with <split>/<class>/<picture>, or '
+        '<class>/<picture>, being one split by itself')
+    top.add_argument(
+        '--model', required=True, metavar='NETWORK', help='<family>[_x<width>][-s<stride>] with a '
+        f'family of {", ".join(networks.FAMILIES)}; width such as 0_5; stride of the stem 1 for '
+        'about 32 pixels, 2 for 48 to 128, 4 for more; or a classification model of torchvision')
+    top.add_argument(
+        '--out', type=Path, required=True, metavar='DIR', help='folder of the results')
+    top.add_argument('--name', help='of the files written; NETWORK where not given')
 
     group = top.add_argument_group('data')
-    group.add_argument('--split', help='which one to train on (default: the only one, or train)',
-                       default=argparse.SUPPRESS)
-    group.add_argument('--holdout', type=_number(0, 0.9), default=0.1, help='fraction of the split '
-                       'never trained on, chosen by a hash of seed, class and file name; calibrate '
-                       'with the same --holdout and --seed uses exactly this part')
-    group.add_argument('--exclude', type=Path, metavar='FILE', default=argparse.SUPPRESS,
-                       help='names to leave out, one <class>/<picture> per line')
-    group.add_argument('--labels', nargs='+', metavar='LABEL', default=argparse.SUPPRESS,
-                       help='the classes that the data must have')
-    group.add_argument('--input', type=_size, default='64', metavar='SIDE|HxW',
-                       help='size of the input, pixels')
-    group.add_argument('--store', type=_size, metavar='SIDE|HxW', default=argparse.SUPPRESS,
-                       help='size at which training pictures are kept; larger than the input gives '
-                       'random crops more detail (default: the input, divided by --crop)')
-    group.add_argument('--crop', type=_number(0.1, 1), default=argparse.SUPPRESS,
-                       help='use the centre with the shape of the input that covers this fraction '
-                       'of the limiting side (default: stretch the whole picture)')
-    group.add_argument('--colour', choices=tuple(COLOURS), default='rgb', help='order of channels')
+    group.add_argument(
+        '--split', help='the one to train on; where not given, the only one, or train')
+    group.add_argument(
+        '--holdout', type=_number(0, 0.9), default=0.1, metavar='FRACTION', help='of the split '
+        'that is never trained on, chosen by a hash of seed, class and file name; calibrate with '
+        'the same FRACTION and SEED uses exactly this part (%(default)s)')
+    group.add_argument(
+        '--exclude', type=Path, metavar='FILE',
+        help='names to leave out, one <class>/<picture> per line')
+    group.add_argument(
+        '--labels', nargs='+', metavar='LABEL', help='the classes that the data must have')
+    group.add_argument(
+        '--input', type=_size, default='64', metavar='SIDE|HxW',
+        help='size of the input, pixels (%(default)s)')
+    group.add_argument(
+        '--store', type=_size, metavar='SIDE|HxW', help='size at which training pictures are '
+        'kept; a larger one than the input (divided by --crop), which is taken where not given, '
+        'leaves detail to random crops')
+    group.add_argument(
+        '--crop', type=_number(0.1, 1), metavar='FRACTION', help='use the centre that has the '
+        "input's shape and covers this fraction of the side that limits it; where not given, the "
+        'whole picture is stretched')
+    group.add_argument(
+        '--colour', choices=tuple(COLOURS), default='rgb', help='order of channels (%(default)s)')
     for statistic in ('mean', 'std'):
-        group.add_argument(f'--{statistic}', type=float, nargs='+', default=argparse.SUPPRESS,
-                           help='of each channel, of values in 0 to 1 (default: of ImageNet)')
+        group.add_argument(
+            f'--{statistic}', type=float, nargs='+', metavar='VALUE',
+            help="of each channel, of values in 0 to 1; ImageNet's where not given")
 
     group = top.add_argument_group('training')
-    group.add_argument('--epochs', type=_whole(1), default=60, help='passes over the data')
-    group.add_argument('--batch-size', type=_whole(2), default=128, help='pictures per step')
-    group.add_argument('--optimizer', choices=('sgd', 'adamw'), default='sgd',
-                       help='SGD with Nesterov momentum of 0.9, or AdamW')
-    group.add_argument('--lr', type=_number(0), default=0.2, help='highest learning rate of the one '
-                       'cycle; about 0.002 to 0.005 for AdamW')
-    group.add_argument('--weight-decay', type=_number(0), default=5e-4, help='of convolutions and '
-                       'linear layers; about 0.05 for AdamW')
-    group.add_argument('--label-smoothing', type=_number(0, 0.9), default=0.1,
-                       help='part of each target spread over all classes')
-    group.add_argument('--ema', type=_number(0), default=1.0, metavar='EPOCHS', help='keep the '
-                       'moving average of the weights over about this many epochs; 0 keeps the last')
-    group.add_argument('--seed', type=_whole(0), default=0, help='of everything random')
+    for name, kind, metavar, default, text in (
+            ('epochs', _number(1, kind=int), 'N', 60, 'passes over the data'),
+            ('batch-size', _number(2, kind=int), 'N', 128, 'pictures per step'),
+            ('lr', _number(0), 'RATE', 0.2, 'highest learning rate of the one cycle; about 0.003 '
+             'for AdamW'),
+            ('weight-decay', _number(0), 'RATE', 5e-4, 'of convolutions and linear layers; about '
+             '0.05 for AdamW'),
+            ('label-smoothing', _number(0, 0.9), 'PART', 0.1, 'of each target, spread over all '
+             'classes'),
+            ('ema', _number(0), 'EPOCHS', 1.0, 'that the moving average of the weights covers, '
+             'about; 0 for no average'),
+            ('seed', _number(0, kind=int), 'N', 0, 'of everything random')):
+        group.add_argument(
+            f'--{name}', type=kind, default=default, metavar=metavar, help=f'{text} (%(default)s)')
+    group.add_argument(
+        '--optimizer', choices=('sgd', 'adamw'), default='sgd',
+        help='SGD with a Nesterov momentum of 0.9, or AdamW (%(default)s)')
 
     group = top.add_argument_group('augmentation')
-    group.add_argument('--flip', action=argparse.BooleanOptionalAction, default=True,
-                       help='mirror half of the pictures; not for signs or text')
-    for option, low, high, default, text in (
+    group.add_argument(
+        '--flip', action=argparse.BooleanOptionalAction, default=True,
+        help='mirror half of the pictures; not for signs or text')
+    for name, low, high, default, text in (
             ('zoom', 0.05, 1, 0.5, 'smallest area of a random crop; 1 for none'),
-            ('stretch', 1, 3, 1.33, 'largest ratio of sides of a random crop'),
+            ('stretch', 1, 3, 1.33, 'largest ratio of the sides of a random crop'),
             ('shift', 0, 0.5, 0.0, 'largest shift, fraction of the side'),
             ('rotate', 0, 180, 0.0, 'largest rotation, degrees'),
-            ('light', 0, 0.9, 0.2, 'largest relative change of brightness and contrast, and half of '
-             'it of each colour'),
+            ('light', 0, 0.9, 0.2, 'largest relative change of brightness and of contrast, and '
+             'half of it of each colour'),
             ('saturate', 0, 1, 0.2, 'largest relative change of saturation'),
-            ('noise', 0, 0.5, 0.0, 'largest standard deviation of noise, of values in 0 to 1'),
-            ('erase', 0, 1, 0.0, 'probability of a rectangle being overwritten'),
+            ('noise', 0, 0.5, 0.0, 'largest standard deviation of noise on values in 0 to 1'),
+            ('erase', 0, 1, 0.0, 'probability that a rectangle is overwritten'),
             ('mixup', 0, 10, 0.0, 'parameter of mixup; 0 for none'),
-            ('cutmix', 0, 10, 0.0, 'parameter of cutmix; 0 for none; with mixup: either by chance')):
-        group.add_argument(f'--{option}', type=_number(low, high), default=default, help=text)
+            ('cutmix', 0, 10, 0.0, 'parameter of cutmix; 0 for none; beside mixup, each batch '
+             'gets one of them')):
+        group.add_argument(
+            f'--{name}', type=_number(low, high), default=default, metavar='X',
+            help=f'{text} (%(default)s)')
 
     group = top.add_argument_group('machine')
-    group.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='to train on')
-    group.add_argument('--amp', choices=('auto', 'bf16', 'fp16', 'off'), default='auto',
-                       help='mixed precision; auto is off on a CPU')
-    group.add_argument('--step', choices=('auto', 'eager', 'graph', 'compile'), default='auto',
-                       help='how a step runs: graph replays CUDA graphs (auto on a GPU), compile uses '
-                       'torch.compile, which takes a minute to begin')
+    group.add_argument(
+        '--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='(%(default)s)')
+    group.add_argument(
+        '--amp', choices=('auto', 'bf16', 'fp16', 'off'), default='auto',
+        help='mixed precision; auto is off on a CPU (%(default)s)')
+    group.add_argument(
+        '--step', choices=('auto', 'eager', 'graph', 'compile'), default='auto', help='how a step '
+        'runs: graph replays CUDA graphs and is what auto means on a GPU, compile uses '
+        'torch.compile, which needs a minute first (%(default)s)')
     group.add_argument('--restart', action='store_true', help='forget an earlier checkpoint')
-    top.set_defaults(name=None, split=None, exclude=None, labels=None, store=None, crop=None,
-                     mean=None, std=None)
     return top
 
 
