@@ -49,6 +49,9 @@ STORAGES = ('sqlite3', 'mcap')
 METADATA_VERSION: Literal[8] = 8
 """The last metadata version that Humble reads; Jazzy and Kilted read it too."""
 
+ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+"""How compressed data begins; serialized messages begin with a zero."""
+
 _VISION_MESSAGES = {
     'vision_msgs/msg/ObjectHypothesis': 'string class_id\nfloat64 score\n',
     CLASSIFICATION: 'std_msgs/Header header\nvision_msgs/ObjectHypothesis[] results\n',
@@ -185,6 +188,11 @@ class Recording:
                 return
             except Exception as error:  # sqlite, zstd and mcap each have their own
                 raise RecordingError(f'{self.path} is damaged: {error}') from error
+            if data[:4] == ZSTD_MAGIC:
+                raise RecordingError(
+                    f'the messages of {self.path} are compressed, which only the metadata.yaml '
+                    'beside it says: name the folder'
+                )
             yield Message(connection.topic, connection.msgtype, time, bytes(data))
 
     def close(self) -> None:

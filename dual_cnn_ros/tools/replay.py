@@ -46,6 +46,8 @@ from dual_cnn_ros.tools.recording import Message, Recording, RecordingError, Top
 
 CLOCK_PERIOD = 0.025
 """Seconds of real time between two messages on /clock, and between two looks at a stop request."""
+SETTLE = 0.25
+"""Seconds from when this side knows of a subscriber until that one surely knows of this side."""
 ACKNOWLEDGE = 2.0
 """Seconds that reliable subscribers get to fetch the last messages."""
 
@@ -131,9 +133,9 @@ class Replayer:
         self, timeout: float | None = None, stop: threading.Event | None = None
     ) -> bool:
         """
-        Wait until every topic has a subscriber; False after timeout seconds or when stopped.
+        Wait until every topic has a subscriber that will miss nothing from now on.
 
-        A subscriber counts as soon as this node knows of it.
+        Returns False after timeout seconds or when stopped.
         """
         stop = stop or threading.Event()
         limit = None if timeout is None else time.monotonic() + timeout
@@ -142,7 +144,7 @@ class Replayer:
                 return False
             if stop.wait(CLOCK_PERIOD):
                 return False
-        return True
+        return not stop.wait(SETTLE)
 
     def play(
         self, *, loop: bool = False, stop: threading.Event | None = None,
