@@ -1,0 +1,296 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What tests of a running node need: its process, cameras, and waiting with a deadline."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from threading import Condition, Thread
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Time
+import cv2
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.srv import ChangeState, GetState
+import numpy as np
+import numpy.typing as npt
+import pytest
+from rcl_interfaces.msg import ParameterValue, SetParametersResult
+from rcl_interfaces.srv import GetParameters, SetParameters
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter, parameter_value_to_python
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from tiny_bundle import picture
+from vision_msgs.msg import Classification
+import yaml
+
+import dual_cnn_ros
+from dual_cnn_ros.nodes.images import to_image_msg
+
+PATIENCE = 30.0
+"""Seconds after which something that takes well under one is taken to have failed."""
+
+
+# The node --------------------------------------------------------------------------------------
+
+class NodeProcess:
+    """A node of ours in a process of its own, over real DDS."""
+
+    def __init__(self, folder: Path, module: str, parameters: dict[str, Any]) -> None:
+        """Start it; its parameters and its log are files in the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / 'parameters.yaml'
+        file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
+        self._log = folder / 'log.txt'
+        root = str(Path(dual_cnn_ros.__file__).parents[1])
+        path = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
+        with self._log.open('wb') as log:
+            self._process = subprocess.Popen(
+                [sys.executable, '-m', f'dual_cnn_ros.nodes.{module}', '--ros-args',
+                 '--params-file', str(file)],
+                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                env={**os.environ, 'PYTHONPATH': path, 'ROS_HOME': str(folder),
+                     'ROS_LOG_DIR': str(folder / 'log')})
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text(encoding='utf-8', errors='replace')
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is still running."""
+        return self._process.poll() is None
+
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it holds now."""
+        status = Path(f'/proc/{self._process.pid}/status').read_text()
+        return 1024 * int(status.partition('VmRSS:')[2].split()[0])
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Return its exit code once it has ended by itself."""
+        return self._process.wait(seconds)
+
+    def interrupt(self) -> int:
+        """Ask it to end, as Ctrl-C does; return its exit code."""
+        self._process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it without its noticing."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def classifier(folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
+    """Run a classifier node for the time of a block; it must survive it and end in order."""
+    node = NodeProcess(folder, 'classifier', parameters)
+    try:
+        yield node
+        if node.is_alive:
+            assert node.interrupt() == 0, node.log
+    finally:
+        node.kill()
+
+
+# The other side --------------------------------------------------------------------------------
+
+class Client:
+    """A ROS node in this process with a thread that spins it: sends, hears, calls and waits."""
+
+    def __init__(self) -> None:
+        """Join the domain of the tests."""
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node('tester', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._changed = Condition()
+        self._stamp = count(1)
+        self.statuses: dict[str, DiagnosticStatus] = {}
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self._thread = Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave."""
+        self._executor.shutdown()
+        self._thread.join(PATIENCE)
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        with self._changed:
+            self.statuses.update({status.name: status for status in message.status})
+            self._changed.notify_all()
+
+    def wait_until(self, what: str, condition: Callable[[], Any], seconds: float = PATIENCE,
+                   meanwhile: Callable[[], Any] = lambda: None, every: float = 0.5) -> None:
+        """Wait until a condition holds, doing something every so many seconds until then."""
+        end = time.monotonic() + seconds
+        again = 0.0
+        with self._changed:
+            while not condition():
+                now = time.monotonic()
+                if now > end:
+                    pytest.fail(f'not within {seconds} s: {what}')
+                if now >= again:
+                    meanwhile()
+                    again = now + every
+                # The graph changes without a message to this node.
+                self._changed.wait(0.02)
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Return the response of a service."""
+        client: Any = self.node.create_client(kind, name)
+        try:
+            assert client.wait_for_service(PATIENCE), f'there is no service {name}'
+            future = client.call_async(request)
+            self.wait_until(f'an answer of {name}', future.done)
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def trigger(self, name: str) -> Trigger.Response:
+        """Call one of the node's Trigger services."""
+        return self.call(Trigger, f'/dual_cnn/{name}', Trigger.Request())
+
+    def set(self, name: str, value: Any) -> SetParametersResult:
+        """Set a parameter of the node."""
+        parameter = Parameter(name, value=value).to_parameter_msg()
+        response = self.call(SetParameters, '/dual_cnn/set_parameters',
+                             SetParameters.Request(parameters=[parameter]))
+        return response.results[0]
+
+    def get(self, name: str) -> Any:
+        """Return a parameter of the node."""
+        response = self.call(GetParameters, '/dual_cnn/get_parameters',
+                             GetParameters.Request(names=[name]))
+        value: ParameterValue = response.values[0]
+        return parameter_value_to_python(value)
+
+    def transition(self, label: str) -> bool:
+        """Ask the node for a transition; return whether it was made."""
+        request = ChangeState.Request()
+        request.transition.label = label
+        return bool(self.call(ChangeState, '/dual_cnn/change_state', request).success)
+
+    def state(self) -> str:
+        """Return the name of the node's lifecycle state."""
+        response = self.call(GetState, '/dual_cnn/get_state', GetState.Request())
+        return str(response.current_state.label)
+
+    def wait_for_status(self, name: str, level: bytes,
+                        meanwhile: Callable[[], Any] = lambda: None) -> DiagnosticStatus:
+        """Return the first status of that name and level, in /diagnostics from now on."""
+        full = f'dual_cnn: {name}'
+        self.statuses.pop(full, None)
+        self.wait_until(f'a status {full} of level {level!r}',
+                        lambda: full in self.statuses and self.statuses[full].level == level,
+                        meanwhile=meanwhile)
+        return self.statuses[full]
+
+    def values(self, name: str) -> dict[str, str]:
+        """Return the values of the next status of that name, as text."""
+        full = f'dual_cnn: {name}'
+        self.statuses.pop(full, None)
+        return self.last_values(name)
+
+    def last_values(self, name: str) -> dict[str, str]:
+        """Return the values of the last status of that name, or of the first one, as text."""
+        full = f'dual_cnn: {name}'
+        self.wait_until(f'a status {full}', lambda: full in self.statuses)
+        return {pair.key: pair.value for pair in self.statuses[full].values}
+
+
+class Camera:
+    """A camera's publisher, and what the node answers to it."""
+
+    def __init__(self, client: Client, topic: str, answers: str) -> None:
+        """Publish on a topic; hear the Classification that the node publishes on another."""
+        self._client = client
+        kind = CompressedImage if topic.endswith('/compressed') else Image
+        self._publisher = client.node.create_publisher(kind, topic, 1)
+        self.answers: list[Classification] = []
+        self._subscription = client.node.create_subscription(
+            Classification, answers, self._on_answer, 10)
+
+    def _on_answer(self, message: Classification) -> None:
+        with self._client._changed:
+            self.answers.append(message)
+            self._client._changed.notify_all()
+
+    def close(self) -> None:
+        """Unplug it."""
+        self._client.node.destroy_publisher(self._publisher)
+        self._client.node.destroy_subscription(self._subscription)
+
+    def connect(self) -> None:
+        """Wait until the node listens and is heard."""
+        self._client.wait_until(
+            f'the node listens to {self._publisher.topic_name} and answers',
+            lambda: self._publisher.get_subscription_count()
+            and self._client.node.count_publishers(self._subscription.topic_name))
+
+    def stamp(self, message: Any) -> Any:
+        """Give a message a header that no other one has."""
+        message.header = Header(frame_id='camera', stamp=Time(sec=next(self._client._stamp)))
+        return message
+
+    def send(self, message: Any) -> None:
+        """Publish a message as it is."""
+        self._publisher.publish(message)
+
+    def ask(self, message: Any, every: float = 0.5) -> Classification:
+        """Return the answer to a message, which is sent again and again until it comes."""
+        self.answers.clear()
+        self._client.wait_until(
+            f'an answer to a frame on {self._publisher.topic_name}',
+            lambda: any(answer.header == message.header for answer in self.answers),
+            meanwhile=lambda: self.send(message), every=every)
+        return next(answer for answer in self.answers if answer.header == message.header)
+
+
+def scaled(colour: str, height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Return a picture whose answer is 'red', 'green' or 'blue', of any size without much ado."""
+    return cv2.resize(picture(colour, seed=seed), (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def frame(colour: str, height: int = 24, width: int = 32, seed: int = 0) -> Image:
+    """Return a message whose answer is 'red', 'green' or 'blue'."""
+    return to_image_msg(scaled(colour, height, width, seed), Header(), 'bgr8')
+
+
+def compressed(
+    colour: str, extension: str = '.jpg', height: int = 24, width: int = 32
+) -> CompressedImage:
+    """Return a compressed message whose answer is 'red', 'green' or 'blue'."""
+    data = array('B', cv2.imencode(extension, scaled(colour, height, width))[1].tobytes())
+    return CompressedImage(format=extension[1:], data=data)
