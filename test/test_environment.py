@@ -1,0 +1,141 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The environment of a bare machine: what is missing is said, what is there is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import importlib.util
+from pathlib import Path
+import platform
+import shutil
+import sysconfig
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[1] / 'bootstrap' / 'environment.py'
+
+
+@pytest.fixture
+def environment() -> ModuleType:
+    spec = importlib.util.spec_from_file_location('environment', SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def complete(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ModuleType:
+    """Return the script as it is on a machine that lacks nothing."""
+    (tmp_path / 'Python.h').touch()
+    monkeypatch.setattr(environment, 'PYTHONS', (environment.sys.version_info[:2],))
+    monkeypatch.setattr(environment, 'find_spec', lambda name: name)
+    monkeypatch.setattr(platform, 'system', lambda: 'Linux')
+    monkeypatch.setattr(platform, 'machine', lambda: 'x86_64')
+    monkeypatch.setattr(shutil, 'which', lambda name: f'/usr/bin/{name}')
+    monkeypatch.setattr(sysconfig, 'get_path', lambda name: str(tmp_path))
+    return environment
+
+
+def test_a_complete_machine_lacks_nothing(complete: ModuleType) -> None:
+    assert complete.missing() == []
+
+
+def test_what_is_missing_is_said_with_what_to_do(
+    complete: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complete, 'PYTHONS', ((2, 7),))
+    monkeypatch.setattr(complete, 'find_spec', lambda name: None)
+    monkeypatch.setattr(platform, 'machine', lambda: 'aarch64')
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    (tmp_path / 'Python.h').unlink()
+    hints = (
+        'with rosdep and colcon',
+        'PYTHON=python2.7',
+        'apt install python3-venv',
+        'apt install python3-dev',
+        'apt install g++',
+    )
+    problems = complete.missing()
+    assert [hint in problem for hint, problem in zip(hints, problems)] == [True] * len(problems)
+    assert len(problems) == len(hints)
+
+
+@pytest.fixture
+def commands(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the commands of the script, which are not run; environments are made all the same."""
+    commands: list[str] = []
+
+    def run(command: Sequence[str | Path], failure: str) -> None:
+        if 'venv' in command:
+            folder = Path(command[-1])
+            shutil.rmtree(folder, ignore_errors=True)
+            (folder / 'bin').mkdir(parents=True)
+            (folder / 'bin' / 'python').touch()
+            (folder / 'pyvenv.cfg').write_text(f'version = {platform.python_version()}\n')
+        commands.append(Path(command[-1]).name)
+
+    monkeypatch.setattr(environment, 'run', run)
+    return commands
+
+
+@pytest.fixture
+def requirements(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / 'requirements-kilted.txt', tmp_path / 'requirements-test.txt']
+    for path in paths:
+        path.write_text('something==1\n')
+    return paths
+
+
+def test_environment_is_made_once(
+    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / '.venv-kilted'
+    environment.make(folder, requirements)
+    assert commands == [folder.name, *(path.name for path in requirements), 'build_vision_msgs.py']
+    commands.clear()
+    environment.make(folder, requirements)
+    assert commands == ['build_vision_msgs.py']
+
+
+def test_changed_requirements_are_installed(
+    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path
+) -> None:
+    environment.make(tmp_path / '.venv-kilted', requirements[:1])
+    commands.clear()
+    requirements[1].write_text('something==2\n')
+    environment.make(tmp_path / '.venv-kilted', requirements)
+    assert commands == ['requirements-test.txt', 'build_vision_msgs.py']
+
+
+def test_environment_of_another_python_is_replaced(
+    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / '.venv-kilted'
+    environment.make(folder, requirements)
+    (folder / 'pyvenv.cfg').write_text('version = 3.9.1\n')
+    commands.clear()
+    environment.make(folder, requirements)
+    assert commands[:2] == [folder.name, 'requirements-kilted.txt']
+
+
+def test_failure_is_said(environment: ModuleType) -> None:
+    with pytest.raises(SystemExit, match='is the network there'):
+        environment.run(['false'], 'is the network there?')
