@@ -24,7 +24,6 @@ test: lint
 
 lint: test-environment
 	$(RUN) -m ruff check
-	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
 benchmark: test-environment

@@ -140,7 +140,7 @@ def test_every_main_is_an_executable(folder: str) -> None:
     [
         ('share/ament_index/resource_index/packages', f'resource/{PACKAGE}'),
         (f'share/{PACKAGE}', 'package.xml'),
-        (f'share/{PACKAGE}/launch', 'launch/classifier.launch.py'),
+        (f'share/{PACKAGE}/launch', 'launch/cascade.launch.py'),
         (f'share/{PACKAGE}/config', 'config/classifier.yaml'),
         (f'share/{PACKAGE}/config/bundles/scenes', 'config/bundles/scenes/bundle.yaml'),
         (f'share/{PACKAGE}/config/bundles/scenes', 'config/bundles/scenes/first.onnx'),
