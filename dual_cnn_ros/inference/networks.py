@@ -311,8 +311,9 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
             f'<family>[_x<width>][-s1|-s2|-s4] with a family of {", ".join(FAMILIES)}')
     if channels != 3:
         raise ValueError(f'{name} takes colour images only; choose another network for grey')
-    # The two Inceptions would return a second output while training.
-    extra = {'aux_logits': False} if name in ('googlenet', 'inception_v3') else {}
+    # The two Inceptions would return a second output while training, and take long to initialise.
+    extra = ({'aux_logits': False, 'init_weights': False}
+             if name in ('googlenet', 'inception_v3') else {})
     network: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     return network
 
