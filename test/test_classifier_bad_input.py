@@ -44,7 +44,7 @@ from tiny_bundle import LABELS, make_bundle, save_model
 import yaml
 
 from dual_cnn_ros.bundle import sha256
-from dual_cnn_ros.nodes.images import to_image_msg
+from dual_cnn_ros.nodes.images import from_image_msg, to_image_msg
 
 FRONT, REAR = '/front/image', '/rear/image/compressed'
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -163,8 +163,18 @@ class TestFrames:
         message = front.stamp(to_image_msg(pixel, Header(), 'bgr8'))
         assert front.ask(message).results[0].class_id == colour
 
+    def test_overlay_of_a_single_pixel(self, client: Client, front: Camera) -> None:
+        message = front.stamp(to_image_msg(np.zeros((1, 1), np.uint8), Header(), 'mono8'))
+        overlays: list[Image] = []
+        subscription = client.node.create_subscription(
+            Image, '/dual_cnn/front/overlay', overlays.append, 10)
+        client.wait_until('an overlay', lambda: overlays, meanwhile=lambda: front.send(message))
+        client.node.destroy_subscription(subscription)
+        assert overlays[0].header == message.header
+        assert from_image_msg(overlays[0]).shape == (320, 320, 3)
+
     def test_compressed_single_pixel(self, rear: Camera) -> None:
-        answer = rear.ask(rear.stamp(compressed('green', '.png', 1, 2)))
+        answer = rear.ask(rear.stamp(compressed('green', '.png', 1, 1)))
         assert answer.results[0].class_id == 'green'
 
     def test_frame_without_a_header(self, front: Camera) -> None:
