@@ -70,14 +70,14 @@ class Account:
         self._last_stamp = 0.0
         self._shift = 0.0
         self._measurement: _IdleMeasurement | None = None
-        self._period = 0.1
+        self.period = 0.1
         self.idle: Idle | None = None
         self.idle_note = 'never measured'
         self._begin()
 
     def _begin(self) -> None:
-        self._meter = Meter(self._period)
-        self._windows = Windows(self._window, self._period)
+        self._meter = Meter(self.period)
+        self._windows = Windows(self._window, self.period)
         self._waiting: list[tuple[float, int, str, dict[str, float]]] = []
         self._order = count()
         self._attribution = Attribution()
@@ -103,8 +103,8 @@ class Account:
             or stamp < self._last_stamp - _RESTART_SECONDS
         ):
             reading = self._restart(stamp, reading)
-        if period != self._period:
-            self._period = self._meter.period = self._windows.period = period
+        if period != self.period:
+            self.period = self._meter.period = self._windows.period = period
         self._meter.add(reading)
         if self._last is not None and reading.time <= self._last.time:
             return
@@ -136,7 +136,7 @@ class Account:
         if self._last is None:
             raise ValueError('no power readings yet')
         start = self._last.time
-        meter = Meter(self._period, start, start + seconds)
+        meter = Meter(self.period, start, start + seconds)
         meter.add(self._last)
         self._measurement = _IdleMeasurement(meter, start, start + seconds)
         self.idle_note = f'being measured for {seconds:g} s'
@@ -210,7 +210,7 @@ class Account:
     def _restart(self, stamp: float, reading: Reading) -> Reading:
         """Go on after the recording, or the machine of the power node, began again."""
         assert self._last is not None
-        later = self._last.time + max(stamp - self._last_stamp, self._period)
+        later = self._last.time + max(stamp - self._last_stamp, self.period)
         self._shift += later - reading.time
         self._account(self._windows.flush())
         self.unmatched += len(self._waiting)

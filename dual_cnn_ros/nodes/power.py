@@ -1,0 +1,266 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The power node: what the rails of this machine draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_msgs.msg import Float64, Header
+
+from dual_cnn_ros.nodes.diagnostics import status
+from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
+from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.power.discover import discover, SOURCES
+from dual_cnn_ros.power.health import Health, Limits
+from dual_cnn_ros.power.message import PREFIX, to_values
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
+from dual_cnn_ros.power.sampler import Sampler
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+LIVE = 'takes effect at once'
+SEARCH_SECONDS = 5.0
+THROTTLE = 5.0
+
+PARAMETERS = {
+    'source': Parameter(
+        'auto',
+        'Where power is read: from the monitors of a Jetson, the RAPL counters of an x86 '
+        'processor, NVML of an NVIDIA GPU, or a recording; auto: the first of these that there '
+        'is, never a recording.',
+        NEVER,
+        SOURCES,
+    ),
+    'sysfs_root': Parameter('/sys', 'Folder in which sysfs is mounted.', NEVER),
+    'recording': Parameter(
+        '',
+        'For the source recording: a CSV file, or a bag of the topic rails of this node.',
+        NEVER,
+    ),
+    'rate_hz': Parameter(10.0, 'Readings of each rail per second.', LIVE, range=(0.1, 100.0)),
+    'rails': Parameter(
+        [''], 'Rails to publish beside the total; empty: all that there are.', LIVE
+    ),
+    'max_power_w': Parameter(
+        0.0,
+        'Watts of the total above which the diagnostics report an error; 0: no limit.',
+        LIVE,
+        range=(0.0, 100_000.0),
+    ),
+    'min_voltage_v': Parameter(
+        0.0,
+        'Volts below which the supply, the highest voltage of the rails in the total, is an '
+        'error in the diagnostics; 0: no limit.',
+        LIVE,
+        range=(0.0, 1000.0),
+    ),
+}
+
+
+class PowerNode(Node):
+    """
+    Reads a power sensor at a steady rate and publishes the total and the rails.
+
+    Readings are taken and published by threads of their own, timed by the steady clock, so that
+    neither a stopped /clock nor a rail that blocks holds them up.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('power_monitor', **options)
+        self._sensor: Sensor | None = None
+        self._sampler: Sampler | None = None
+        self._missing = ''
+        for name, parameter in PARAMETERS.items():
+            self.declare_parameter(name, parameter.default, parameter.descriptor())
+        self._values = {name: self.get_parameter(name).value for name in PARAMETERS}
+        for name, value in self._values.items():
+            PARAMETERS[name].check(name, value)
+        self._search()
+        self._check_rails(self._values['rails'])
+        overriding = QoSOverridingOptions.with_default_policies()
+        self._power = self.create_publisher(
+            Float64, '~/power', QoSProfile(depth=10), qos_overriding_options=overriding
+        )
+        self._rails = self.create_publisher(
+            DiagnosticArray, '~/rails', QoSProfile(depth=100), qos_overriding_options=overriding
+        )
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        # On the steady clock: a replay that pauses /clock must not silence the diagnostics.
+        self.create_timer(1.0, self._every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._sample()
+
+    def destroy_node(self) -> None:
+        """Stop reading, then free the publishers."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        super().destroy_node()
+
+    # The sensor
+
+    def _search(self) -> None:
+        self._searched = time.monotonic()
+        source, recording = self._values['source'], self._values['recording']
+        if bool(recording) != (source == 'recording'):
+            raise ParameterError(
+                'recording must be a path where source is "recording", and empty otherwise'
+            )
+        try:
+            self._sensor = sensor = discover(
+                source, Path(self._values['sysfs_root']), Path(recording).expanduser()
+            )
+        except NoSensorError as error:
+            if source == 'recording':
+                raise ParameterError(f'recording: {error}') from None
+            if not self._missing:
+                self.get_logger().warning(f'no power source, nothing is published: {error}')
+            self._missing = str(error)
+            return
+        total = f'{" + ".join(sensor.members)} ({sensor.scope})' if sensor.members else 'none'
+        self.get_logger().info(
+            f'source {sensor.source}: {sensor.reason}; rails {", ".join(sensor.rails)}; '
+            f'total: {total}'
+        )
+
+    def _sample(self) -> None:
+        """Read, if there is a sensor, at the rate that is set now."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._sensor is not None:
+            period = 1 / self._values['rate_hz']
+            self._health = Health(self._sensor.members, period)
+            self._sampler = Sampler(self._sensor, period, self._publish)
+            self._sampler.start()
+
+    def _publish(self, readings: list[Reading]) -> None:
+        """Publish the readings of one moment; runs in the sampler's thread and never raises."""
+        sensor = self._sensor
+        if sensor is None or not readings:
+            return
+        try:
+            total = sensor.total(readings)
+            self._health.take(readings, total)
+            if total is not None and total.watts is not None:
+                self._power.publish(Float64(data=total.watts))
+            self._rails.publish(self._message(sensor, readings, total))
+        except Exception as error:
+            self.get_logger().error(
+                f'readings not published: {error!r}', throttle_duration_sec=THROTTLE
+            )
+
+    def _message(
+        self, sensor: Sensor, readings: list[Reading], total: Reading | None
+    ) -> DiagnosticArray:
+        rails = [rail for rail in self._values['rails'] if rail] or sensor.rails
+        statuses = [_status(sensor, reading, {}) for reading in readings if reading.rail in rails]
+        if total is not None:
+            period = repr(1 / self._values['rate_hz'])
+            statuses.append(_status(sensor, total, {'period': period}))
+        # The stamp is the time of the reading, not of its publication.
+        read = (total or readings[0]).time
+        now = self.get_clock().now()
+        age = min(max(0.0, time.monotonic() - read) * 1e9, now.nanoseconds)
+        stamp = (now - Duration(nanoseconds=int(age))).to_msg()
+        return DiagnosticArray(header=Header(stamp=stamp), status=statuses)
+
+    # Parameters
+
+    def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
+        values = dict(self._values)
+        try:
+            for change in changes:
+                if change.name in PARAMETERS:
+                    PARAMETERS[change.name].check(change.name, change.value)
+                    values[change.name] = change.value
+            self._check_rails(values['rails'])
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        before, self._values = self._values, values
+        if values['rate_hz'] != before['rate_hz']:
+            self._sample()
+        return SetParametersResult(successful=True)
+
+    def _check_rails(self, rails: list[str]) -> None:
+        named = [rail for rail in rails if rail]
+        if len(set(named)) != len(named):
+            raise ParameterError(f'rails must be different, not {named}')
+        if self._sensor is not None and not set(named) <= set(self._sensor.rails):
+            unknown = ', '.join(sorted(set(named) - set(self._sensor.rails)))
+            raise ParameterError(
+                f'rails: there is no {unknown}, but {", ".join(self._sensor.rails)}'
+            )
+
+    # Diagnostics
+
+    def _every_second(self) -> None:
+        try:
+            if self._sensor is None and time.monotonic() - self._searched > SEARCH_SECONDS:
+                self._search()
+                self._sample()
+            self._diagnostics.publish(
+                DiagnosticArray(
+                    header=Header(stamp=self.get_clock().now().to_msg()),
+                    status=[self._judgement()],
+                )
+            )
+        except Exception as error:
+            self.get_logger().error(f'diagnostics: {error!r}', throttle_duration_sec=THROTTLE)
+
+    def _judgement(self) -> DiagnosticStatus:
+        name, sensor = f'{self.get_name()}: power', self._sensor
+        if sensor is None:
+            source = self._values['source']
+            return status(name, WARN, f'no power source: {self._missing}', source, {})
+        limits = Limits(self._values['max_power_w'], self._values['min_voltage_v'])
+        level, message, values = self._health.judge(limits)
+        values |= {
+            'rails': ', '.join(sensor.rails),
+            'total': ' + '.join(sensor.members),
+            'scope': sensor.scope,
+            'reason': sensor.reason,
+        }
+        return status(name, bytes([level]), message, sensor.source, values)
+
+
+def _status(sensor: Sensor, reading: Reading, more: dict[str, str]) -> DiagnosticStatus:
+    watts = 'counting' if reading.watts is None else f'{reading.watts:.3f} W'
+    in_total = reading.rail in (TOTAL, *sensor.members)
+    return status(
+        PREFIX + reading.rail,
+        ERROR if reading.error else OK,
+        reading.error or watts,
+        sensor.source,
+        {**to_values(reading, sensor.scope if in_total else ''), **more},
+    )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is stopped; returns 1 where a parameter is refused."""
+    return run(PowerNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,111 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Whether a sensor reads as it should, and its rails stay within the owner's limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+import time
+
+from dual_cnn_ros.power.reading import Reading
+
+OK, WARN, ERROR = 0, 1, 2
+SILENT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the owner allows; 0 is no limit. The voltage is the highest of the total's rails."""
+
+    max_power_w: float = 0.0
+    min_voltage_v: float = 0.0
+
+
+@dataclass
+class _Interval:
+    started: float
+    sets: int = 0
+    failed: int = 0
+    error: str = ''
+    watts: float | None = None
+    most_watts: float | None = None
+    least_volts: float | None = None
+
+
+class Health:
+    """
+    Watches the readings of a sensor; may be used from several threads.
+
+    members: the rails of the sensor's total. period: nominal seconds between readings.
+    """
+
+    def __init__(self, members: tuple[str, ...], period: float) -> None:
+        self._members = members
+        self._silent_after = max(SILENT_SECONDS, 3 * period)
+        self._lock = Lock()
+        self._heard = time.monotonic()
+        self._interval = _Interval(self._heard)
+        self._failed: Counter[str] = Counter()
+
+    def take(self, readings: Iterable[Reading], total: Reading | None) -> None:
+        """Take the readings of one moment."""
+        with self._lock:
+            self._heard = time.monotonic()
+            interval = self._interval
+            interval.sets += 1
+            volts = []
+            for reading in readings:
+                if reading.error:
+                    interval.failed += 1
+                    interval.error = f'{reading.rail}: {reading.error}'
+                    self._failed[reading.rail] += 1
+                elif reading.volts is not None and reading.rail in self._members:
+                    volts.append(reading.volts)
+            if volts:
+                supply = max(volts)
+                interval.least_volts = min(supply, interval.least_volts or supply)
+            if total is not None and total.watts is not None:
+                interval.watts = total.watts
+                interval.most_watts = max(total.watts, interval.most_watts or total.watts)
+
+    def judge(self, limits: Limits) -> tuple[int, str, dict[str, object]]:
+        """Return level, message and values of the time since this was last called."""
+        with self._lock:
+            now = time.monotonic()
+            interval, self._interval = self._interval, _Interval(now)
+            silent = now - self._heard
+            failed = {f'failed.{rail}': count for rail, count in sorted(self._failed.items())}
+        values: dict[str, object] = {
+            'watts': interval.watts,
+            'most_watts': interval.most_watts,
+            'least_volts': interval.least_volts,
+            'rate_hz': interval.sets / max(now - interval.started, 1e-3),
+            **failed,
+        }
+        if silent > self._silent_after:
+            return WARN, f'no readings for {silent:.0f} s', values
+        watts, volts = interval.most_watts, interval.least_volts
+        if limits.max_power_w and watts is not None and watts > limits.max_power_w:
+            return ERROR, f'{watts:.3f} W is over max_power_w {limits.max_power_w:g}', values
+        if limits.min_voltage_v and volts is not None and volts < limits.min_voltage_v:
+            return ERROR, f'{volts:.3f} V is under min_voltage_v {limits.min_voltage_v:g}', values
+        if interval.failed:
+            # Without a single good total there is nothing to integrate.
+            level = ERROR if self._members and interval.watts is None else WARN
+            return level, f'{interval.failed} reads failed, such as {interval.error}', values
+        return OK, 'reading' if interval.watts is None else f'{interval.watts:.3f} W', values

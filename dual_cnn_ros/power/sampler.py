@@ -1,0 +1,136 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Reading a sensor at a steady rate, whatever single rails do.
+
+Each rail is read by a thread of its own, so that one whose driver blocks holds up no other. The
+moments are random, one in each period: a load that repeats at a multiple of the rate, such as a
+camera's, would otherwise be caught in the same phase for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import queue
+import random
+import threading
+import time
+
+from dual_cnn_ros.power.reading import Channel, Reading, Sensor
+
+# A rail that has not answered by then has failed; it is asked again once it does answer.
+ANSWER_SECONDS = 0.25
+
+
+class Sampler:
+    """
+    Calls `deliver` with the readings of every rail, once in each period, from its own thread.
+
+    period: seconds. deliver: must not raise. A rail that blocks is delivered as a failed reading;
+    what it answers in the end is dropped, as the moment of it is not known.
+    """
+
+    def __init__(
+        self, sensor: Sensor, period: float, deliver: Callable[[list[Reading]], None]
+    ) -> None:
+        self._period = period
+        self._deliver = deliver
+        self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        self._workers = [_Worker(channel, self._answers) for channel in sensor.channels]
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='sampler', daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; nothing is delivered afterwards. Does not wait for a rail that blocks."""
+        self._stopped.set()
+        self._thread.join()
+        for worker in self._workers:
+            worker.end()
+
+    def _run(self) -> None:
+        start = time.monotonic()
+        while not self._stopped.wait(
+            max(0.0, start + random.random() * self._period - time.monotonic())
+        ):
+            self._deliver(self._read())
+            # Periods that a slow sensor has missed are not made up for.
+            missed = int((time.monotonic() - start) / self._period)
+            start += max(1, missed) * self._period
+
+    def _read(self) -> list[Reading]:
+        asked = time.monotonic()
+        pending = {worker for worker in self._workers if worker.ask(asked)}
+        answers: dict[_Worker, Reading | None] = {}
+        while pending:
+            try:
+                worker, since, reading = self._answers.get(
+                    timeout=max(0.0, asked + ANSWER_SECONDS - time.monotonic())
+                )
+            except queue.Empty:
+                break
+            if since == asked:
+                pending.discard(worker)
+                answers[worker] = reading
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker not in answers:
+                waited = now - worker.asked
+                error = f'no answer for {waited:.2f} s'
+                answers[worker] = Reading(worker.rail, asked, error=error)
+        return [reading for worker in self._workers if (reading := answers[worker]) is not None]
+
+
+class _Worker:
+    """The thread that reads one rail when it is asked to."""
+
+    def __init__(self, channel: Channel, answers: queue.SimpleQueue[_Answer]) -> None:
+        self.rail = channel.rail
+        self.asked = 0.0
+        self._channel = channel
+        self._answers = answers
+        self._questions: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+        self._busy = False
+        threading.Thread(target=self._run, name=self.rail, daemon=True).start()
+
+    def ask(self, now: float) -> bool:
+        """Ask for a reading; returns False while the one before has not come."""
+        if self._busy:
+            return False
+        self._busy = True
+        self.asked = now
+        self._questions.put(now)
+        return True
+
+    def end(self) -> None:
+        """End the thread, after the read that is under way."""
+        self._questions.put(None)
+
+    def _run(self) -> None:
+        while (asked := self._questions.get()) is not None:
+            reading: Reading | None
+            try:
+                reading = self._channel.read()
+            except Exception as error:
+                # A fault that no channel foresaw must not silence its rail.
+                reading = Reading(self.rail, time.monotonic(), error=repr(error))
+            self._busy = False
+            self._answers.put((self, asked, reading))
+
+
+_Answer = tuple[_Worker, float, 'Reading | None']
