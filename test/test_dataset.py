@@ -79,7 +79,8 @@ def test_reads_a_folder_that_is_one_split(tmp_path):
 
 
 @pytest.mark.parametrize(('suffix', 'mode', 'prefix'), [
-    ('tar', 'w', ''), ('tar.gz', 'w:gz', ''), ('tar.xz', 'w:xz', './'), ('tar.bz2', 'w:bz2', './')])
+    ('tar', 'w', ''), ('tar.gz', 'w:gz', ''), ('tar.xz', 'w:xz', './'),
+    ('tar.bz2', 'w:bz2', './')])
 def test_a_tar_reads_as_the_folder_does(tmp_path, suffix, mode, prefix):
     files = two_classes()
     folder = read(put(tmp_path / 'folder', files))
@@ -187,7 +188,8 @@ def test_a_damaged_picture_is_skipped_and_named(tmp_path, kind):
 
 
 def test_a_jpeg_with_bytes_after_its_end_is_kept(tmp_path):
-    data = read(put(tmp_path, {**two_classes(), 'wood/more.jpg': jpeg(picture(1, 2, 3)) + b'\0\0'}))
+    longer = jpeg(picture(1, 2, 3)) + b'\0\0'
+    data = read(put(tmp_path, {**two_classes(), 'wood/more.jpg': longer}))
     assert data.skipped == ()
 
 
@@ -199,7 +201,8 @@ def test_a_class_of_damaged_pictures_only_is_refused(tmp_path):
 
 def test_leaves_out_what_is_excluded(tmp_path):
     put(tmp_path / 'data', {**two_classes(3, 'train/'), **two_classes(3, 'test/')})
-    (tmp_path / 'names').write_text('# doubled\n\nwood/1.jpg\ntrain/brick/0.jpg\ntest/wood/2.jpg\n')
+    (tmp_path / 'names').write_text(
+        '# doubled\n\nwood/1.jpg\ntrain/brick/0.jpg\ntest/wood/2.jpg\n')
     data = read(tmp_path / 'data', exclude=read_names(tmp_path / 'names'))
     assert data.excluded == 2
     assert not {'wood/1.jpg', 'brick/0.jpg'} & set(data.training.names)

@@ -35,7 +35,6 @@ import json
 import math
 import os
 from pathlib import Path
-import pickle
 import platform
 import sys
 import time
@@ -348,6 +347,10 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
     assert program is not None  # only where it writes a file itself
     model = program.model_proto
     model.ir_version = 8
+    # The exporter's notes name source files of this machine, and weigh as much as a small CNN.
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString()
     return data
@@ -372,7 +375,7 @@ def resume(training: Training, path: Path, identity: dict[str, Any]) -> None:
         checkpoint = torch.load(path, map_location=training.device, weights_only=True)
         different = [key for key in {**identity, **checkpoint['identity']}
                      if identity.get(key) != checkpoint['identity'].get(key)]
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes lead the unpickler to any of a dozen
         raise TrainError(f'{path} is no readable checkpoint ({error}); {hint}') from error
     if different:
         changes = ', '.join(f'{key} {checkpoint["identity"].get(key)!r} -> {identity.get(key)!r}'
