@@ -133,6 +133,10 @@ class Drive:
                 world.distractor(rng), at_wall, float(rng.uniform(0.6, 1.8)),
                 z + float(rng.uniform(0, LEG)), size, size, yaw=float(rng.normal(0, 0.3)),
             ))
+        if rng.random() < 0.4:
+            # One that is none of the twelve, at the wall the robot is not near.
+            at_wall = math.copysign(half - 0.3, x)
+            found.append(signs.sign_panel(rng, None, at_wall, z + float(rng.uniform(0.5, 1.5))))
         return found
 
     @staticmethod

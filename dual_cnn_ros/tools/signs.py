@@ -261,6 +261,56 @@ _DRAWINGS: dict[str, Callable[[_Canvas], None]] = {
     'turn_right': _turn_right,
     'wet_floor': _wet_floor,
 }
+
+
+def _danger(c: _Canvas) -> None:
+    _warning(c)
+    c.stroke([(0, -0.35), (0, 0.2)], 0.16, BLACK)
+    c.disc(0, 0.46, 0.1, BLACK)
+
+
+def _caution(c: _Canvas) -> None:
+    c.outline(_triangle(1.2), RED)
+    c.polygon(_triangle(0.86), WHITE)
+    c.stroke([(0, -0.25), (0, 0.2)], 0.14, BLACK)
+    c.disc(0, 0.42, 0.09, BLACK)
+
+
+def _limit(c: _Canvas) -> None:
+    c.outline(_regular(64, 1.0), RED)
+    c.disc(0, 0, 0.74, WHITE)
+    c.stroke([(-0.24, -0.42), (0.26, -0.42), (-0.06, 0.45)], 0.16, BLACK)
+
+
+def _closed(c: _Canvas) -> None:
+    c.outline(_regular(64, 1.0), RED)
+    c.disc(0, 0, 0.74, WHITE)
+
+
+def _back(c: _Canvas) -> None:
+    _disc_with_arrow(c, [(0, -0.6), (0, 0.2)], [(0, 0.75), (0.42, 0.15), (-0.42, 0.15)])
+
+
+def _both_ways(c: _Canvas) -> None:
+    _disc_with_arrow(c, [(-0.3, 0), (0.3, 0)], [(0.75, 0), (0.25, -0.4), (0.25, 0.4)])
+    c.polygon([(-0.75, 0), (-0.25, -0.4), (-0.25, 0.4)], WHITE)
+
+
+def _first_aid(c: _Canvas) -> None:
+    c.outline(_rounded(0.94, 0.2), WHITE)
+    c.polygon(_rounded(0.85, 0.14), GREEN)
+    c.polygon([(-0.18, -0.6), (0.18, -0.6), (0.18, 0.6), (-0.18, 0.6)], WHITE)
+    c.polygon([(-0.6, -0.18), (0.6, -0.18), (0.6, 0.18), (-0.6, 0.18)], WHITE)
+
+
+def _parking(c: _Canvas) -> None:
+    c.outline(_rounded(0.94, 0.2), WHITE)
+    c.polygon(_rounded(0.85, 0.14), BLUE)
+    c.stroke([(-0.2, 0.6), (-0.2, -0.5), *_arc(0.1, -0.2, 0.3, -90, 90), (-0.2, 0.1)], 0.2, WHITE)
+
+
+_OTHERS = (_danger, _caution, _limit, _closed, _back, _both_ways, _first_aid, _parking)
+"""Signs that are none of the twelve but look like one."""
 SIGNS: tuple[str, ...] = tuple(_DRAWINGS)
 LABELS: tuple[str, ...] = tuple(sorted((*SIGNS, NONE)))
 """All labels of the data set, in the order of its folders."""
@@ -282,16 +332,19 @@ def draw(label: str, size: int) -> Image:
 
 
 @cache
-def _clean_face(label: str) -> npt.NDArray[np.float32]:
-    return draw(label, FACE).astype(np.float32)
+def _clean_face(drawing: Callable[[_Canvas], None]) -> npt.NDArray[np.float32]:
+    canvas = _Canvas(FACE)
+    drawing(canvas)
+    return canvas.finish().astype(np.float32)
 
 
 def sign_panel(
-    rng: np.random.Generator, label: str, x: float, z: float, *, yaw: float = 0.0
+    rng: np.random.Generator, label: str | None, x: float, z: float, *, yaw: float = 0.0
 ) -> Panel:
-    """Return a sign of some size and age that stands at x, z."""
+    """Return a sign of some size and age that stands at x, z; None: one that only looks so."""
     side = float(rng.uniform(0.55, 0.8))
-    face = _clean_face(label)
+    drawing = _OTHERS[rng.integers(len(_OTHERS))] if label is None else _DRAWINGS[label]
+    face = _clean_face(drawing)
     colour, opacity = face[..., :3], face[..., 3]
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
     pale = rng.uniform(0, 0.35)
@@ -340,21 +393,26 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
             float(rng.uniform(-1, 8)), side, side * float(rng.uniform(0.6, 1.4)),
             yaw=rng.normal(0, 0.3),
         ))
-    if rng.random() < 0.2:
-        further = str(rng.choice(SIGNS))
-        x, z = float(rng.uniform(-half, half)), float(rng.uniform(2, 7))
+    if rng.random() < 0.3:
+        further = None if rng.random() < 0.5 else str(rng.choice(SIGNS))
+        x, z = float(rng.uniform(-half, half)), float(rng.uniform(1, 7))
         panels.append(sign_panel(rng, further, x, z))
 
     small, large = world.SUFFICIENT_SIZE, 1.0
     edge, turned = 0.45, 0.0
     if label == NONE:
-        kind = rng.choice(['empty', 'small', 'cut', 'back'], p=[0.4, 0.3, 0.15, 0.15])
+        kind = rng.choice(
+            ['empty', 'small', 'cut', 'back', 'other'], p=[0.25, 0.25, 0.15, 0.1, 0.25]
+        )
         small, large = (0.05, small) if kind == 'small' else (small, large)
         edge = 0.75 if kind == 'cut' else edge
         turned = math.pi if kind == 'back' else 0.0
     named = str(rng.choice(SIGNS)) if label == NONE else label
     x = float(rng.uniform(-half, half)) * 0.8
-    sign = sign_panel(rng, named, x, 0.0, yaw=rng.normal(0, 0.3) + turned)
+    sign = sign_panel(
+        rng, None if label == NONE and kind == 'other' else named, x, 0.0,
+        yaw=rng.normal(0, 0.4) + turned,
+    )
     if label != NONE or kind != 'empty':
         panels.append(sign)
         if rng.random() < 0.35:
@@ -374,7 +432,7 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
         yaw=bearing - math.atan2(column, CAMERA.focal),
         pitch=rng.normal(0, 0.04), roll=rng.normal(0, 0.04),
     )
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         nearer = distance * float(rng.uniform(0.3, 0.8))
         panels.append(Panel(
             world.passer_by(rng),
@@ -385,17 +443,19 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
 
 
 def write_views(
-    out: Path, *, per_class: int, size: int, seed: int, quality: int = 95, progress: bool = True
+    out: Path, *, per_class: int, size: int, seed: int, first: int = 0, quality: int = 95,
+    progress: bool = True,
 ) -> None:
     """
     Write an image folder with per_class views of each label, size x size pixels, as JPEG.
 
-    Every place is seen once with each label, so that no background gives a class away.
+    Every place is seen once with each label, so that no background gives a class away. first: the
+    number of the first place; several processes can share the work, or a data set grow.
     """
     for label in LABELS:
         (out / label).mkdir(parents=True, exist_ok=True)
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    for number in tqdm(range(per_class), unit='place', disable=not progress):
+    for number in tqdm(range(first, first + per_class), unit='place', disable=not progress):
         place = random_world(np.random.default_rng([seed, number]))
         for index, label in enumerate(LABELS):
             rng = np.random.default_rng([seed, number, index])
@@ -415,14 +475,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--per-class', type=int, default=1000, help='views of each label (1000)')
     parser.add_argument('--size', type=int, default=64, help='side of the pictures in pixels (64)')
     parser.add_argument('--seed', type=int, default=0, help='another seed, other views (0)')
+    parser.add_argument(
+        '--first', type=int, default=0, help='number of the first view, to add to a data set (0)'
+    )
     parser.add_argument('--quality', type=int, default=95, help='JPEG quality (95)')
     options = parser.parse_args(arguments)
-    if options.per_class < 1 or options.size < 8 or options.seed < 0:
-        parser.error('--per-class must be at least 1, --size at least 8, --seed at least 0')
+    if options.per_class < 1 or options.size < 8 or min(options.seed, options.first) < 0:
+        parser.error('--per-class must be at least 1, --size at least 8, --seed and --first at '
+                     'least 0')
     try:
         write_views(
             options.out, per_class=options.per_class, size=options.size, seed=options.seed,
-            quality=options.quality,
+            first=options.first, quality=options.quality,
         )
     except OSError as error:
         print(f'signs: {error}', file=sys.stderr)

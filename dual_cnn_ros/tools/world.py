@@ -39,7 +39,7 @@ SPAN = 3.0
 """Metres that one texture covers; also the height of an indoor ceiling."""
 LEVELS = 4
 """Ever more blurred copies of a texture: distant surfaces read these, which avoids aliasing."""
-SUFFICIENT_SIZE = 0.28
+SUFFICIENT_SIZE = 0.22
 """A sign counts as visible from this size on: sqrt(projected area) as a share of frame height."""
 SUFFICIENT_SHARE = 0.6
 """A sign counts as visible when this share of its face is inside the frame and not covered."""
@@ -540,14 +540,14 @@ class Exposure:
 
 def random_exposure(rng: np.random.Generator, camera: Camera) -> Exposure:
     """Return the exposure of some camera at some time of the day, in motion or not."""
-    gain, warmth = rng.uniform(0.6, 1.3), rng.normal(0, 0.07)
-    speed = rng.exponential(0.01) * camera.width
+    gain, warmth = rng.uniform(0.35, 1.35), rng.normal(0, 0.08)
+    speed = rng.exponential(0.015) * camera.width
     angle = rng.normal(0, 0.5)
     return Exposure(
         gain=(gain * (1 - warmth), gain, gain * (1 + warmth)),
         ramp=(rng.normal(0, 0.2), rng.normal(0, 0.2)),
         blur=(speed * math.cos(angle), speed * math.sin(angle)),
-        noise=rng.uniform(0.5, 7),
+        noise=rng.uniform(0.5, 12),
     )
 
 
