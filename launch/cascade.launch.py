@@ -22,7 +22,6 @@ defaults of the node. Everything else that the node can be told belongs in a par
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -35,85 +34,56 @@ from dual_cnn_ros.share import share_directory
 
 # Those of the arguments that are parameters of the node, with their types.
 PARAMETERS = {'image_topics': list[str], 'bundle': str, 'use_sim_time': bool, 'autostart': bool}
+BOOLEANS = ['', 'true', 'false', 'True', 'False']
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the node."""
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                'params_file',
-                default_value=str(share_directory() / 'config' / 'classifier.yaml'),
-                description='Parameters of the node; a copy of the default one is a good start.',
-            ),
-            DeclareLaunchArgument(
-                'image_topics',
-                default_value='',
-                description='Image topics, one for each camera, as a,b or [a, b]; those that end in '
-                '/compressed are compressed images. Empty: as in params_file.',
-            ),
-            DeclareLaunchArgument(
-                'namespace',
-                default_value='',
-                description='Namespace of the node, and of image topics without a leading slash.',
-            ),
-            DeclareLaunchArgument(
-                'bundle',
-                default_value='',
-                description='Model bundle: the name of one that comes with the package, or the path '
-                'of a folder with a bundle.yaml. Empty: as in params_file.',
-            ),
-            DeclareLaunchArgument(
-                'use_sim_time',
-                default_value='',
-                description='Take the time from /clock: true or false. Empty: as in params_file.',
-            ),
-            DeclareLaunchArgument(
-                'autostart',
-                default_value='',
-                description='Configure and activate at start: true or false. Empty: as in '
-                'params_file.',
-            ),
-            DeclareLaunchArgument(
-                'log_level',
-                default_value='info',
-                choices=['debug', 'info', 'warn', 'error', 'fatal'],
-                description='Least severe messages that the node logs.',
-            ),
-            OpaqueFunction(function=_node),
-        ]
-    )
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'params_file', default_value=str(share_directory() / 'config' / 'classifier.yaml'),
+            description='Parameters of the node; a copy of the default one is a good start.'),
+        DeclareLaunchArgument(
+            'image_topics', default_value='',
+            description='Image topics, one for each camera, as a,b or [a, b]; those that end in '
+                        '/compressed are compressed images. Empty: as in params_file.'),
+        DeclareLaunchArgument(
+            'namespace', default_value='',
+            description='Namespace of the node, and of image topics without a leading slash.'),
+        DeclareLaunchArgument(
+            'bundle', default_value='',
+            description='Model bundle: the name of one that comes with the package, or the path, '
+                        'with a slash in it, of a folder with a bundle.yaml. Empty: as in '
+                        'params_file.'),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='', choices=BOOLEANS,
+            description='Take the time from /clock. Empty: as in params_file.'),
+        DeclareLaunchArgument(
+            'autostart', default_value='', choices=BOOLEANS,
+            description='Configure and activate at start. Empty: as in params_file.'),
+        DeclareLaunchArgument(
+            'log_level', default_value='info',
+            choices=['debug', 'info', 'warn', 'error', 'fatal'],
+            description='The least severe messages that the node logs.'),
+        OpaqueFunction(function=_node),
+    ])
 
 
 def _node(context: LaunchContext) -> list[LifecycleNode]:
-    arguments = {
-        name: LaunchConfiguration(name).perform(context).strip()
-        for name in ('params_file', *PARAMETERS)
-    }
     # Launch would only warn, and the node would run with its defaults.
-    file = Path(arguments.pop('params_file')).expanduser()
+    file = Path(LaunchConfiguration('params_file').perform(context)).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f'params_file: there is no file {file}')
-    given: dict[str, Any] = {name: text for name, text in arguments.items() if text}
-    if 'image_topics' in given:
-        given['image_topics'] = _topics(given['image_topics'])
-    return [
-        LifecycleNode(
-            package='dual_cnn_ros',
-            executable='classifier',
-            name='dual_cnn',
-            namespace=LaunchConfiguration('namespace'),
-            output='screen',
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            parameters=[
-                str(file),
-                {
-                    name: ParameterValue(value, value_type=PARAMETERS[name])
-                    for name, value in given.items()
-                },
-            ],
-        )
-    ]
+    given: dict[str, ParameterValue] = {}
+    for name, kind in PARAMETERS.items():
+        if text := LaunchConfiguration(name).perform(context).strip():
+            value = _topics(text) if name == 'image_topics' else LaunchConfiguration(name)
+            given[name] = ParameterValue(value, value_type=kind)
+    return [LifecycleNode(
+        package='dual_cnn_ros', executable='classifier', name='dual_cnn',
+        namespace=LaunchConfiguration('namespace'), output='screen',
+        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+        parameters=[str(file), given])]
 
 
 def _topics(text: str) -> list[str]:
