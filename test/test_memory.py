@@ -221,6 +221,26 @@ def test_several_threads_may_use_it_at_once(tmp_path: Path) -> None:
     assert len(memory) <= 20
 
 
+def test_nothing_happens_in_the_middle_of_a_recall() -> None:
+    interrupted = []
+
+    def clock() -> float:
+        if memory_is_full:
+            other = Thread(target=memory.clear)
+            other.start()
+            other.join(0.2)  # it has to wait, so this does not
+            interrupted.append(other)
+        return 0.0
+
+    memory_is_full = False
+    memory = Memory(3, max_age=1.0, clock=clock)
+    memory.remember(key(0), decision())
+    memory_is_full = True
+    assert memory.recall(key(0)) is not None
+    interrupted[0].join()
+    assert len(memory) == 0
+
+
 # Files -------------------------------------------------------------------------------------------
 
 def test_a_saved_memory_is_the_same_when_loaded(memory: Memory, tmp_path: Path) -> None:
