@@ -59,7 +59,7 @@ class Parameter:
         return descriptor
 
     def check(self, name: str, value: Any) -> None:
-        """Refuse a value outside of choices and range, and what cannot be compared, such as NaN."""
+        """Refuse a value outside of choices and range, NaN among them."""
         if self.choices and value not in self.choices:
             raise ParameterError(f'{name} must be one of {", ".join(self.choices)}, not {value!r}')
         if self.range and not self.range[0] <= value <= self.range[1]:

@@ -154,6 +154,11 @@ class Account:
         return None if self.idle is None else net(self.energy, self.idle)
 
     @property
+    def waiting(self) -> int:
+        """Decisions for whose time no readings have come yet."""
+        return len(self._waiting)
+
+    @property
     def decisions(self) -> int:
         """Decisions in windows that were covered by readings."""
         return sum(source.decisions for source in self.sources.values())

@@ -121,6 +121,7 @@ def _frames(account: Account) -> Section:
         {
             'decisions': account.decisions,
             'unmatched': account.unmatched,
+            'waiting': account.waiting,
             'joules_per_frame': per_frame,
             'net_joules_per_frame': account.net_joules_per_frame,
             'windows': account.used_windows,

@@ -1,0 +1,305 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The energy node: joules since the start, per decision and by source, and what was saved."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+import math
+import sys
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
+from rclpy.validate_topic_name import validate_topic_name
+from std_msgs.msg import Float64, Header
+from std_srvs.srv import Trigger
+
+from dual_cnn_ros.nodes.diagnostics import status
+from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
+from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.power.account import Account, BASELINES, MEMORY
+from dual_cnn_ros.power.message import from_status, PREFIX
+from dual_cnn_ros.power.reading import TOTAL
+from dual_cnn_ros.power.report import Baseline, report
+
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+LIVE = 'takes effect at once'
+SILENT_SECONDS = 3.0
+LATE_SECONDS = 1.0
+THROTTLE = 5.0
+
+PARAMETERS = {
+    'rails_topic': Parameter(
+        'power_monitor/rails', "The power node's readings (DiagnosticArray).", NEVER
+    ),
+    'decision_topics': Parameter(
+        ['dual_cnn/decision'],
+        "The classifier's decisions (DiagnosticArray), one topic for each camera.",
+        NEVER,
+    ),
+    'window_s': Parameter(
+        2.0,
+        'Seconds of the windows over which energy is split by source: long against the '
+        'averaging of the sensor, short against the time for which a scene stays the same.',
+        NEVER,
+        range=(0.5, 60.0),
+    ),
+    'idle_s': Parameter(
+        10.0, 'Seconds for which the service measure_idle measures.', LIVE, range=(1.0, 3600.0)
+    ),
+    'baseline': Parameter(
+        'none',
+        'What the saving is stated against: always running both CNNs, always the second, or a '
+        'measured figure.',
+        LIVE,
+        BASELINES,
+    ),
+    'baseline_joules': Parameter(
+        0.0,
+        'For the baseline measured: joules per frame above idle, measured in the same scope.',
+        LIVE,
+        range=(0.0, 1e6),
+    ),
+    'baseline_source': Parameter(
+        '', 'For the baseline measured: which CNN, measured on which machine.', LIVE
+    ),
+}
+
+
+class EnergyNode(Node):
+    """Brings the readings of a power node and the decisions of a classifier together."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('energy_monitor', **options)
+        for name, parameter in PARAMETERS.items():
+            self.declare_parameter(name, parameter.default, parameter.descriptor())
+        self._values = {name: self.get_parameter(name).value for name in PARAMETERS}
+        _check(self._values)
+        self._account = Account(self._values['window_s'])
+        self._counts: Counter[str] = Counter()
+        self._least_lag = math.inf
+        self._scope = self._source = ''
+        self._heard = time.monotonic()
+        overriding = QoSOverridingOptions.with_default_policies()
+        self._energy = self.create_publisher(
+            Float64, '~/energy', QoSProfile(depth=10), qos_overriding_options=overriding
+        )
+        self._per_frame = self.create_publisher(
+            Float64, '~/energy_per_frame', QoSProfile(depth=10), qos_overriding_options=overriding
+        )
+        self._report = self.create_publisher(
+            DiagnosticArray, '~/report', QoSProfile(depth=10), qos_overriding_options=overriding
+        )
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_subscription(
+            DiagnosticArray,
+            self._values['rails_topic'],
+            self._on_rails,
+            QoSProfile(depth=100),
+            qos_overriding_options=overriding,
+        )
+        for topic in self._values['decision_topics']:
+            self.create_subscription(
+                DiagnosticArray,
+                topic,
+                self._on_decision,
+                QoSProfile(depth=100),
+                qos_overriding_options=overriding,
+            )
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self.create_service(Trigger, '~/measure_idle', self._on_measure_idle)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        # On the steady clock: a replay that pauses /clock must not silence the reports.
+        self.create_timer(1.0, self._every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    # What comes in
+
+    def _on_rails(self, message: DiagnosticArray) -> None:
+        try:
+            total = next((one for one in message.status if one.name == PREFIX + TOTAL), None)
+            if total is None:
+                self._counts['without_total'] += 1
+                return
+            reading, values = from_status(total)
+            stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
+            period = float(values.get('period') or 0.1)
+            if not 0 < period < math.inf:
+                raise ValueError(f'period is {period}')
+            self._scope, self._source = values.get('scope', ''), total.hardware_id
+            self._heard = time.monotonic()
+            self._count_late(stamp)
+            self._account.reading(stamp, reading, period)
+        except Exception as error:  # whatever a message holds, the next one gets its chance
+            self._refuse('readings', self._values['rails_topic'], error)
+
+    def _on_decision(self, message: DiagnosticArray) -> None:
+        for decision in message.status:
+            try:
+                self._account.decision(*_decision(decision))
+            except Exception as error:  # as above
+                self._refuse('decisions', decision.name, error)
+
+    def _refuse(self, what: str, where: str, error: Exception) -> None:
+        self._counts[f'bad_{what}'] += 1
+        self.get_logger().warning(f'{where}: {error}', throttle_duration_sec=THROTTLE)
+
+    def _count_late(self, stamp: float) -> None:
+        """Count a reading that took a second longer than the fastest one."""
+        lag = self.get_clock().now().nanoseconds * 1e-9 - stamp
+        # Another machine's clock, or a recording's, may be off by any constant.
+        self._least_lag = min(lag, self._least_lag)
+        self._counts['late'] += lag - self._least_lag > LATE_SECONDS
+
+    # What goes out
+
+    def _every_second(self) -> None:
+        try:
+            joules, per_frame = self._account.energy.joules, self._account.joules_per_frame
+            if joules is not None:
+                self._energy.publish(Float64(data=joules))
+            if per_frame is not None:
+                self._per_frame.publish(Float64(data=per_frame))
+            header = Header(stamp=self.get_clock().now().to_msg())
+            self._report.publish(DiagnosticArray(header=header, status=self._sections()))
+            self._diagnostics.publish(DiagnosticArray(header=header, status=[self._health()]))
+        except Exception as error:
+            self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=THROTTLE)
+
+    def _sections(self) -> list[DiagnosticStatus]:
+        values = self._values
+        baseline = Baseline(
+            values['baseline'], values['baseline_joules'], values['baseline_source']
+        )
+        return [
+            status(
+                f'{self.get_name()}: {section.name}',
+                WARN if section.missing else OK,
+                section.message,
+                self._source,
+                section.values,
+            )
+            for section in report(self._account, baseline, self._scope)
+        ]
+
+    def _health(self) -> DiagnosticStatus:
+        topic = self.resolve_topic_name(self._values['rails_topic'])
+        silent = time.monotonic() - self._heard
+        level, message = OK, f'reading {self._source}'
+        if silent > SILENT_SECONDS:
+            level = WARN
+            message = (
+                f'no total power on {topic} for {silent:.0f} s, '
+                f'which has {self.count_publishers(topic)} publishers'
+            )
+        values = {'topic': topic, **dict.fromkeys(('late', 'without_total'), 0), **self._counts}
+        return status(f'{self.get_name()}: readings', level, message, self._source, values)
+
+    # Services and parameters
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._account.reset()
+        self._counts.clear()
+        response.success, response.message = True, 'counting from now'
+        return response
+
+    def _on_measure_idle(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        seconds = self._values['idle_s']
+        if time.monotonic() - self._heard > SILENT_SECONDS:
+            response.message = 'there are no power readings; start the power node first'
+            return response
+        try:
+            self._account.measure_idle(seconds)
+        except ValueError as error:
+            response.message = str(error)
+            return response
+        response.success = True
+        response.message = f'measuring for {seconds:g} s, see "idle" in the report'
+        return response
+
+    def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
+        values = {**self._values, **{c.name: c.value for c in changes if c.name in PARAMETERS}}
+        try:
+            _check(values)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._values = values
+        return SetParametersResult(successful=True)
+
+
+def _decision(decision: DiagnosticStatus) -> tuple[float, str, dict[str, float]]:
+    """
+    Return when a decision was finished, its source, and the busy seconds of each part.
+
+    A part is a stage that gave a score; all other steps are what a frame costs before a CNN.
+    Raises ValueError, naming the key.
+    """
+    values = {pair.key: pair.value for pair in decision.values}
+    busy: dict[str, float] = defaultdict(float)
+    for key, value in values.items():
+        kind, _, step = key.partition('.')
+        if kind == 'seconds':
+            part = step if f'score.{step}' in values else MEMORY
+            busy[part] += _finite(key, value)
+    if not values.get('source'):
+        raise ValueError('a decision names no source')
+    return _finite('finished', values.get('finished', '')), values['source'], dict(busy)
+
+
+def _finite(key: str, written: str) -> float:
+    try:
+        value = float(written)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f'{key} of a decision is {written!r}, not seconds')
+    return value
+
+
+def _check(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        PARAMETERS[name].check(name, value)
+    topics = [values['rails_topic'], *values['decision_topics']]
+    if len(set(topics)) != len(topics) or len(topics) < 2:
+        raise ParameterError(f'rails_topic and decision_topics must be different, not {topics}')
+    for topic in topics:
+        try:
+            validate_topic_name(topic)
+        except (InvalidTopicNameException, ValueError) as error:
+            raise ParameterError(f'rails_topic, decision_topics: {error}') from None
+    if values['baseline'] == 'measured' and not (
+        values['baseline_joules'] > 0 and values['baseline_source'].strip()
+    ):
+        raise ParameterError(
+            'baseline measured needs baseline_joules above 0 and a baseline_source: '
+            'set these first'
+        )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is stopped; returns 1 where a parameter is refused."""
+    return run(EnergyNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
