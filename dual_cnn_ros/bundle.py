@@ -137,7 +137,7 @@ def read(path: Path | str) -> Bundle:
     except FileNotFoundError as error:
         raise BundleError(f'{file}: not found; a bundle is a folder with this file in it, '
                           'as made by the calibrate tool') from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f'{file}: cannot be read: {error}') from error
     top = _Fields(file, '', content)
     version = top.take('format', int)
