@@ -76,6 +76,31 @@ def test_csv_plays_at_its_own_speed(tmp_path: Path) -> None:
     assert sensor.read() == [] and sensor.total([]) is None
 
 
+def test_rails_of_one_moment_come_together(tmp_path: Path) -> None:
+    """Were they let go one by one, a total might be made of two moments."""
+    text = 'time,rail,watts,scope\n1.0,A,1,m\n1.01,B,2,m\n2.0,A,3,m\n2.01,B,4,m\n'
+    clock = Clock()
+    sensor = recording.discover(csv_file(tmp_path, text), clock)
+    assert sensor.read() == []
+    clock.now = 0.5
+    assert [(r.rail, r.time, r.watts) for r in sensor.read()] == [
+        ('A', 0.0, 1.0),
+        ('B', pytest.approx(0.01), 2.0),
+    ]
+    clock.now = 1.005
+    assert sensor.read() == []
+    clock.now = 1.5
+    whole = sensor.total(sensor.read())
+    assert whole is not None and whole.watts == 7.0
+
+
+def test_a_recorded_total_is_kept(tmp_path: Path) -> None:
+    text = 'time,rail,watts,scope\n1.0,A,1,m\n1.0,total,5,m\n'
+    sensor = recording.discover(csv_file(tmp_path, text), Clock())
+    whole = sensor.total(sensor.read())
+    assert whole is not None and (whole.watts, sensor.scope) == (5.0, 'm')
+
+
 def test_csv_round_trip(tmp_path: Path) -> None:
     sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin()))
     readings = sensor.read()
@@ -191,7 +216,7 @@ def bag(path: Path, sensor: Sensor, sets: list[list[Reading]], topics: list[str]
                             types['KeyValue'](key=key, value=value)
                             for key, value in to_values(
                                 reading,
-                                sensor.scope if reading.rail in sensor.members else '',
+                                sensor.scope if reading.rail in (*sensor.members, 'total') else '',
                             ).items()
                         ],
                     )
@@ -213,9 +238,9 @@ def test_bag_of_rails(tmp_path: Path) -> None:
     path = bag(tmp_path / 'bag', sensor, sets, ['/power_monitor/rails'])
     clock = Clock()
     played = recording.discover(path, clock)
-    assert set(played.rails) == set(sensor.rails)
-    assert set(played.members) == set(sensor.members)
-    assert played.scope == 'module'
+    # The recorded total counts: a bag may hold some of its rails only.
+    assert set(played.rails) == {*sensor.rails, 'total'}
+    assert (played.members, played.scope) == (('total',), 'module')
     clock.now = 1e6
     whole = played.total(played.read())
     assert whole is not None and whole.watts == pytest.approx(22.29344)

@@ -31,18 +31,18 @@ PATIENCE = 30.0
 
 class Rail:
     def __init__(self, name: str) -> None:
-        self.rail = name
+        self.rails = (name,)
         self.go = threading.Event()
         self.go.set()
         self.fault: Exception | None = None
         self.reads = 0
 
-    def read(self) -> Reading | None:
+    def read(self) -> list[Reading]:
         self.reads += 1
         assert self.go.wait(PATIENCE)
         if self.fault is not None:
             raise self.fault
-        return Reading(self.rail, time.monotonic(), watts=1.0)
+        return [Reading(self.rails[0], time.monotonic(), watts=1.0)]
 
 
 class Sets:
@@ -66,7 +66,7 @@ class Sets:
 
 
 def sensor(*rails: Rail) -> Sensor:
-    return Sensor('fake', '', rails, tuple(rail.rail for rail in rails), 'module')
+    return Sensor('fake', '', rails, tuple(rail.rails[0] for rail in rails), 'module')
 
 
 def test_a_rail_that_blocks_stalls_no_other_and_comes_back() -> None:

@@ -165,7 +165,8 @@ class PowerNode(Node):
             self._health.take(readings, total)
             if total is not None and total.watts is not None:
                 self._power.publish(Float64(data=total.watts))
-            self._rails.publish(self._message(sensor, readings, total))
+            if self._rails.get_subscription_count():
+                self._rails.publish(self._message(sensor, readings, total))
         except Exception as error:
             self.get_logger().error(
                 f'readings not published: {error!r}', throttle_duration_sec=THROTTLE
@@ -175,7 +176,12 @@ class PowerNode(Node):
         self, sensor: Sensor, readings: list[Reading], total: Reading | None
     ) -> DiagnosticArray:
         rails = [rail for rail in self._values['rails'] if rail] or sensor.rails
-        statuses = [_status(sensor, reading, {}) for reading in readings if reading.rail in rails]
+        # A recording has its total among its rails.
+        statuses = [
+            _status(sensor, reading, {})
+            for reading in readings
+            if reading.rail in rails and reading.rail != TOTAL
+        ]
         if total is not None:
             period = repr(1 / self._values['rate_hz'])
             statuses.append(_status(sensor, total, {'period': period}))

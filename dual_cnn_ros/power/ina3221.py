@@ -142,7 +142,14 @@ class _Channel:
     shunt_microohms: int | None
     text: sysfs.Reader
 
-    def read(self) -> Reading:
+    @property
+    def rails(self) -> tuple[str]:
+        return (self.rail,)
+
+    def read(self) -> list[Reading]:
+        return [self._read()]
+
+    def _read(self) -> Reading:
         layout = self.chip.layout
         start = time.monotonic()
         try:

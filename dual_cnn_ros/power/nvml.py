@@ -52,6 +52,7 @@ def discover() -> Sensor:
 class _Channel:
     def __init__(self, nvml: ModuleType, index: int) -> None:
         self.rail = f'gpu{index}'
+        self.rails = (self.rail,)
         self._nvml = nvml
         self._index = index
         self._handle: Any = None
@@ -63,7 +64,10 @@ class _Channel:
     def measures(self) -> bool:
         return self._has_power or self._has_energy
 
-    def read(self) -> Reading:
+    def read(self) -> list[Reading]:
+        return [self._read()]
+
+    def _read(self) -> Reading:
         start = time.monotonic()
         try:
             watts = self._get('nvmlDeviceGetPowerUsage') / 1000 if self._has_power else None

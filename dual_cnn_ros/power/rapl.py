@@ -81,7 +81,14 @@ class _Channel:
     def start(self) -> None:
         self.counter.advance(time.monotonic(), sysfs.integer(self.file, self.text))
 
-    def read(self) -> Reading:
+    @property
+    def rails(self) -> tuple[str]:
+        return (self.rail,)
+
+    def read(self) -> list[Reading]:
+        return [self._read()]
+
+    def _read(self) -> Reading:
         before = time.monotonic()
         try:
             value = sysfs.integer(self.file, self.text)

@@ -52,14 +52,14 @@ class Reading:
 
 
 class Channel(Protocol):
-    """One rail of a sensor."""
+    """Rails of a sensor that are read together; for real hardware, a single one."""
 
     @property
-    def rail(self) -> str:
-        """The rail's name, unique in its sensor."""
+    def rails(self) -> tuple[str, ...]:
+        """The rails' names, unique in their sensor."""
 
-    def read(self) -> Reading | None:
-        """Read the rail now; never raises. None: nothing new (only a recording says so)."""
+    def read(self) -> list[Reading]:
+        """Read the rails now; never raises. A recording may have nothing new."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class Sensor:
     @property
     def rails(self) -> tuple[str, ...]:
         """The names of all rails."""
-        return tuple(channel.rail for channel in self.channels)
+        return tuple(rail for channel in self.channels for rail in channel.rails)
 
     def read(self) -> list[Reading]:
         """Read every rail, one after another."""
-        return [reading for channel in self.channels if (reading := channel.read()) is not None]
+        return [reading for channel in self.channels for reading in channel.read()]
 
     def total(self, readings: Iterable[Reading]) -> Reading | None:
         """

@@ -17,7 +17,8 @@ Earlier readings played back as a sensor: a CSV file, or a bag of a power node's
 
 The CSV has one row per rail and moment, with the columns time [s], rail and watts, and volts,
 amps, joules, offset_watts, scope and error where they are known. A rail with a scope is part of
-the total. Lines that begin with # are remarks, such as how the recording was made.
+the total, unless there are rows of a rail "total". Lines that begin with # are remarks, such as
+how the recording was made.
 """
 
 from __future__ import annotations
@@ -34,36 +35,35 @@ from dual_cnn_ros.power.message import from_status, from_values, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
 Clock = Callable[[], float]
+# The readings of one moment, each with its scope.
+_Rows = list[tuple[Reading, str]]
 
 
 def discover(path: Path, clock: Clock = time.monotonic) -> Sensor:
     """
     Open a recording and start playing it, at its own speed, from now.
 
-    Each channel gives its newest reading that has not been given yet, with its time moved to
-    `clock`, and nothing once the recording has ended. Raises NoSensorError, with the file and the
+    Its sensor gives the newest readings that have not been given yet, with their times moved to
+    `clock`, and nothing once the recording has ended. The total is the recorded one, or the sum of
+    the rails with a scope where none was recorded. Raises NoSensorError, with the file and the
     line or topic, where it cannot be read or holds no reading.
     """
-    rails: dict[str, list[Reading]] = {}
     scopes: dict[str, str] = {}
+    sets: list[list[Reading]] = []
     try:
-        for reading, scope in _csv(path) if path.suffix == '.csv' else _bag(path):
-            if reading.rail != TOTAL:
-                rails.setdefault(reading.rail, []).append(reading)
-                scopes[reading.rail] = scope
+        for rows in _csv(path) if path.suffix == '.csv' else _bag(path):
+            scopes.update((reading.rail, scope) for reading, scope in rows)
+            sets.append([reading for reading, _ in rows])
     except (OSError, UnicodeError, csv.Error) as error:
         raise NoSensorError(f'the recording {path}: {error}') from None
-    if not rails:
+    if not scopes:
         raise NoSensorError(f'the recording {path} holds no readings')
-    for readings in rails.values():
-        readings.sort(key=lambda reading: reading.time)
-    shift = clock() - min(readings[0].time for readings in rails.values())
-    channels = tuple(_Channel(rail, readings, shift, clock) for rail, readings in rails.items())
-    members = tuple(rail for rail in rails if scopes[rail])
+    scoped = tuple(rail for rail, scope in scopes.items() if scope)
+    members = (TOTAL,) if TOTAL in scopes else scoped
     return Sensor(
         'recording',
         f'recorded earlier: {path.name}',
-        channels,
+        (_Channel(tuple(scopes), sets, clock),),
         members,
         scopes[members[0]] if members else '',
     )
@@ -83,37 +83,50 @@ def write_csv(file: TextIO, sensor: Sensor, sets: Iterable[Iterable[Reading]]) -
 
 
 class _Channel:
-    def __init__(self, rail: str, readings: list[Reading], shift: float, clock: Clock) -> None:
-        self.rail = rail
-        self._readings = readings
-        self._times = [reading.time + shift for reading in readings]
+    """All rails of a recording; `sets` are the readings of one moment each, none empty."""
+
+    def __init__(self, rails: tuple[str, ...], sets: list[list[Reading]], clock: Clock) -> None:
+        self.rails = rails
+        self._sets = sorted((one for one in sets if one), key=_moment)
+        self._shift = clock() - min(reading.time for reading in self._sets[0])
+        self._moments = [_moment(one) + self._shift for one in self._sets]
         self._clock = clock
         self._given = 0
 
-    def read(self) -> Reading | None:
-        reached = bisect_right(self._times, self._clock())
-        if reached == self._given:
-            return None
+    def read(self) -> list[Reading]:
+        reached = bisect_right(self._moments, self._clock())
+        newest = {r.rail: r for one in self._sets[self._given : reached] for r in one}
         self._given = reached
-        return replace(self._readings[reached - 1], time=self._times[reached - 1])
+        return [replace(reading, time=reading.time + self._shift) for reading in newest.values()]
 
 
-def _csv(path: Path) -> Iterator[tuple[Reading, str]]:
+def _moment(readings: list[Reading]) -> float:
+    return max(reading.time for reading in readings)
+
+
+def _csv(path: Path) -> Iterator[_Rows]:
     with path.open(newline='', encoding='utf-8') as file:
-        rows = csv.DictReader(line for line in file if not line.startswith('#'))
-        missing = {'time', 'rail', 'watts'} - set(rows.fieldnames or ())
+        table = csv.DictReader(line for line in file if not line.startswith('#'))
+        missing = {'time', 'rail', 'watts'} - set(table.fieldnames or ())
         if missing:
             raise NoSensorError(f'no column {", ".join(sorted(missing))} in its first line')
-        for number, row in enumerate(rows, 1):
+        rows: dict[str, tuple[Reading, str]] = {}
+        for number, row in enumerate(table, 1):
             if not row['rail']:
                 raise NoSensorError(f'reading {number} names no rail')
             try:
-                yield from_values(row['rail'], row, 'time'), row.get('scope') or ''
+                reading = from_values(row['rail'], row, 'time')
             except ValueError as error:
                 raise NoSensorError(f'reading {number}: {error}') from None
+            # The next moment begins where a rail comes again.
+            if reading.rail in rows:
+                yield list(rows.values())
+                rows.clear()
+            rows[reading.rail] = reading, row.get('scope') or ''
+        yield list(rows.values())
 
 
-def _bag(path: Path) -> Iterator[tuple[Reading, str]]:
+def _bag(path: Path) -> Iterator[_Rows]:
     try:
         from rosbags.highlevel import AnyReader, AnyReaderError
         from rosbags.typesys import get_typestore, Stores
@@ -134,11 +147,10 @@ def _bag(path: Path) -> Iterator[tuple[Reading, str]]:
                 )
             for connection, _, data in reader.messages(rails):
                 message: Any = reader.deserialize(data, connection.msgtype)
-                for status in message.status:
-                    try:
-                        reading, values = from_status(status)
-                    except ValueError as error:
-                        raise NoSensorError(f'{connection.topic}: {error}') from None
-                    yield reading, values.get('scope', '')
+                try:
+                    parsed = [from_status(status) for status in message.status]
+                except ValueError as error:
+                    raise NoSensorError(f'{connection.topic}: {error}') from None
+                yield [(reading, values.get('scope', '')) for reading, values in parsed]
     except AnyReaderError as error:
         raise NoSensorError(str(error)) from None

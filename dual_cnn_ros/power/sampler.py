@@ -15,7 +15,7 @@
 """
 Reading a sensor at a steady rate, whatever single rails do.
 
-Each rail is read by a thread of its own, so that one whose driver blocks holds up no other. The
+Each rail is read in a thread of its own, so that one whose driver blocks holds up no other. The
 moments are random, one in each period: a load that repeats at a multiple of the rate, such as a
 camera's, would otherwise be caught in the same phase for ever.
 """
@@ -76,37 +76,35 @@ class Sampler:
     def _read(self) -> list[Reading]:
         asked = time.monotonic()
         pending = {worker for worker in self._workers if worker.ask(asked)}
-        answers: dict[_Worker, Reading | None] = {}
+        answers: dict[_Worker, list[Reading]] = {}
         while pending:
             try:
-                worker, since, reading = self._answers.get(
+                worker, since, readings = self._answers.get(
                     timeout=max(0.0, asked + ANSWER_SECONDS - time.monotonic())
                 )
             except queue.Empty:
                 break
             if since == asked:
                 pending.discard(worker)
-                answers[worker] = reading
+                answers[worker] = readings
         now = time.monotonic()
         for worker in self._workers:
             if worker not in answers:
-                waited = now - worker.asked
-                error = f'no answer for {waited:.2f} s'
-                answers[worker] = Reading(worker.rail, asked, error=error)
-        return [reading for worker in self._workers if (reading := answers[worker]) is not None]
+                error = f'no answer for {now - worker.asked:.2f} s'
+                answers[worker] = worker.failed(asked, error)
+        return [reading for worker in self._workers for reading in answers[worker]]
 
 
 class _Worker:
     """The thread that reads one rail when it is asked to."""
 
     def __init__(self, channel: Channel, answers: queue.SimpleQueue[_Answer]) -> None:
-        self.rail = channel.rail
         self.asked = 0.0
         self._channel = channel
         self._answers = answers
         self._questions: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._busy = False
-        threading.Thread(target=self._run, name=self.rail, daemon=True).start()
+        threading.Thread(target=self._run, name=channel.rails[0], daemon=True).start()
 
     def ask(self, now: float) -> bool:
         """Ask for a reading; returns False while the one before has not come."""
@@ -117,20 +115,23 @@ class _Worker:
         self._questions.put(now)
         return True
 
+    def failed(self, time: float, error: str) -> list[Reading]:
+        """Return a failed reading of each rail."""
+        return [Reading(rail, time, error=error) for rail in self._channel.rails]
+
     def end(self) -> None:
         """End the thread, after the read that is under way."""
         self._questions.put(None)
 
     def _run(self) -> None:
         while (asked := self._questions.get()) is not None:
-            reading: Reading | None
             try:
-                reading = self._channel.read()
+                readings = self._channel.read()
             except Exception as error:
                 # A fault that no channel foresaw must not silence its rail.
-                reading = Reading(self.rail, time.monotonic(), error=repr(error))
+                readings = self.failed(time.monotonic(), repr(error))
             self._busy = False
-            self._answers.put((self, asked, reading))
+            self._answers.put((self, asked, readings))
 
 
-_Answer = tuple[_Worker, float, 'Reading | None']
+_Answer = tuple[_Worker, float, list[Reading]]

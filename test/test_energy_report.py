@@ -1,0 +1,106 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The report: what is unknown is nothing, with the reason in words, and never a guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from dual_cnn_ros.power.account import Account
+from dual_cnn_ros.power.reading import Reading
+from dual_cnn_ros.power.report import Baseline, report, Section
+
+
+def sections(account: Account, baseline: Baseline | None = None) -> dict[str, Section]:
+    found = report(account, baseline or Baseline(), 'module')
+    assert len({section.name for section in found}) == len(found)
+    return {section.name: section for section in found}
+
+
+def worked(second: bool = True) -> Account:
+    """Return the account of a robot that was idle at 4 W, then worked."""
+    account = Account(1.0)
+    for n in range(1000):
+        time = n * 0.1
+        if n == 1:
+            account.measure_idle(5.0)
+        first, slow = 0.02 * (1 + n // 60 % 2), 0.03 * (n // 100 % 2) * second
+        if n < 100:
+            first = slow = 0.0
+        watts = 4.0 + (3.0 * first + 7.0 * slow) / 0.1
+        account.reading(time, Reading('total', time, watts=watts, offset_watts=0.08), 0.1)
+        if n >= 100:
+            busy = {'first': first, 'second': slow} if slow else {'first': first}
+            account.decision(time + 0.099, 'second' if slow else 'first', busy)
+    return account
+
+
+def test_nothing_known() -> None:
+    found = sections(Account(1.0), Baseline('always_both'))
+    assert list(found) == ['total', 'idle', 'frames', 'saving']
+    for name, keys in {
+        'total': ('joules', 'mean_watts', 'spread_watts', 'bias_joules'),
+        'frames': ('joules_per_frame', 'net_joules_per_frame'),
+    }.items():
+        assert found[name].missing
+        assert all(found[name].values[key] is None for key in keys)
+    assert found['idle'].message == 'idle power: never measured'
+    assert found['saving'].missing
+    assert 'unknown against always both: no window' in found['saving'].message
+
+
+def test_everything_known() -> None:
+    found = sections(worked(), Baseline('always_both'))
+    assert not [section.name for section in found.values() if section.missing]
+    assert 'J of the module' in found['total'].message
+    assert found['idle'].message.endswith('J above 4.000 W')
+    for name, baseline in (('first', None), ('second', 'always_both')):
+        values = found[name].values
+        true = 3.0 * values['busy_seconds.first']  # type: ignore[operator]
+        true += 7.0 * values.get('busy_seconds.second', 0.0)  # type: ignore[operator]
+        assert values['joules_per_decision'] == pytest.approx(true, rel=0.05)
+        if baseline:
+            assert found['saving'].values['baseline_joules'] == pytest.approx(0.3, rel=0.1)
+    assert found['first'].values['share'] == pytest.approx(0.5, abs=0.1)
+
+
+def test_saving_says_against_what() -> None:
+    account = worked()
+    assert 'saving' not in sections(account)
+    saving = sections(account, Baseline('measured', 0.5, 'ResNet-50 on this board'))['saving']
+    assert 'less than 0.5 J per frame of ResNet-50 on this board' in saving.message
+    assert saving.values['baseline_source'] == 'ResNet-50 on this board'
+    used = account.split().cost(account.frame()).value
+    assert saving.values['saving'] == pytest.approx(1 - used / 0.5)
+    # Against what costs less than the cascade, it is a loss and says so.
+    assert sections(account, Baseline('measured', 0.05, 'x'))['saving'].message.startswith('-')
+
+
+def test_saving_against_a_cnn_that_never_ran_is_unknown() -> None:
+    for name in ('always_both', 'always_second'):
+        saving = sections(worked(second=False), Baseline(name))['saving']
+        assert saving.missing and 'second has not run yet' in saving.message
+        assert 'saving' not in saving.values
+
+
+def test_refused_net_energy_says_why() -> None:
+    account = Account(1.0)
+    for n in range(300):
+        if n == 1:
+            account.measure_idle(5.0)
+        account.reading(n * 0.1, Reading('total', n * 0.1, watts=4.0), 0.1)
+    idle = sections(account)['idle']
+    assert idle.missing and 'within the noise' in idle.message
+    assert idle.values['net_joules'] is None and idle.values['watts'] == pytest.approx(4.0)
