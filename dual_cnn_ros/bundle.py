@@ -101,13 +101,14 @@ class Bundle:
     def _load(self, spec: StageSpec, backend: str, device: str, threads: int,
               warm_up: int) -> Stage:
         where = f'{self.path / FILE}: stage {spec.name}'
-        try:
-            _, model = load_model(spec.source, len(self.labels), backend, device, threads)
-        except InferenceError as error:
-            raise BundleError(f'{where}: {error}') from error
         preprocessing, temperature = spec.input, spec.temperature
         blank = preprocessing.blob(
             np.full((preprocessing.height, preprocessing.width), 128, dtype=np.uint8))
+        try:
+            _, model = load_model(spec.source, len(self.labels), blank.shape[1], backend, device,
+                                  threads)
+        except InferenceError as error:
+            raise BundleError(f'{where}: {error}') from error
         for _ in range(max(1, warm_up)):
             try:
                 logits = model(blank)

@@ -27,7 +27,8 @@ import numpy.typing as npt
 Model = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 # In the order of preference. Each module has FORMATS, the model formats it reads in its own order
-# of preference, and load(source, classes, device, threads) -> Model, which raises InferenceError.
+# of preference, and load(source, classes, channels, device, threads) -> Model, which raises
+# InferenceError.
 # A new backend is a module with these two and a line here.
 BACKENDS = {
     'onnxruntime': 'dual_cnn_ros.inference.onnxruntime_backend',
@@ -60,11 +61,12 @@ class ModelSource:
         return (*self.files, *(('torchvision',) if self.torchvision else ()))
 
 
-def load_model(source: ModelSource, classes: int, backend: str = 'auto', device: str = 'auto',
-               threads: int = 1) -> tuple[str, Model]:
+def load_model(source: ModelSource, classes: int, channels: int, backend: str = 'auto',
+               device: str = 'auto', threads: int = 1) -> tuple[str, Model]:
     """
     Return the name of the backend used and the model, ready to run.
 
+    classes, channels: of the logits and of the image, for formats that hold weights only.
     backend: a name of BACKENDS, or 'auto' for the first that can run it. device: one of DEVICES,
     'auto' for the GPU where the backend can use one. threads: CPU threads of one inference, 0 for
     the library's own choice. InferenceError where no backend can, with the reason of each.
@@ -76,7 +78,7 @@ def load_model(source: ModelSource, classes: int, backend: str = 'auto', device:
             if not set(module.FORMATS) & set(source.formats):
                 raise InferenceError(f'it reads {", ".join(module.FORMATS)}, and the bundle has '
                                      f'{", ".join(source.formats)}')
-            return name, module.load(source, classes, device, threads)
+            return name, module.load(source, classes, channels, device, threads)
         except ImportError as error:
             missing = (error.name or name).partition('.')[0]
             reasons.append(f'{name}: {error}; install it with "pip install {missing}"'

@@ -26,7 +26,7 @@ from dual_cnn_ros.inference import InferenceError, Model, ModelSource
 FORMATS = ('onnx',)
 
 
-def load(source: ModelSource, classes: int, device: str, threads: int) -> Model:
+def load(source: ModelSource, classes: int, channels: int, device: str, threads: int) -> Model:
     """Return the model; see load_model."""
     gpu = 'CUDAExecutionProvider' in onnxruntime.get_available_providers()
     if device == 'cuda' and not gpu:

@@ -26,14 +26,14 @@ from dual_cnn_ros.inference import InferenceError, Model, ModelSource
 FORMATS = ('torchscript', 'safetensors', 'torchvision')
 
 
-def load(source: ModelSource, classes: int, device: str, threads: int) -> Model:
+def load(source: ModelSource, classes: int, channels: int, device: str, threads: int) -> Model:
     """Return the model; see load_model. threads: of the whole process, as torch has it."""
     if device == 'cuda' and not torch.cuda.is_available():
         raise InferenceError('this torch finds no CUDA device; set device to cpu')
     target = 'cuda' if device != 'cpu' and torch.cuda.is_available() else 'cpu'
     if threads:
         torch.set_num_threads(threads)
-    module = _module(source, classes).eval().to(target)
+    module = _module(source, classes, channels).eval().to(target)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
 
@@ -46,7 +46,7 @@ def load(source: ModelSource, classes: int, device: str, threads: int) -> Model:
     return run
 
 
-def _module(source: ModelSource, classes: int) -> Any:
+def _module(source: ModelSource, classes: int, channels: int) -> Any:
     if 'torchscript' in source.files:
         path = source.files['torchscript']
         try:
@@ -54,11 +54,11 @@ def _module(source: ModelSource, classes: int) -> Any:
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f'{path} is no TorchScript model: {error}') from error
     if 'safetensors' in source.files:
-        return _from_safetensors(source, classes)
+        return _from_safetensors(source, classes, channels)
     return _from_torchvision(str(source.torchvision))
 
 
-def _from_safetensors(source: ModelSource, classes: int) -> Any:
+def _from_safetensors(source: ModelSource, classes: int, channels: int) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -68,14 +68,14 @@ def _from_safetensors(source: ModelSource, classes: int) -> Any:
     if source.architecture is None:
         raise InferenceError(f'{path} needs the field "architecture" beside it')
     try:
-        module = networks.build(source.architecture, classes)
+        module = networks.build(source.architecture, classes, channels)
         module.load_state_dict(load_file(path))
     except SafetensorError as error:
         raise InferenceError(f'{path} is no safetensors file: {error}') from error
     except (RuntimeError, ValueError) as error:
         raise InferenceError(f'{path} does not fit architecture {source.architecture} with '
-                             f'{classes} classes: {error}') from error
-    return module
+                             f'{classes} classes and {channels} channels: {error}') from error
+    return networks.fuse(module)
 
 
 def _from_torchvision(name: str) -> Any:
