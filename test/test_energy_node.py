@@ -23,7 +23,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from node_fixtures import Client, NodeProcess
+from node_fixtures import Camera, classifier, Client, frame, NodeProcess
 import pytest
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
@@ -35,6 +35,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64, Header
 from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
+from tiny_bundle import make_bundle
 
 from dual_cnn_ros.nodes.energy import EnergyNode
 from dual_cnn_ros.power.message import PREFIX, to_values
@@ -440,5 +441,43 @@ def test_with_a_real_power_node(tmp_path: Path, robot: Robot) -> None:
             assert robot.numbers['energy'] == sorted(robot.numbers['energy'])
             power.kill()
             robot.diagnosis(WARN, 'no total power')
+    finally:
+        power.kill()
+
+
+def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:
+    """All three nodes: decisions of every source are heard, understood and paid for."""
+    for publisher in (robot.rails, robot.decisions):
+        robot.node.destroy_publisher(publisher)
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    bundle = make_bundle(tmp_path / 'bundle')
+    power = NodeProcess(tmp_path / 'power', 'power', {'sysfs_root': str(root)})
+    try:
+        with (
+            classifier(tmp_path / 'classifier', bundle=str(bundle), image_topics=['image']),
+            energy(tmp_path / 'energy', window_s=1.0),
+        ):
+            camera = Camera(robot, 'image', 'dual_cnn/classification')
+            camera.connect()
+            seed = iter(range(10**6))
+
+            def look() -> None:
+                # One new frame and the same one again: the memory's turn.
+                message = frame('red', seed=next(seed))
+                camera.send(camera.stamp(message))
+                camera.send(camera.stamp(message))
+
+            robot.wait_until(
+                'decisions by a CNN and by the memory',
+                lambda: {'first', 'memory'} <= robot.report.keys(),
+                meanwhile=look,
+                every=0.05,
+            )
+            frames, first = robot.report['frames'], robot.report['first']
+            assert float(frames['joules_per_frame']) > 0
+            assert 0 < float(first['busy_seconds.first']) < 1
+            assert 0 < float(robot.report['memory']['busy_seconds.memory']) < 1
+            assert 'busy_seconds.first' not in robot.report['memory']
+            assert robot.numbers['energy_per_frame']
     finally:
         power.kill()

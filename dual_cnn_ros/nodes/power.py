@@ -168,6 +168,8 @@ class PowerNode(Node):
             if self._rails.get_subscription_count():
                 self._rails.publish(self._message(sensor, readings, total))
         except Exception as error:
+            if not self.context.ok():
+                return  # an interrupt ends the context before the sampler
             self.get_logger().error(
                 f'readings not published: {error!r}', throttle_duration_sec=THROTTLE
             )
