@@ -12,22 +12,31 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The parameter files document every parameter of the nodes as the nodes declare it."""
+"""The parameter files document every parameter as the nodes declare it; the nodes take them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+import signal
+import subprocess
+import sys
 from typing import Any
 
+from node_fixtures import Client, PATIENCE
 import pytest
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
+from tiny_bundle import make_bundle
 import yaml
 
+import dual_cnn_ros
 from dual_cnn_ros.nodes.parameter import Parameter
 from dual_cnn_ros.share import share_directory
 
 CONFIG = share_directory() / 'config'
-NODES = ('classifier', 'energy', 'power')
+NODES = {'classifier': 'dual_cnn', 'energy': 'energy_monitor', 'power': 'power_monitor'}
 
 
 def declared(node: str) -> dict[str, Parameter]:
@@ -74,7 +83,7 @@ def in_words(parameter: Parameter) -> str:
 
 
 def test_every_node_has_a_file_and_every_file_a_node() -> None:
-    assert sorted(path.stem for path in CONFIG.glob('*.yaml')) == list(NODES)
+    assert sorted(path.stem for path in CONFIG.glob('*.yaml')) == sorted(NODES)
 
 
 @pytest.mark.parametrize('node', NODES)
@@ -93,3 +102,36 @@ def test_file_says_what_the_node_says(node: str) -> None:
         heading, comment = documented[name]
         assert comment == in_words(parameter), name
         assert heading == f'Each of these {parameter.when}.', name
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    client = Client()
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize('node', NODES)
+def test_node_starts_with_its_file(node: str, client: Client, tmp_path: Path) -> None:
+    changed = {}
+    if node == 'classifier':
+        changed['bundle'] = str(make_bundle(tmp_path / 'tiny'))
+    if node == 'power':
+        changed['sysfs_root'] = str(tmp_path)  # what this machine draws is not the test's to read
+    process = subprocess.Popen(
+        [sys.executable, '-m', f'dual_cnn_ros.nodes.{node}', '--ros-args',
+         '--params-file', str(file_of(node)),
+         *(word for item in changed.items() for word in ('-p', ':='.join(item)))],
+        cwd=Path(dual_cnn_ros.__file__).parents[1], stderr=subprocess.PIPE, text=True)
+    try:
+        expected = {**values(node), **changed}
+        response = client.call(GetParameters, f'/{NODES[node]}/get_parameters',
+                               GetParameters.Request(names=list(expected)))
+        taken = map(parameter_value_to_python, response.values)
+        assert dict(zip(expected, taken)) == expected
+        process.send_signal(signal.SIGINT)
+        log = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == 0, log
+        assert 'ERROR' not in log and 'Traceback' not in log
+    finally:
+        process.kill()
