@@ -61,7 +61,7 @@ class Statistics:
     def summary(self, camera: str, sources: tuple[str, ...]) -> dict[str, object]:
         """Return the counts, the frame rate since the last summary, shares and latencies."""
         with self._lock:
-            counts = self._counts.get(camera, Counter())
+            counts = Counter(self._counts.get(camera, ()))
             recent = list(self._recent.get(camera, ()))
             now = time.monotonic()
             before, already = self._tick.get(camera, (self._started, 0))
