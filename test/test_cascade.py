@@ -266,12 +266,17 @@ def test_without_memory_there_is_no_fingerprint() -> None:
     assert list(decision.seconds) == ['first']
 
 
-def test_ask_bypasses_the_memory() -> None:
-    first = FakeStage(SURE_OF_0)
-    cascade = make(first, FakeStage(SURE_OF_2))
-    cascade.classify(frame())
-    assert cascade.ask(frame()).source == 'first'
-    assert first.asked == 2 and len(cascade.memory) == 1
+def test_frame_begun_under_an_older_rule_is_not_remembered_under_the_new_one() -> None:
+    cascade = make(FakeStage(SURE_OF_0), FakeStage(SURE_OF_2))
+    other = replace(cascade.settings, score='difference')
+
+    def swap_meanwhile(image: Frame) -> np.ndarray:
+        cascade.settings = other
+        return FakeStage(SURE_OF_0)(image)
+
+    cascade.stages = (Stage('first', swap_meanwhile), cascade.stages[1])
+    assert cascade.classify(frame()).label == 0
+    assert cascade.settings is other and len(cascade.memory) == 0
 
 
 @pytest.mark.parametrize('failing', ['first', 'second'])

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
 from time import perf_counter
 from typing import NamedTuple
 
@@ -52,7 +53,8 @@ class Cascade:
     """
     Stages asked in order until one is sure enough, behind a memory of past frames.
 
-    stages: at least one, cheapest first. settings: may be assigned between two frames.
+    stages: at least one, cheapest first. settings: may be assigned at any time and from any
+    thread; a frame that is being classified is finished under those it began with.
     """
 
     def __init__(self, stages: Sequence[Stage], settings: Settings) -> None:
@@ -60,6 +62,7 @@ class Cascade:
         self.stages = tuple(stages)
         self.memory = Memory(settings.capacity, settings.max_age)
         self._settings = settings
+        self._swap = Lock()
         self._check(settings)
 
     @property
@@ -70,18 +73,20 @@ class Cascade:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self._check(settings)
-        if settings.rule != self._settings.rule:
-            self.memory.clear()
-        self.memory.resize(settings.capacity, settings.max_age)
-        self._settings = settings
+        with self._swap:
+            if settings.rule != self._settings.rule:
+                self.memory.clear()
+            self.memory.resize(settings.capacity, settings.max_age)
+            self._settings = settings
 
     def classify(self, frame: Frame) -> Decision:
         """Answer one frame. What a stage raises is passed on, and nothing is remembered."""
+        settings = self._settings
         seconds: dict[str, float] = {}
         key = None
-        if self._settings.memory:
+        if settings.memory:
             start = perf_counter()
-            key = FINGERPRINTS[self._settings.fingerprint](frame)
+            key = FINGERPRINTS[settings.fingerprint](frame)
             seconds['fingerprint'] = perf_counter() - start
         if key is not None:
             start = perf_counter()
@@ -89,23 +94,23 @@ class Cascade:
             seconds[MEMORY] = perf_counter() - start
             if remembered is not None:
                 return replace(remembered, source=MEMORY, scores={}, seconds=seconds, distance=0)
-        decision = self.ask(frame, seconds)
-        if key is not None:
-            self.memory.remember(key, decision)
+        decision = self._ask(frame, settings, seconds)
+        with self._swap:
+            if key is not None and settings.rule == self._settings.rule:
+                self.memory.remember(key, decision)
         return decision
 
-    def ask(self, frame: Frame, seconds: dict[str, float] | None = None) -> Decision:
+    def _ask(self, frame: Frame, settings: Settings, seconds: dict[str, float]) -> Decision:
         """Answer one frame by the stages alone, adding the time of each to `seconds`."""
-        score = SCORES[self._settings.score]
-        seconds = {} if seconds is None else seconds
+        score = SCORES[settings.score]
         answers: list[Decision] = []
-        for stage, threshold in zip(self.stages, (*self._settings.thresholds, 0.0)):
+        for stage, threshold in zip(self.stages, (*settings.thresholds, 0.0)):
             start = perf_counter()
             probabilities = stage.classify(frame)
             seconds[stage.name] = perf_counter() - start
             answers.append(Decision(probabilities, int(probabilities.argmax()),
                                     float(score(probabilities)), stage.name, stage.name))
-            decision = post_check(answers, self._settings.post_check, score)
+            decision = post_check(answers, settings.post_check, score)
             if decision.score >= threshold:
                 break
         return replace(decision, source=answers[-1].source, seconds=seconds,

@@ -25,16 +25,6 @@ from time import perf_counter
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from dual_cnn_ros import bundle as bundles
-from dual_cnn_ros.cascade.cascade import Cascade
-from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.memory import MemoryFileError
-from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.nodes import images, messages, overlay, parameters
-from dual_cnn_ros.nodes.parameters import INACTIVE, PARAMETERS, UNCONFIGURED
-from dual_cnn_ros.nodes.run import run
-from dual_cnn_ros.nodes.statistics import Statistics
-from dual_cnn_ros.nodes.worker import NewestWorker
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -45,6 +35,17 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64, Header
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Classification, LabelInfo, VisionInfo
+
+from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.cascade.memory import MemoryFileError
+from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.nodes import images, messages, overlay, parameters
+from dual_cnn_ros.nodes.parameters import INACTIVE, PARAMETERS, UNCONFIGURED
+from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.nodes.statistics import Statistics
+from dual_cnn_ros.nodes.worker import NewestWorker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 THROTTLE = 5.0
@@ -83,13 +84,12 @@ class ClassifierNode(LifecycleNode):
         super().__init__('dual_cnn', **options)
         self._bundle: bundles.Bundle | None = None
         self._cascade: Cascade | None = None
-        self._settings = Settings()
         self._cameras: dict[str, Camera] = {}
         self._subscriptions_: list[Any] = []
         self._worker: NewestWorker[Any] | None = None
         self._latched: list[Any] = []
         self._statistics = Statistics()
-        self._inference = Lock()  # held while the cascade runs
+        self._inference = Lock()  # an old worker may still be in its last frame
         self._output = Lock()  # held while messages are published
         for name, parameter in PARAMETERS.items():
             self.declare_parameter(name, parameter.default, parameter.descriptor())
@@ -117,8 +117,8 @@ class ClassifierNode(LifecycleNode):
             stages = bundle.load(self._values['backend'], self._values['device'],
                                  self._values['threads'])
             self._cascade = Cascade(stages, settings)
-            self._bundle, self._settings = bundle, settings
-            self._publish_labels(bundle)
+            self._bundle = bundle
+            self._publish_labels(bundle, settings)
         except Exception as error:  # an exception here would be swallowed by rclpy, unlogged
             self.get_logger().error(f'cannot configure: {error}')
             self._free()
@@ -237,9 +237,8 @@ class ClassifierNode(LifecycleNode):
                      else images.from_image_msg(message))
             decoded = perf_counter() - start
             with self._inference:
-                if cascade.settings is not self._settings:
-                    cascade.settings = self._settings
                 decision = cascade.classify(Frame(image))
+            camera.depth_refused = False
             decision = replace(decision, seconds={'decode': decoded, **decision.seconds})
             finished = self.get_clock().now().nanoseconds * 1e-9
             with self._output:
@@ -275,13 +274,13 @@ class ClassifierNode(LifecycleNode):
             self.get_logger().warning(f'{camera.topic}: frame not classified: {error}',
                                       throttle_duration_sec=THROTTLE)
 
-    def _publish_labels(self, bundle: bundles.Bundle) -> None:
+    def _publish_labels(self, bundle: bundles.Bundle, settings: Settings) -> None:
         latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
         labels = self.create_publisher(LabelInfo, '~/label_info', latched)
         info = self.create_publisher(VisionInfo, '~/vision_info', latched)
         self._latched = [labels, info]
         header = Header(stamp=self.get_clock().now().to_msg())
-        threshold = min(self._settings.thresholds, default=0.0)
+        threshold = min(settings.thresholds, default=0.0)
         labels.publish(messages.label_info(bundle, threshold, header))
         info.publish(messages.vision_info(bundle, labels.topic_name, header))
 
@@ -299,14 +298,14 @@ class ClassifierNode(LifecycleNode):
                     raise parameters.ParameterError(f'{change.name} {when}')
                 parameters.check(change.name, change.value)
                 values[change.name] = change.value
-            settings = (self._settings if self._bundle is None
-                        else parameters.settings(values, self._bundle))
+            if self._bundle is not None and self._cascade is not None:
+                settings = parameters.settings(values, self._bundle)
+                if settings != self._cascade.settings:
+                    self._cascade.settings = settings
+                    self.get_logger().info(_describe(settings))
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values = values
-        if settings != self._settings:
-            self._settings = settings
-            self.get_logger().info(_describe(settings))
         return SetParametersResult(successful=True)
 
     # Services --------------------------------------------------------------------------------
@@ -354,12 +353,13 @@ class ClassifierNode(LifecycleNode):
             statuses = [messages.status(f'{name}: cascade', DiagnosticStatus.STALE,
                                         'not configured', hardware, {})]
         else:
+            settings = cascade.settings
             values: dict[str, object] = {
-                'bundle': str(bundle.path), 'score': self._settings.score,
-                'threshold': ' '.join(f'{t:.4f}' for t in self._settings.thresholds),
-                'post_check': self._settings.post_check,
+                'bundle': str(bundle.path), 'score': settings.score,
+                'threshold': ' '.join(f'{t:.4f}' for t in settings.thresholds),
+                'post_check': settings.post_check,
                 'memory': f'{len(cascade.memory)}/{cascade.memory.capacity}'
-                          if self._settings.memory else 'off'}
+                          if settings.memory else 'off'}
             statuses = [messages.status(
                 f'{name}: cascade', DiagnosticStatus.OK,
                 'active' if self._cameras else 'inactive', hardware, values)]

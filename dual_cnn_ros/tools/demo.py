@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -34,15 +34,16 @@ import time
 from typing import Any
 
 import cv2
+import numpy as np
+from tqdm import tqdm
+
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.nodes import images, parameters
 from dual_cnn_ros.share import share_directory
-from dual_cnn_ros.tools.frames import from_folder, from_video, FrameSource
+from dual_cnn_ros.tools.frames import FrameSource, from_folder, from_video
 from dual_cnn_ros.tools.recording import Message, Recording, RecordingError
 from dual_cnn_ros.tools.replay import Replayer
 from dual_cnn_ros.tools.sheet import contact_sheet
-import numpy as np
-from tqdm import tqdm
 
 NODE = 'dual_cnn'
 START = 60.0  # seconds that the node may take to load its models
@@ -127,8 +128,8 @@ def running(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[
 def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
           duration: float | None) -> tuple[Audience, int]:
     """Play the source to the node and return what it said, and how many frames were published."""
-    import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
+    import rclpy
     from rclpy.executors import ExternalShutdownException
     from sensor_msgs.msg import Image
 
@@ -144,19 +145,21 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
                                  lambda m, c=camera: audience.on_overlay(c, m), 100)
 
     def spin() -> None:
-        try:
+        with suppress(ExternalShutdownException):
             rclpy.spin(node)
-        except ExternalShutdownException:
-            pass
 
     spinning = threading.Thread(target=spin, daemon=True)
     spinning.start()
     replayer = Replayer(node, source, rate=rate, duration=duration)
+    # Every frame shall arrive, as from a driver that publishes reliably; best effort, the node's
+    # default, loses large ones on the way.
+    reliable = [argument for topic in cameras for argument in (
+        '-p', f'qos_overrides.{topic}.subscription.reliability:=reliable')]
     try:
         with running('classifier', [
                 '-r', f'__node:={NODE}', '-p', f'bundle:={bundle.path.resolve()}/',
                 '-p', f'image_topics:=[{",".join(cameras)}]',
-                '-p', f'camera_names:=[{",".join(cameras.values())}]']) as process:
+                '-p', f'camera_names:=[{",".join(cameras.values())}]', *reliable]) as process:
             _wait_until_listening(replayer, process)
             published = _play(replayer, source, audience, process)
             return audience, published
@@ -215,7 +218,8 @@ def table(audience: Audience, labels: Mapping[tuple[str, int], str], published: 
     for answer in answers:
         by_source[answer.values['source']].append(answer)
     sources = [s for s in ('memory', *(stage.name for stage in bundle.stages)) if s in by_source]
-    rows = [('answered by', 'frames', 'share', 'correct', 'p50', 'p95', 'multiply-adds')]
+    rows: list[tuple[str, ...]] = [
+        ('answered by', 'frames', 'share', 'correct', 'p50', 'p95', 'multiply-adds')]
     for name, group in [*((source, by_source[source]) for source in sources), ('all', answers)]:
         judged = [labels[a.camera, a.stamp] == a.values['label'] for a in group
                   if (a.camera, a.stamp) in labels]
@@ -265,7 +269,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--bundle', help='name or folder of the bundle (signs for the rendered '
                         'drive, else scenes)')
     parser.add_argument('--rate', type=float, default=1.0, help='2.0 plays twice as fast (1.0)')
-    parser.add_argument('--fps', type=float, default=10.0, help='pictures of --images a second (10)')
+    parser.add_argument('--fps', type=float, default=10.0,
+                        help='pictures of --images in a second (10)')
     parser.add_argument('--duration', type=float, help='stop after so many seconds of it')
     parser.add_argument('--out', type=Path, default=Path('demo.png'),
                         help='file of the contact sheet (demo.png)')

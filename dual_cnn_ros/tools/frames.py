@@ -21,13 +21,14 @@ import time
 from typing import Any
 
 import cv2
+import numpy as np
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
 from dual_cnn_ros.nodes import images
 from dual_cnn_ros.tools.dataset import SUFFIXES
 from dual_cnn_ros.tools.recording import Message, RecordingError, Topic
-import numpy as np
-from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 CAMERA = 'camera'
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
@@ -40,8 +41,8 @@ class FrameSource:
     """
     One camera topic whose messages are made while they are read; see Recording.
 
-    labels: time stamp in nanoseconds to label, where the folder of a picture says so. seconds: how long it
-    lasts, None where nobody knows.
+    labels: time stamp in nanoseconds to label, where the folder of a picture says so. seconds: how
+    long it lasts, None where nobody knows.
     """
 
     def __init__(self, path: str, kind: str, count: int, seconds: float | None,

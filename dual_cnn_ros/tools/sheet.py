@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
+
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.nodes.overlay import COLOURS
-import numpy as np
 
 TILE = (320, 240)  # width, height
 COLUMNS = 6
