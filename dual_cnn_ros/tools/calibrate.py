@@ -11,9 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """
-Make a bundle of two trained CNNs: temperatures, score, threshold and post-check, with the
-evidence.
+Make a bundle of two trained CNNs: temperatures, score, threshold, post-check, and the evidence.
 
 The pictures that `train` held out are split once more: one part for the temperatures, the rest
 for the rule. The test pictures are looked at once, by the finished bundle.
