@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """A model bundle on disk: what the cascade runs, in one folder that is safe to copy to a robot."""
 
 from __future__ import annotations

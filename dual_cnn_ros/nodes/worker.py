@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """One thread that works on the newest frame of each camera, so that nothing else ever waits."""
 
 from __future__ import annotations

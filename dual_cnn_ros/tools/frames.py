@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """Picture folders, videos and cameras in the shape of a recording, so that all play alike."""
 
 from __future__ import annotations

@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """The contact sheet: overlays of a run side by side, as one would show a colleague."""
 
 from __future__ import annotations
