@@ -45,12 +45,8 @@ def declared(node: str) -> dict[str, Parameter]:
     return parameters
 
 
-def file_of(node: str) -> Path:
-    return CONFIG / f'{node}.yaml'
-
-
-def values(node: str) -> dict[str, Any]:
-    content = yaml.safe_load(file_of(node).read_text())
+def values(file: str) -> dict[str, Any]:
+    content = yaml.safe_load((CONFIG / f'{file}.yaml').read_text())
     # Any name and namespace of the node will do.
     assert list(content) == ['/**'] and list(content['/**']) == ['ros__parameters']
     parameters = content['/**']['ros__parameters']
@@ -58,11 +54,11 @@ def values(node: str) -> dict[str, Any]:
     return parameters
 
 
-def comments(node: str) -> dict[str, tuple[str, str]]:
+def comments(file: str) -> dict[str, tuple[str, str]]:
     """Return of each parameter the heading that it is under, and the comment just above it."""
     found = {}
     heading, comment = '', ''
-    for line in map(str.strip, file_of(node).read_text().splitlines()):
+    for line in map(str.strip, (CONFIG / f'{file}.yaml').read_text().splitlines()):
         if line.startswith('#'):
             comment = f'{comment} {line[1:].strip()}'.strip()
         elif line:
@@ -82,8 +78,8 @@ def in_words(parameter: Parameter) -> str:
     return text
 
 
-def test_every_node_has_a_file_and_every_file_a_node() -> None:
-    assert sorted(path.stem for path in CONFIG.glob('*.yaml')) == sorted(NODES)
+def test_every_node_has_a_file_and_one_is_for_all() -> None:
+    assert sorted(path.stem for path in CONFIG.glob('*.yaml')) == sorted([*NODES, 'robot'])
 
 
 @pytest.mark.parametrize('node', NODES)
@@ -104,6 +100,24 @@ def test_file_says_what_the_node_says(node: str) -> None:
         assert heading == f'Each of these {parameter.when}.', name
 
 
+def test_a_parameter_for_all_nodes_is_of_one_node_only() -> None:
+    names = [name for node in NODES for name in declared(node)]
+    assert len(names) == len(set(names))
+
+
+def test_file_for_all_nodes_agrees_with_theirs() -> None:
+    documented = comments('robot')
+    nodes = []
+    for name, value in values('robot').items():
+        node, = (node for node in NODES if name in declared(node))
+        assert value == values(node)[name]
+        heading, comment = documented[name]
+        assert comment == comments(node)[name][1]
+        assert heading == f'Parameters of the node {NODES[node]}.'
+        nodes.append(node)
+    assert set(nodes) == set(NODES)
+
+
 @pytest.fixture
 def client() -> Iterator[Client]:
     client = Client()
@@ -120,7 +134,7 @@ def test_node_starts_with_its_file(node: str, client: Client, tmp_path: Path) ->
         changed['sysfs_root'] = str(tmp_path)  # what this machine draws is not the test's to read
     process = subprocess.Popen(
         [sys.executable, '-m', f'dual_cnn_ros.nodes.{node}', '--ros-args',
-         '--params-file', str(file_of(node)),
+         '--params-file', str(CONFIG / f'{node}.yaml'),
          *(word for item in changed.items() for word in ('-p', ':='.join(item)))],
         cwd=Path(dual_cnn_ros.__file__).parents[1], stderr=subprocess.PIPE, text=True)
     try:
