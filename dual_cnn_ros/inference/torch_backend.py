@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """TorchScript, safetensors with a named architecture, or torchvision's own weights, by torch."""
 
 from __future__ import annotations

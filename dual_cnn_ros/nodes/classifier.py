@@ -22,7 +22,7 @@ import os
 from pathlib import Path
 import sys
 from threading import Lock
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -50,6 +50,9 @@ from dual_cnn_ros.nodes.worker import NewestWorker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 THROTTLE = 5.0
+# What the overlay shows beside the decision: parameter with the topic, unit, factor.
+METERS = {'power_topic': ('W', 1.0), 'energy_topic': ('mJ per frame', 1e3)}
+FRESH = 3.0  # seconds for which a reading is shown
 
 
 class Camera:
@@ -90,6 +93,7 @@ class ClassifierNode(LifecycleNode):
         self._worker: NewestWorker[Any] | None = None
         self._latched: list[Any] = []
         self._statistics = Statistics()
+        self._meters: dict[str, tuple[float, float]] = {}
         self._inference = Lock()  # an old worker may still be in its last frame
         self._output = Lock()  # held while messages are published
         for name, parameter in PARAMETERS.items():
@@ -139,6 +143,10 @@ class ClassifierNode(LifecycleNode):
             self._worker = NewestWorker(partial(self._work, self._cameras))
             for camera in self._cameras.values():
                 self._subscriptions_.append(self._subscribe(camera))
+            for name in METERS:
+                if self._values[name]:
+                    self._subscriptions_.append(self.create_subscription(
+                        Float64, self._values[name], partial(self._on_meter, name), 1))
         except Exception as error:
             self.get_logger().error(f'cannot activate: {error}')
             self._stop()
@@ -225,6 +233,15 @@ class ClassifierNode(LifecycleNode):
         if self._worker is not None and self._worker.put(camera, message):
             self._statistics.count(camera, 'dropped')
 
+    def _on_meter(self, name: str, message: Float64) -> None:
+        self._meters[name] = message.data, monotonic()
+
+    def _meter_lines(self) -> list[str]:
+        latest = monotonic() - FRESH
+        return [f'{self._meters[name][0] * factor:.3g} {unit}'
+                for name, (unit, factor) in METERS.items()
+                if name in self._meters and self._meters[name][1] > latest]
+
     def _work(self, cameras: dict[str, Camera], name: str,
               message: Image | CompressedImage) -> None:
         """Classify and publish one frame; runs in the worker's thread and never raises."""
@@ -256,7 +273,8 @@ class ClassifierNode(LifecycleNode):
                     decision, name, self.get_name(), bundle, finished, message.header)))
             if overlay_wanted:
                 picture = overlay.draw(image, decision, bundle.labels[decision.label],
-                                       [stage.name for stage in bundle.stages])
+                                       [stage.name for stage in bundle.stages],
+                                       self._meter_lines())
                 outputs.append((camera.overlay, images.to_image_msg(
                     picture, message.header, 'bgr8')))
             with self._output:

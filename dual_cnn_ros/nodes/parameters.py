@@ -90,6 +90,12 @@ PARAMETERS: dict[str, Parameter] = {
     'image_transport': Parameter(
         'raw', 'compressed: subscribe to <topic>/compressed of every image topic.', INACTIVE,
         TRANSPORTS),
+    'power_topic': Parameter(
+        'power_monitor/power', 'Watts that the overlay shows (std_msgs/Float64); empty: none.',
+        INACTIVE),
+    'energy_topic': Parameter(
+        'energy_monitor/energy_per_frame', 'Joules per frame that the overlay shows '
+        '(std_msgs/Float64); empty: none.', INACTIVE),
     'autostart': Parameter(
         True, 'Configure and activate at start, without a lifecycle manager.', NEVER),
     'memory_file': Parameter(
@@ -144,13 +150,12 @@ def check(name: str, value: Any) -> None:
                 validate_topic_name(topic)
             except InvalidTopicNameException as error:
                 raise ParameterError(f'image_topics: {error}') from error
-    if name == 'camera_names':
-        for camera in value:
-            if camera:
-                try:
-                    validate_topic_name(camera)
-                except InvalidTopicNameException as error:
-                    raise ParameterError(f'camera_names: {error}') from error
+    names = {'camera_names': value, 'power_topic': [value], 'energy_topic': [value]}
+    for text in filter(None, names.get(name, ())):
+        try:
+            validate_topic_name(text)
+        except InvalidTopicNameException as error:
+            raise ParameterError(f'{name}: {error}') from error
 
 
 def bundle_path(name: str) -> Path:
