@@ -102,6 +102,15 @@ def test_a_seed_determines_every_pixel(drive: course.Drive, camera: Camera) -> N
         assert shot.image.tobytes() != else_.image.tobytes()
 
 
+def test_a_longer_drive_begins_like_the_shorter() -> None:
+    times = [0.6, 5.0, 9.0]
+    short = course.Drive(seed=2, seconds=10).shots(course.FRONT, times)
+    long = course.Drive(seed=2, seconds=30).shots(course.FRONT, times)
+    for one, other in zip(short, long):
+        assert one.image.tobytes() == other.image.tobytes()
+        assert one.label == other.label
+
+
 # What the cameras see -----------------------------------------------------------------------
 
 
@@ -161,12 +170,12 @@ def test_labels_name_a_sign_that_is_near_and_faces_the_camera(
         counts = Counter(shot.label for shot in shots)
         assert set(counts) <= set(signs.LABELS)
         assert len(counts) >= 2
-        assert 0.15 < counts['none'] / len(shots) < 0.9
+        assert 0.02 < counts['none'] / len(shots) < 0.9
         for shot in shots:
             state = drive.state(shot.time)
             near = {
                 p.label for p in drive.panels
-                if 0 < (p.z - state.z) * ahead < 3 and math.cos(p.yaw) * ahead > 0
+                if 0 < (p.z - state.z) * ahead and math.cos(p.yaw) * ahead > 0
                 and camera.focal * p.height / ((p.z - state.z) * ahead) > 0.8 * (
                     world.SUFFICIENT_SIZE * camera.height)
             }

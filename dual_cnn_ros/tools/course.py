@@ -12,21 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-Render a robot's drive past signs and write it as a rosbag2 recording.
-
-Everything in it is RENDERED: no camera, no robot. The robot drives along a corridor, slows down at
-every sign, stops before most, waits, and goes round it. Two cameras look on:
-
-  /front/image_raw             raw, rgb8, 128 x 96. This camera averages all noise away while
-                               nothing moves, so the frames of a wait repeat byte for byte, until
-                               the robot or a passer-by moves.
-  /rear/image_raw/compressed   JPEG, 320 x 240, looks back. Its noise never rests, so its frames
-                               repeat nearly, never exactly.
-
-and with each come camera_info and ground_truth: a Classification with the header of the image
-it labels and one result, the sign that is visible at a sufficient size, else `none`.
-"""
+"""Render a robot's drive past signs and write it as a rosbag2 recording."""
 
 from __future__ import annotations
 
@@ -37,6 +23,7 @@ import math
 from pathlib import Path
 import sys
 from typing import Any
+import zlib
 
 import cv2
 import numpy as np
@@ -47,12 +34,27 @@ from dual_cnn_ros.tools import recording, signs, world
 from dual_cnn_ros.tools.recording import Recorder, RecordingError
 from dual_cnn_ros.tools.world import Camera, Exposure, Image, Panel, Pose, World
 
+DESCRIPTION = """\
+Everything in it is RENDERED: no camera, no robot. The robot drives along a corridor, slows down at
+every sign, stops before most, waits, and goes round it. Two cameras look on:
+
+  /front/image_raw             raw, rgb8, 128 x 96. This camera averages all noise away while
+                               nothing moves, so the frames of a wait repeat byte for byte, until
+                               the robot or a passer-by moves.
+  /rear/image_raw/compressed   JPEG, 320 x 240, looks back. Its noise never rests, so its frames
+                               repeat nearly, never exactly.
+
+and with each come camera_info and ground_truth: a Classification with the header of the image
+it labels and one result, the sign that is visible at a sufficient size, else `none`."""
+"""What the recording says of itself."""
 EPOCH = 1_767_225_600_000_000_000
 """Nanoseconds at which every drive begins: 1 January 2026, 00:00 UTC."""
 LEG = 2.9
 """Metres from one sign to the next."""
-PLACES = 40
-"""Different stretches of corridor in a long drive."""
+PLACES = 16
+"""Different stretches of corridor; a long drive comes by again."""
+LONGEST = 600
+"""Seconds."""
 STOP_BEFORE = 1.15
 """Metres between the robot and the sign at which it waits."""
 SPEED, CRAWL, ACCELERATION = 1.0, 0.6, 0.9
@@ -95,33 +97,40 @@ class Drive:
     """The world of a seed, the robot's way through it, and what its two cameras see."""
 
     def __init__(self, seed: int, seconds: float) -> None:
-        self.seed = seed
-        self.seconds = seconds
-        rng = np.random.default_rng([seed, 0])
-        legs = int(seconds * SPEED / LEG) + 3
-        stretches = legs // 2 + 2
+        self.seed, self.seconds = seed, seconds
+        legs = int(seconds * SPEED / LEG) + 5
         self.world = World(
-            [world.section(rng) for _ in range(min(stretches, PLACES))],
-            [LEG * (2 * i + 1.4) for i in range(stretches - 1)],
-            float(rng.uniform(3.4, 4.2)),
+            [world.section(self._random('place', i)) for i in range(PLACES)],
+            [LEG * (2 * i + 1.4) for i in range(int(LONGEST * SPEED / LEG))],
+            float(self._random('width').uniform(3.4, 4.2)),
         )
-        front, rear = _order(rng, legs), _order(rng, legs)
-        self.side = rng.choice([-1.0, 1.0], legs)
-        self.stops = [bool(stop) for stop in rng.random(legs) < 0.7]
-        self.waits = rng.uniform(2.5, 4.5, legs)
+        randoms = [self._random('leg', leg) for leg in range(legs)]
+        self.side = [float(rng.choice([-1.0, 1.0])) for rng in randoms]
+        self.stops = [bool(rng.random() < 0.7) for rng in randoms]
+        self.waits = [float(rng.uniform(2.5, 4.5)) for rng in randoms]
+        front = _order(self._random('front signs'), legs)
+        rear = _order(self._random('rear signs'), legs)
         self.panels: list[Panel] = []
-        for leg in range(legs):
+        for leg, rng in enumerate(randoms):
             self.panels += self._leg(rng, leg, front[leg], rear[leg])
         self.people = {
             leg: (world.passer_by(rng), float(rng.choice([-1.0, 1.0])))
-            for leg in range(1, legs, 3)
+            for leg, rng in enumerate(randoms) if leg % 3 == 1
         }
         self.states = self._drive()
+        self.stopped: dict[int, float] = {}
+        for state in self.states:
+            if state.wait is not None:
+                self.stopped.setdefault(state.wait, state.time)
+
+    def _random(self, purpose: str, index: int = 0) -> np.random.Generator:
+        """Return a generator of its own for each thing, so that a longer drive begins the same."""
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode()), index])
 
     def _leg(self, rng: np.random.Generator, leg: int, front: str, rear: str) -> list[Panel]:
         """Return what stands along a leg: two signs back to back, and some clutter."""
         z, half = self._sign_z(leg), self.world.width / 2
-        x, y = float(self.side[leg]) * float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.75, 1.15))
+        x, y = self.side[leg] * float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.75, 1.15))
         turned = float(rng.normal(0, 0.12))
         sign = signs.sign_panel(rng, front, x, z, yaw=turned)
         behind = signs.sign_panel(rng, rear, x, z + 0.02, yaw=math.pi + turned)
@@ -147,8 +156,8 @@ class Drive:
         """Return x along the corridor: towards each sign, then round it."""
         knots = [(0.0, 0.0)]
         for leg, side in enumerate(self.side):
-            knots.append((self._sign_z(leg) - STOP_BEFORE, 0.22 * float(side)))
-            knots.append((self._sign_z(leg) + 0.1, -0.42 * float(side)))
+            knots.append((self._sign_z(leg) - STOP_BEFORE, 0.22 * side))
+            knots.append((self._sign_z(leg) + 0.1, -0.42 * side))
         at, x = np.array(knots).T
         index = np.clip(np.searchsorted(at, z, side='right') - 1, 0, len(at) - 2)
         share = np.clip((z - at[index]) / (at[index + 1] - at[index]), 0, 1)
@@ -172,10 +181,8 @@ class Drive:
             speeds.append(speed)
             waits.append(leg if waiting else None)
             if not waiting:
-                slow = any(
-                    0 <= self._sign_z(i) + 0.3 - z < STOP_BEFORE + 0.3 for i in range(leg + 1)
-                )
-                limit = CRAWL if slow else SPEED
+                passing = leg > 0 and z < self._sign_z(leg - 1) + 0.3
+                limit = CRAWL if passing else SPEED
                 if self.stops[leg]:
                     # The last millimetre: a square root alone would approach the stop for ever.
                     limit = min(limit, math.sqrt(2 * ACCELERATION * max(stop_at - z, 1e-4)))
@@ -201,11 +208,10 @@ class Drive:
 
     def _passing(self, state: State) -> list[Panel]:
         """Return the person who crosses before the robot during some of its waits."""
-        if state.wait not in self.people:
+        if state.wait is None or state.wait not in self.people:
             return []
         face, direction = self.people[state.wait]
-        begun = next(s.time for s in self.states if s.wait == state.wait)
-        share = (state.time - begun - 0.8) / 1.2
+        share = (state.time - self.stopped[state.wait] - 0.8) / 1.2
         if not 0 <= share <= 1:
             return []
         x = direction * (2 * share - 1) * 1.3 + state.x
@@ -218,14 +224,15 @@ class Drive:
         The same seed gives the same shots, whichever of the cameras is asked first.
         """
         front = camera is FRONT
-        number = 1 if front else 2
-        light = np.random.default_rng([self.seed, number]).uniform(0.9, 1.1, 3)
+        name = 'front' if front else 'rear'
+        light = self._random(f'{name} light').uniform(0.9, 1.1, 3)
+        phase = 1.0 if front else 2.0
         nearby = LEG * 3
         for index, time in enumerate(times):
             state = self.state(time)
             passing = self._passing(state)
             still = state.wait is not None and state.speed == 0 and not passing
-            rng = np.random.default_rng([self.seed, number, index])
+            rng = self._random(f'{name} shot', index)
             shake = 0.0 if state.speed == 0 else 0.004
             pose = Pose(
                 state.x, EYE, state.z, state.yaw + (0.0 if front else math.pi),
@@ -235,7 +242,7 @@ class Drive:
             view = self.world.view(camera, pose, near + passing)
             turned = state.turning * SHUTTER * camera.focal
             jolt = state.speed * SHUTTER * camera.focal * 0.2
-            drift = 1 + 0.12 * math.sin(state.z / 3.1 + number)
+            drift = 1 + 0.12 * math.sin(state.z / 3.1 + phase)
             gain = tuple(float(g) * drift for g in light)
             exposure = Exposure(
                 gain=(gain[0], gain[1], gain[2]), ramp=(0.1 * math.sin(state.z / 5), 0.05),
@@ -347,7 +354,7 @@ def write_course(
                     make.label(header, shot.label),
                 )
     command = f'course OUT --seed {seed} --seconds {seconds:g} --rate {rate:g} --storage {storage}'
-    readme = f'{(__doc__ or "").strip()}\n\nMade by: {command}\n'
+    readme = f'This recording is RENDERED, by: {command}\n\n{DESCRIPTION}\n'
     (out / 'README.txt').write_text(readme, encoding='utf-8')
     return Summary(frames, frames, repeats)
 
@@ -355,7 +362,8 @@ def write_course(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog='course', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='course', description=f'{__doc__}\n\n{DESCRIPTION}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('out', type=Path, help='folder of the recording, must not exist')
     parser.add_argument('--seed', type=int, default=0, help='another seed, another drive (0)')
@@ -368,8 +376,10 @@ def main(arguments: list[str] | None = None) -> int:
         help='sqlite3 plays everywhere; mcap is smaller, and an extra package in Humble (sqlite3)',
     )
     options = parser.parse_args(arguments)
-    if options.seed < 0 or not 0 < options.rate <= 100 or not 1 <= options.seconds <= 36_000:
-        parser.error('--seed must not be negative, --rate in (0, 100], --seconds 1 to 36000')
+    if options.seed < 0 or not 0 < options.rate <= 100 or not 1 <= options.seconds <= LONGEST:
+        parser.error(
+            f'--seed must not be negative, --rate in (0, 100], --seconds 1 to {LONGEST}'
+        )
     try:
         summary = write_course(
             options.out, seed=options.seed, seconds=options.seconds, rate=options.rate,
