@@ -22,11 +22,18 @@ import time
 
 import pytest
 
+from dual_cnn_ros.power import sampler as sampler_module
 from dual_cnn_ros.power.health import Health, Limits
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.power.sampler import Sampler
 
 PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a busy machine the time to answer."""
+    monkeypatch.setattr(sampler_module, 'ANSWER_SECONDS', 2.0)
 
 
 class Rail:
