@@ -62,7 +62,7 @@ setup(
             f'{name} = {PACKAGE}.{folder}.{name}:main'
             for folder, names in {
                 'nodes': ('classifier', 'energy', 'power'),
-                'tools': ('calibrate', 'course', 'demo', 'replay', 'train'),
+                'tools': ('calibrate', 'course', 'demo', 'replay', 'signs', 'train'),
             }.items()
             for name in names
         ],
