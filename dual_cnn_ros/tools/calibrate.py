@@ -105,8 +105,9 @@ def read_trained(file: Path) -> Trained:
 def run(trained: Trained, part: Part) -> Outputs:
     """Return the logits of every picture, one at a time as on the robot, by onnxruntime."""
     source = ModelSource({'onnx': trained.file('onnx')})
-    _, model = load_model(source, len(trained.metrics['labels']), 'onnxruntime', 'cpu')
     want = trained.input
+    _, model = load_model(source, len(trained.metrics['labels']), len(COLOURS[want.colour]),
+                          backend='onnxruntime', device='cpu')
     # The pictures are in the CNN's channel order already; blob wants BGR.
     order = np.argsort(COLOURS[want.colour])
     logits, seconds = [], []
@@ -222,6 +223,9 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         'pictures': {'temperature': int(for_temperature.sum()), 'rule': len(truth)},
         'rule': choices[0]._asdict(),
         'alternatives': [choice._asdict() for choice in choices[1:]],
+        'training': {name: {key: trained.metrics[key] for key in (
+            'architecture', 'arguments', 'parameters', 'multiply_adds', 'pictures', 'device',
+            'versions')} for name, trained in zip(NAMES, pair)},
         'held_out': {name: round(float(np.mean(p.argmax(axis=1) == truth)), 4)
                      for name, p in zip(NAMES, probabilities)},
     }
@@ -304,8 +308,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f'calibrate: {error}', file=sys.stderr)
         return 1
-    print(json.dumps({key: value for key, value in metrics.items() if key != 'alternatives'},
-                     indent=1))
+    shown = {key: value for key, value in metrics.items()
+             if key not in ('alternatives', 'training')}
+    print(json.dumps(shown, indent=1))
     return 0
 
 
