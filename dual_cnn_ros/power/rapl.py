@@ -111,7 +111,7 @@ def _zones(sysfs_root: Path) -> list[Path]:
         for folder, _, files in os.walk(entry.resolve())
         if 'energy_uj' in files
     }
-    return sorted(zones, key=lambda zone: ('mmio' in str(zone), zone))
+    return sorted(zones)
 
 
 def _span(zone: Path, read: sysfs.Reader) -> int | None:
