@@ -1,0 +1,220 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Our versions beside plain ones, in the same run: `make benchmark`.
+
+Nothing here asserts a time. The plain versions are written as a textbook, or a straightforward
+implementation of the paper, has them; each answers the same question as ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.fingerprints import dhash, invariants
+from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
+from dual_cnn_ros.cascade.scores import entropy, softmax
+from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.threshold import best_threshold
+from dual_cnn_ros.share import share_directory
+
+Versions = dict[str, Callable[[], Any]]
+
+
+def compared(group: str, *others: str, rounds: int = 200) -> Callable[[Any], Any]:
+    """Let pytest run a test for our version and each of the others, as one group."""
+    def mark(test: Any) -> Any:
+        versions = pytest.mark.parametrize('version', ['ours', *others])
+        return pytest.mark.benchmark(group=group, min_rounds=rounds, warmup=rounds > 10)(
+            versions(test))
+    return mark
+
+
+def run(benchmark: Any, version: str, versions: Versions) -> Any:
+    """Time one version and return its answer."""
+    return benchmark(versions[version])
+
+
+def photo(height: int, width: int, seed: int = 0) -> Image:
+    """Return smooth shapes with the grain of a sensor."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+CAMERA = photo(480, 640)
+THUMBNAIL = photo(32, 32)
+
+
+# dhash -------------------------------------------------------------------------------------------
+
+def sampled_dhash(image: Image, interpolation: int) -> bytes:
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    cells = cv2.resize(grey, (9, 8), interpolation=interpolation)
+    return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()
+
+
+@compared('dhash of a 480 x 640 colour frame', 'bilinear: four pixels a cell', 'one INTER_AREA')
+def test_dhash(benchmark: Any, version: str) -> None:
+    run(benchmark, version, {
+        'ours': lambda: dhash(Frame(CAMERA)),
+        'bilinear: four pixels a cell': lambda: sampled_dhash(CAMERA, cv2.INTER_LINEAR),
+        'one INTER_AREA': lambda: sampled_dhash(CAMERA, cv2.INTER_AREA)})
+
+
+# invariants --------------------------------------------------------------------------------------
+
+def textbook_invariants(image: Image) -> tuple[float, ...]:
+    """Return complex-moment invariants of order 3 as the definitions have them."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    if max(grey.shape) > 32:
+        grey = cv2.resize(grey, (32, 32))
+    f = grey.astype(np.float64)
+    y, x = np.mgrid[:f.shape[0], :f.shape[1]]
+    total = f.sum()
+    x, y = x - (x * f).sum() / total, y - (y * f).sum() / total
+    order = 3
+    geometric = {(p, q): (x**p * y**q * f).sum()
+                 for p, q in product(range(order + 1), repeat=2) if p + q <= order}
+    c = {}
+    for p, q in geometric:
+        moment = 0j
+        for j, k in product(range(p + 1), range(q + 1)):
+            moment += (math.comb(p, j) * math.comb(q, k) * (-1) ** (q - k)
+                       * 1j ** (p + q - j - k) * geometric[j + k, p + q - j - k])
+        c[p, q] = moment / total ** ((p + q + 2) / 2)
+    return (c[1, 1].real, abs(c[2, 1]) ** 2, abs(c[3, 0]) ** 2, (c[2, 0] * c[1, 2] ** 2).real,
+            (c[3, 0] * c[1, 2] ** 3).real)
+
+
+@compared('invariants of a 32 x 32 colour frame', 'definitions, in NumPy')
+def test_invariants_of_a_thumbnail(benchmark: Any, version: str) -> None:
+    run(benchmark, version, {
+        'ours': lambda: invariants(Frame(THUMBNAIL)),
+        'definitions, in NumPy': lambda: textbook_invariants(THUMBNAIL)})
+
+
+@compared('invariants of a 480 x 640 colour frame (ours reads every pixel)',
+          'definitions, in NumPy', 'grey conversion alone')
+def test_invariants_of_a_frame(benchmark: Any, version: str) -> None:
+    run(benchmark, version, {
+        'ours': lambda: invariants(Frame(CAMERA)),
+        'definitions, in NumPy': lambda: textbook_invariants(CAMERA),
+        'grey conversion alone': lambda: cv2.cvtColor(CAMERA, cv2.COLOR_BGR2GRAY)})
+
+
+# Scores and threshold ----------------------------------------------------------------------------
+
+@compared('entropy over 1,000 classes', 'loop over an array', 'loop over a tensor')
+def test_entropy(benchmark: Any, version: str) -> None:
+    p = softmax(np.random.default_rng(0).normal(size=1000) * 3)
+    values: Any = p
+    if version == 'loop over a tensor':
+        values = pytest.importorskip('torch').from_numpy(p)
+    result = run(benchmark, version, {
+        'ours': lambda: entropy(p),
+        # p is never 0 here: the loop would fail.
+        'loop over an array': lambda: -sum(v.item() * math.log(v.item()) for v in values),
+        'loop over a tensor': lambda: -sum(v.item() * math.log(v.item()) for v in values)})
+    uncertainty = (1 - result) * math.log(1000) if version == 'ours' else result
+    assert uncertainty == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
+
+
+def python_grid(scores: list[float], first: list[bool], final: list[bool]) -> float:
+    best, best_right = 0.0, -1
+    for step in range(1, 2000):
+        threshold, right = step / 2000, 0
+        for score, first_right, final_right in zip(scores, first, final):
+            right += first_right if score >= threshold else final_right
+        if right > best_right:
+            best, best_right = threshold, right
+    return best
+
+
+def numpy_grid(scores: np.ndarray, first: np.ndarray, final: np.ndarray) -> float:
+    grid = np.arange(1, 2000) / 2000
+    right = [np.where(scores >= threshold, first, final).sum() for threshold in grid]
+    return float(grid[np.argmax(right)])
+
+
+@compared('threshold for 1,000 samples (a grid has 2,000 values)',
+          'grid, in Python', 'grid, in NumPy', rounds=3)
+def test_threshold(benchmark: Any, version: str) -> None:
+    rng = np.random.default_rng(0)
+    s = rng.beta(4, 1, size=1000)
+    first, final = rng.random(1000) < s, rng.random(1000) < 0.85
+    lists: Any = s.tolist(), first.tolist(), final.tolist()
+    result = run(benchmark, version, {
+        'ours': lambda: best_threshold(s, first, final).threshold,
+        'grid, in Python': lambda: python_grid(*lists),
+        'grid, in NumPy': lambda: numpy_grid(s, first, final)})
+    assert np.where(s >= result, first, final).mean() > 0.8
+
+
+# Frame -------------------------------------------------------------------------------------------
+
+PREPROCESSING = Preprocessing(96, 96, 'rgb', None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def plain_blob(image: Image, interpolation: int) -> np.ndarray:
+    small = cv2.resize(image, (96, 96), interpolation=interpolation)
+    values = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    values = (values - np.array(PREPROCESSING.mean, np.float32)) / np.array(
+        PREPROCESSING.std, np.float32)
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[np.newaxis])
+
+
+@compared('input of a CNN, 96 x 96, from a 480 x 640 colour frame',
+          'bilinear: a sixth of the pixels', 'one INTER_AREA')
+def test_blob(benchmark: Any, version: str) -> None:
+    blob = run(benchmark, version, {
+        'ours': lambda: Frame(CAMERA).blob(PREPROCESSING),
+        'bilinear: a sixth of the pixels': lambda: plain_blob(CAMERA, cv2.INTER_LINEAR),
+        'one INTER_AREA': lambda: plain_blob(CAMERA, cv2.INTER_AREA)})
+    assert blob.shape == (1, 3, 96, 96)
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+@compared('a repeated 480 x 640 frame', 'by invariants', 'first CNN of scenes',
+          'both CNNs of scenes', rounds=50)
+def test_memory_hit(benchmark: Any, version: str) -> None:
+    bundle = bundles.read(share_directory() / 'config' / 'bundles' / 'scenes')
+    stages = bundle.load('onnxruntime', 'cpu', threads=1)
+    cascades = {}
+    for fingerprint in ('dhash', 'invariants'):
+        cascade = cascades[fingerprint] = Cascade(stages, Settings(fingerprint=fingerprint))
+        cascade.classify(Frame(CAMERA))
+
+    def both() -> None:
+        frame = Frame(CAMERA)
+        for stage in stages:
+            stage.classify(frame)
+
+    run(benchmark, version, {
+        'ours': lambda: cascades['dhash'].classify(Frame(CAMERA)),
+        'by invariants': lambda: cascades['invariants'].classify(Frame(CAMERA)),
+        'first CNN of scenes': lambda: stages[0].classify(Frame(CAMERA)),
+        'both CNNs of scenes': both})
