@@ -58,8 +58,8 @@ def entropy(probabilities: Array) -> Array:
     classes = probabilities.shape[-1]
     if classes == 1:
         return np.ones(probabilities.shape[:-1], dtype=probabilities.dtype)
-    # Any positive stand-in for p = 0 gives the limit: it is multiplied by that zero.
-    logarithms = np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny))
+    # What is added matters only where p is 0 or next to it, and there p times the logarithm is 0.
+    logarithms = np.log(probabilities + 1e-37)
     normalised = (probabilities * logarithms).sum(axis=-1) / math.log(classes)
     # Of a single value, clip takes five times as long as these two.
     return np.minimum(np.maximum(1 + normalised, 0), 1).astype(probabilities.dtype)
