@@ -138,6 +138,8 @@ def test_node_starts_with_its_file(node: str, client: Client, tmp_path: Path) ->
          *(word for item in changed.items() for word in ('-p', ':='.join(item)))],
         cwd=Path(dual_cnn_ros.__file__).parents[1], stderr=subprocess.PIPE, text=True)
     try:
+        client.wait_until(f'{node} starts', lambda: NODES[node] in client.node.get_node_names(),
+                          2 * PATIENCE)
         expected = {**values(node), **changed}
         response = client.call(GetParameters, f'/{NODES[node]}/get_parameters',
                                GetParameters.Request(names=list(expected)))
