@@ -175,7 +175,7 @@ def test_labels_name_a_sign_that_is_near_and_faces_the_camera(
             state = drive.state(shot.time)
             near = {
                 p.label for p in drive.panels
-                if 0 < (p.z - state.z) * ahead and math.cos(p.yaw) * ahead > 0
+                if (p.z - state.z) * ahead > 0 and math.cos(p.yaw) * ahead > 0
                 and camera.focal * p.height / ((p.z - state.z) * ahead) > 0.8 * (
                     world.SUFFICIENT_SIZE * camera.height)
             }

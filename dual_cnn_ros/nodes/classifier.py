@@ -43,6 +43,8 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memory import MemoryFileError
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.nodes import images, messages, overlay, parameters
+from dual_cnn_ros.nodes.diagnostics import status
+from dual_cnn_ros.nodes.parameter import ParameterError
 from dual_cnn_ros.nodes.parameters import INACTIVE, PARAMETERS, UNCONFIGURED
 from dual_cnn_ros.nodes.run import run
 from dual_cnn_ros.nodes.statistics import Statistics
@@ -314,7 +316,7 @@ class ClassifierNode(LifecycleNode):
                 when = PARAMETERS[change.name].when
                 if (when == UNCONFIGURED and self._cascade is not None) or (
                         when == INACTIVE and self._cameras):
-                    raise parameters.ParameterError(f'{change.name} {when}')
+                    raise ParameterError(f'{change.name} {when}')
                 parameters.check(change.name, change.value)
                 values[change.name] = change.value
             if self._bundle is not None and self._cascade is not None:
@@ -369,7 +371,7 @@ class ClassifierNode(LifecycleNode):
         bundle, cascade, name = self._bundle, self._cascade, self.get_name()
         hardware = bundle.name if bundle else ''
         if bundle is None or cascade is None:
-            statuses = [messages.status(f'{name}: cascade', DiagnosticStatus.STALE,
+            statuses = [status(f'{name}: cascade', DiagnosticStatus.STALE,
                                         'not configured', hardware, {})]
         else:
             settings = cascade.settings
@@ -379,7 +381,7 @@ class ClassifierNode(LifecycleNode):
                 'post_check': settings.post_check,
                 'memory': f'{len(cascade.memory)}/{cascade.memory.capacity}'
                           if settings.memory else 'off'}
-            statuses = [messages.status(
+            statuses = [status(
                 f'{name}: cascade', DiagnosticStatus.OK,
                 'active' if self._cameras else 'inactive', hardware, values)]
             sources = ('memory', *(stage.name for stage in bundle.stages))
@@ -400,7 +402,7 @@ class ClassifierNode(LifecycleNode):
                        'publishers')
         elif camera.depth_refused:
             level, message = DiagnosticStatus.ERROR, f'{camera.topic} is a depth image'
-        return messages.status(f'{self.get_name()}: camera {camera.name}', level, message,
+        return status(f'{self.get_name()}: camera {camera.name}', level, message,
                                hardware, values)
 
 

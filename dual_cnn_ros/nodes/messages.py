@@ -16,16 +16,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.nodes.diagnostics import status
 
 
 def classification(decision: Decision, labels: tuple[str, ...], top_k: int,
@@ -35,14 +33,6 @@ def classification(decision: Decision, labels: tuple[str, ...], top_k: int,
     order = np.argsort(-p, kind='stable')[:top_k]
     return Classification(header=header, results=[
         ObjectHypothesis(class_id=labels[i], score=float(p[i])) for i in order])
-
-
-def status(name: str, level: bytes, message: str, hardware_id: str,
-           values: Mapping[str, object]) -> DiagnosticStatus:
-    """Return a status whose values are written as text, numbers with six digits."""
-    return DiagnosticStatus(name=name, level=level, message=message, hardware_id=hardware_id,
-                            values=[KeyValue(key=key, value=_text(value))
-                                    for key, value in values.items()])
 
 
 def decision_array(decision: Decision, camera: str, node: str, bundle: Bundle, finished: float,
@@ -57,7 +47,7 @@ def decision_array(decision: Decision, camera: str, node: str, bundle: Bundle, f
     values = {
         'label': label, 'class_id': decision.label, 'score': decision.score,
         'source': decision.source, 'winner': decision.winner,
-        'distance': '' if decision.distance is None else decision.distance,
+        'distance': decision.distance,
         **{f'score.{stage}': score for stage, score in decision.scores.items()},
         **{f'seconds.{step}': seconds for step, seconds in decision.seconds.items()},
         'finished': f'{finished:.9f}', 'multiply_adds': cost,
@@ -78,7 +68,3 @@ def vision_info(bundle: Bundle, database: str, header: Header) -> VisionInfo:
     stages = ' + '.join(stage.source.architecture or stage.name for stage in bundle.stages)
     return VisionInfo(header=header, method=f'{bundle.name}: {stages}',
                       database_location=database, database_version=int(bundle.digest[:7], 16))
-
-
-def _text(value: Any) -> str:
-    return f'{value:.6g}' if isinstance(value, float) else str(value)

@@ -17,12 +17,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 import os
 from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
@@ -31,42 +29,16 @@ from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
 from dual_cnn_ros.share import share_directory
 
 # When a parameter may change.
 LIVE = 'takes effect on the next frame'
 INACTIVE = 'cannot change while active: deactivate first'
 UNCONFIGURED = 'cannot change while configured: deactivate and clean up first'
-NEVER = 'is read at start only'
 
 TRANSPORTS = ('raw', 'compressed')
 FROM_BUNDLE = 'bundle'
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter: its default, meaning, choices or range, and when it may change."""
-
-    default: Any
-    description: str
-    when: str = LIVE
-    choices: tuple[str, ...] = ()
-    range: tuple[float, float] | None = None
-
-    def descriptor(self) -> ParameterDescriptor:
-        """Return the ROS description of it."""
-        constraints = f'One of: {", ".join(self.choices)}. ' if self.choices else ''
-        descriptor = ParameterDescriptor(
-            description=self.description, read_only=self.when == NEVER,
-            additional_constraints=f'{constraints}It {self.when}.')
-        if self.range and isinstance(self.default, int):
-            descriptor.integer_range = [IntegerRange(
-                from_value=int(self.range[0]), to_value=int(self.range[1]), step=0)]
-        elif self.range:
-            descriptor.floating_point_range = [FloatingPointRange(
-                from_value=float(self.range[0]), to_value=float(self.range[1]), step=0.0)]
-        return descriptor
-
 
 PARAMETERS: dict[str, Parameter] = {
     'bundle': Parameter(
@@ -100,46 +72,38 @@ PARAMETERS: dict[str, Parameter] = {
         True, 'Configure and activate at start, without a lifecycle manager.', NEVER),
     'memory_file': Parameter(
         '', 'File of the services save_memory and load_memory; empty: '
-        '~/.ros/<node name>_memory.npz.'),
+        '~/.ros/<node name>_memory.npz.', LIVE),
     'score': Parameter(
         FROM_BUNDLE, 'Confidence score that is compared with the threshold; bundle: as '
-        'calibrated.', choices=(FROM_BUNDLE, *SCORES)),
+        'calibrated.', LIVE, (FROM_BUNDLE, *SCORES)),
     'threshold': Parameter(
         -1.0, 'An answer is accepted when its score is at least this, in [0, 1]; -1: as '
-        'calibrated in the bundle for this score and post-check.', range=(-1, 1)),
+        'calibrated in the bundle for this score and post-check.', LIVE, range=(-1, 1)),
     'post_check': Parameter(
         FROM_BUNDLE, 'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
-        choices=(FROM_BUNDLE, *POST_CHECKS)),
+        LIVE, (FROM_BUNDLE, *POST_CHECKS)),
     'fingerprint': Parameter(
         'dhash', 'Key under which frames are remembered; invariants: also when rotated by '
-        'quarter turns or mirrored.', choices=tuple(FINGERPRINTS)),
-    'memory': Parameter(True, 'Answer repeated frames from the memory.'),
+        'quarter turns or mirrored.', LIVE, tuple(FINGERPRINTS)),
+    'memory': Parameter(True, 'Answer repeated frames from the memory.', LIVE),
     'memory_capacity': Parameter(
-        1024, 'Frames remembered at most; the least recently used go first.',
+        1024, 'Frames remembered at most; the least recently used go first.', LIVE,
         range=(1, 1_000_000)),
     'memory_max_age': Parameter(
-        0.0, 'Seconds after which a frame is forgotten; 0: never.', range=(0, 1e9)),
-    'top_k': Parameter(5, 'Classes in a Classification message, best first.', range=(1, 65536)),
+        0.0, 'Seconds after which a frame is forgotten; 0: never.', LIVE, range=(0, 1e9)),
+    'top_k': Parameter(
+        5, 'Classes in a Classification message, best first.', LIVE, range=(1, 65536)),
     'silent_after': Parameter(
-        2.0, 'Seconds without a frame after which the diagnostics warn of a camera.',
+        2.0, 'Seconds without a frame after which the diagnostics warn of a camera.', LIVE,
         range=(0.1, 3600)),
 }
 
 
-class ParameterError(ValueError):
-    """A value is refused; the message names the parameter and what it may be."""
-
-
 def check(name: str, value: Any) -> None:
     """Refuse a value that no state of the node could use. Types and ranges are ROS's to check."""
-    choices = PARAMETERS[name].choices
-    if choices and value not in choices:
-        raise ParameterError(f'{name} must be one of {", ".join(choices)}, not {value!r}')
-    if name == 'threshold' and not (value == -1 or 0 <= value <= 1):
+    PARAMETERS[name].check(name, value)
+    if name == 'threshold' and -1 < value < 0:
         raise ParameterError(f"threshold must be in [0, 1], or -1 for the bundle's, not {value}")
-    limits = PARAMETERS[name].range
-    if limits and not limits[0] <= value <= limits[1]:  # NaN passes the ranges of ROS
-        raise ParameterError(f'{name} must be in [{limits[0]}, {limits[1]}], not {value}')
     if name == 'bundle' and not value:
         raise ParameterError('bundle must be the name or the path of a bundle, not empty')
     if name == 'image_topics':

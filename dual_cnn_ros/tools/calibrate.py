@@ -61,9 +61,9 @@ class Trained(NamedTuple):
     @property
     def input(self) -> Preprocessing:
         """What it wants of a frame."""
-        fields = dict(self.metrics['preprocessing'])
-        return Preprocessing(**{key: tuple(value) if isinstance(value, list) else value
-                                for key, value in fields.items()})
+        fields = self.metrics['preprocessing']
+        return Preprocessing(fields['height'], fields['width'], fields['colour'], fields['crop'],
+                             tuple(fields['mean']), tuple(fields['std']))
 
     def file(self, kind: str) -> Path:
         """Return the path of its weights."""
