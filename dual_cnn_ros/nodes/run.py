@@ -58,6 +58,10 @@ def run(make: Callable[[], NodeType], args: list[str] | None = None,
     except (ValueError, ParameterException) as error:
         get_logger(make.__name__).fatal(str(error))
         return 1
+    except Exception:
+        # A signal while the node is being made or started ends the context under its hands.
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.destroy_node()

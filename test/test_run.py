@@ -1,0 +1,75 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From a node class to a process: how it ends, and the exit code."""
+
+from collections.abc import Callable
+import os
+import signal
+
+import pytest
+import rclpy
+from rclpy.node import Node
+
+from dual_cnn_ros.nodes.run import run
+
+NO_ARGUMENTS = ['test']
+
+
+def make() -> Node:
+    return Node('runner')
+
+
+def raiser(error: Exception) -> Callable[[], Node]:
+    def make_badly() -> Node:
+        raise error
+    return make_badly
+
+
+def interrupted(code: signal.Signals) -> Callable[[Node], bool]:
+    """Return a start during which the process gets a signal."""
+    def start(node: Node) -> bool:
+        os.kill(os.getpid(), code)
+        return True
+    return start
+
+
+def test_a_node_that_cannot_start_ends_with_1() -> None:
+    assert run(make, NO_ARGUMENTS, start=lambda node: False) == 1
+    assert not rclpy.ok()
+
+
+def test_a_bad_parameter_is_logged_and_ends_with_1(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(raiser(ValueError('threshold must be in [0, 1]')), NO_ARGUMENTS) == 1
+    assert 'threshold must be in [0, 1]' in capfd.readouterr().err
+    assert not rclpy.ok()
+
+
+@pytest.mark.parametrize('code', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_0(code: signal.Signals) -> None:
+    assert run(make, NO_ARGUMENTS, start=interrupted(code)) == 0
+    assert not rclpy.ok()
+
+
+def test_a_signal_while_the_node_is_made_ends_it_with_0() -> None:
+    def make_late() -> Node:
+        rclpy.shutdown()  # as the handler of the signal does, in a thread of its own
+        return make()
+    assert run(make_late, NO_ARGUMENTS) == 0
+
+
+def test_an_error_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(raiser(ZeroDivisionError()), NO_ARGUMENTS)
+    assert not rclpy.ok()
