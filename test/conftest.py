@@ -14,7 +14,9 @@
 
 """Settings of every test: ROS traffic of its own, messages that check their fields, patience."""
 
+from contextlib import suppress
 import os
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -28,3 +30,12 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 # A busy machine is no error of the code.
 settings.register_profile('any machine', deadline=None)
 settings.load_profile('any machine')
+
+# To find its own, launch_testing imports every module. One that skips itself, for want of torch
+# say, then takes all others along. So only those are shown to it that are for it.
+with suppress(ImportError):
+    from launch_testing.pytest import hooks
+
+    find = hooks.find_launch_test_entrypoint
+    hooks.find_launch_test_entrypoint = lambda path: (
+        find(path) if Path(path).stem == 'test_launch' else None)
