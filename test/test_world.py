@@ -63,6 +63,32 @@ def test_a_sign_must_be_of_sufficient_size(place: World, factor: float, label: s
     assert look(place, board(z=CAMERA.focal / (share * CAMERA.height))).label == label
 
 
+@pytest.mark.parametrize(('size', 'certain'), [
+    (world.DOUBTFUL_SIZE * 0.95, True), (world.DOUBTFUL_SIZE * 1.05, False),
+    (world.SUFFICIENT_SIZE * 0.95, False), (world.SUFFICIENT_SIZE * 1.05, True),
+])
+def test_a_sign_that_is_almost_large_enough_leaves_a_doubt(
+    place: World, size: float, certain: bool
+) -> None:
+    assert look(place, board(z=CAMERA.focal / (size * CAMERA.height))).certain == certain
+
+
+@pytest.mark.parametrize(('x', 'certain'), [(1.0, True), (1.45, False), (1.9, True), (3.0, True)])
+def test_a_sign_that_is_cut_off_leaves_a_doubt_until_little_is_left(
+    place: World, x: float, certain: bool
+) -> None:
+    assert look(place, board(x=x)).certain == certain
+
+
+def test_a_doubtful_sign_matters_only_where_it_is_the_larger(place: World) -> None:
+    clear, far = board(z=2.0, x=0.3), board(z=6.0, x=-1.5, label='far')
+    assert look(place, far).certain is False
+    assert look(place, clear, far).certain is True
+    cut = board(z=1.0, x=-0.85, side=0.9, label='cut')
+    view = look(place, clear, cut)
+    assert (view.label, view.certain) == ('sign', False)
+
+
 def test_the_back_of_a_sign_is_no_sign_and_shows_no_colour(place: World) -> None:
     view = look(place, board(yaw=math.pi))
     assert view.label == 'none'

@@ -380,7 +380,7 @@ def view(rng: np.random.Generator, place: World, label: str) -> View:
         seen = place.view(CAMERA, pose, panels)
         if seen.label == label:
             exposure = world.random_exposure(rng, CAMERA)
-            return View(world.expose(seen.image, exposure, rng), label)
+            return replace(seen, image=world.expose(seen.image, exposure, rng))
 
 
 def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, list[Panel]]:

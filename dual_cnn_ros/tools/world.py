@@ -43,6 +43,8 @@ SUFFICIENT_SIZE = 0.22
 """A sign counts as visible from this size on: sqrt(projected area) as a share of frame height."""
 SUFFICIENT_SHARE = 0.6
 """A sign counts as visible when this share of its face is inside the frame and not covered."""
+DOUBTFUL_SIZE, DOUBTFUL_SHARE = 0.14, 0.3
+"""From these on, a sign that does not count could still be recognised by a good classifier."""
 HORIZON = np.array([235, 220, 205], np.float32)
 ZENITH = np.array([215, 165, 120], np.float32)
 """Colours of the sky, BGR."""
@@ -167,10 +169,16 @@ class Section:
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees: the (H, W, 3) BGR image and its true label ('none' without a sign)."""
+    """
+    What a camera sees: the (H, W, 3) BGR image and its true label, 'none' without a sign.
+
+    certain: False where a sign that does not count, for its size or what is visible of it, might
+    as well be called seen.
+    """
 
     image: Image
     label: str
+    certain: bool
 
 
 class World:
@@ -225,12 +233,14 @@ class World:
                 area = float(cv2.contourArea(quad))
                 full = area * float(panel.face[..., 3].mean()) / 255
                 visible.append((area, full, covers, panel.label))
-        label = 'none'
-        threshold = (SUFFICIENT_SIZE * camera.height) ** 2
+        label, certain = 'none', True
         for area, full, alpha, name in sorted(visible, key=lambda entry: entry[0]):
-            if area >= threshold and float(alpha.sum()) >= SUFFICIENT_SHARE * full:
-                label = name
-        return View(as_image(np.clip(image, 0, 255)), label)
+            size, share = math.sqrt(area) / camera.height, float(alpha.sum()) / max(full, 1e-6)
+            if size >= SUFFICIENT_SIZE and share >= SUFFICIENT_SHARE:
+                label, certain = name, True
+            elif size >= DOUBTFUL_SIZE and share >= DOUBTFUL_SHARE:
+                certain = False
+        return View(as_image(np.clip(image, 0, 255)), label, certain)
 
     def _light_at(self, z: float) -> Floats:
         index = int(np.searchsorted(self.boundaries, z)) % len(self.light)
