@@ -383,8 +383,8 @@ def view(rng: np.random.Generator, place: World, label: str) -> View:
             return replace(seen, image=world.expose(seen.image, exposure, rng))
 
 
-def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, list[Panel]]:
-    half = place.width / 2
+def _clutter(rng: np.random.Generator, half: float) -> list[Panel]:
+    """Return what else stands about: posters, and sometimes another sign further away."""
     panels = []
     for _ in range(int(rng.integers(0, 4))):
         side = float(rng.uniform(0.3, 0.9))
@@ -397,29 +397,39 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
         further = None if rng.random() < 0.5 else str(rng.choice(SIGNS))
         x, z = float(rng.uniform(-half, half)), float(rng.uniform(1, 7))
         panels.append(sign_panel(rng, further, x, z))
+    return panels
 
+
+def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, list[Panel]]:
+    """
+    Return a pose and what stands before it, likely but not certain to show the label.
+
+    Of the views without a sign some have one that is too small, cut off, seen from behind, or none
+    of the twelve.
+    """
+    half = place.width / 2
+    panels = _clutter(rng, half)
     small, large = world.SUFFICIENT_SIZE, 1.0
-    edge, turned = 0.45, 0.0
+    edge, turned, kind = 0.45, 0.0, 'sign'
+    named: str | None = label
     if label == NONE:
-        kind = rng.choice(
+        kind = str(rng.choice(
             ['empty', 'small', 'cut', 'back', 'other'], p=[0.25, 0.25, 0.15, 0.1, 0.25]
-        )
+        ))
         small, large = (0.05, small) if kind == 'small' else (small, large)
         edge = 0.75 if kind == 'cut' else edge
         turned = math.pi if kind == 'back' else 0.0
-    named = str(rng.choice(SIGNS)) if label == NONE else label
+        other = str(rng.choice(SIGNS))
+        named = None if kind == 'other' else other
     x = float(rng.uniform(-half, half)) * 0.8
-    sign = sign_panel(
-        rng, None if label == NONE and kind == 'other' else named, x, 0.0,
-        yaw=rng.normal(0, 0.4) + turned,
-    )
-    if label != NONE or kind != 'empty':
+    sign = sign_panel(rng, named, x, 0.0, yaw=rng.normal(0, 0.4) + turned)
+    if kind != 'empty':
         panels.append(sign)
         if rng.random() < 0.35:
-            other = sign_panel(
+            behind = sign_panel(
                 rng, str(rng.choice(SIGNS)), x, 0.02 * math.cos(sign.yaw), yaw=sign.yaw + math.pi
             )
-            panels.append(replace(other, y=sign.y, pole=sign.pole))
+            panels.append(replace(behind, y=sign.y, pole=sign.pole))
 
     share = math.exp(rng.uniform(math.log(small), math.log(large)))
     distance = CAMERA.focal * sign.height / (share * CAMERA.height)
