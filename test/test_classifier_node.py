@@ -137,9 +137,12 @@ def test_overlay_is_the_frame_with_what_is_known_of_power(front: Camera, client:
 def test_labels_are_there_for_whoever_comes_late(node: NodeProcess, client: Client) -> None:
     client.wait_for_status('cascade', b'\0')
     latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-    labels = Heard(client, LabelInfo, '/dual_cnn/label_info', latched).any()
+    labels_heard = Heard(client, LabelInfo, '/dual_cnn/label_info', latched)
+    labels = labels_heard.any()
     assert [(entry.class_id, entry.class_name) for entry in labels.class_map] == list(
         enumerate(LABELS))
+    assert client.set('threshold', 0.75).successful
+    client.wait_until('the new threshold', lambda: labels_heard.any().threshold == 0.75)
     info = Heard(client, VisionInfo, '/dual_cnn/vision_info', latched).any()
     assert info.database_location == '/dual_cnn/label_info' and 'tiny' in info.method
 

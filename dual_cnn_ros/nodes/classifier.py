@@ -291,6 +291,8 @@ class ClassifierNode(LifecycleNode):
                 camera.depth_refused = True
                 self.get_logger().error(f'{camera.topic}: {error}')
         except Exception as error:  # whatever a frame does, the next one gets its chance
+            if not self.context.ok():
+                return  # interrupted in the middle of it
             statistics.count(name, 'bad')
             self.get_logger().warning(f'{camera.topic}: frame not classified: {error}',
                                       throttle_duration_sec=THROTTLE)
@@ -301,9 +303,13 @@ class ClassifierNode(LifecycleNode):
         info = self.create_publisher(VisionInfo, '~/vision_info', latched)
         self._latched = [labels, info]
         header = Header(stamp=self.get_clock().now().to_msg())
-        threshold = min(settings.thresholds, default=0.0)
-        labels.publish(messages.label_info(bundle, threshold, header))
         info.publish(messages.vision_info(bundle, labels.topic_name, header))
+        self._publish_label_info(bundle, settings)
+
+    def _publish_label_info(self, bundle: bundles.Bundle, settings: Settings) -> None:
+        header = Header(stamp=self.get_clock().now().to_msg())
+        threshold = min(settings.thresholds, default=0.0)
+        self._latched[0].publish(messages.label_info(bundle, threshold, header))
 
     # Parameters ------------------------------------------------------------------------------
 
@@ -323,6 +329,7 @@ class ClassifierNode(LifecycleNode):
                 settings = parameters.settings(values, self._bundle)
                 if settings != self._cascade.settings:
                     self._cascade.settings = settings
+                    self._publish_label_info(self._bundle, settings)
                     self.get_logger().info(_describe(settings))
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))

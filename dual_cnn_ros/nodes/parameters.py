@@ -148,6 +148,7 @@ def _calibrated(bundle: Bundle, score: str, post_check: str) -> tuple[float, ...
     chosen = bundle.settings
     if (score, post_check) != (chosen.score, chosen.post_check):
         for point in bundle.operating_points:
-            if (point.get('score'), point.get('post_check')) == (score, post_check):
+            if (point.get('score', chosen.score),
+                    point.get('post_check', chosen.post_check)) == (score, post_check):
                 return (float(point['threshold']),) * len(chosen.thresholds)
     return chosen.thresholds

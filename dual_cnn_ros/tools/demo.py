@@ -239,6 +239,9 @@ def table(audience: Audience, labels: Mapping[tuple[str, int], str], published: 
     if both:
         lines.append(f'Asking every CNN about every frame would take {both / 1e6:.1f} M '
                      f'multiply-adds each; this took {average / both:.1%} of that.')
+    labelled = sum((a.camera, a.stamp) in labels for a in answers)
+    if 0 < labelled < len(answers):
+        lines.append(f'Correct: of the {labelled} frames that have a true label.')
     if lost := published - len(answers):
         lines.append(f'{lost} of {published} frames were overtaken by a newer one or refused.')
     return '\n'.join(lines)

@@ -1,0 +1,42 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The README tells the truth about parameters, files and commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import re
+
+import pytest
+
+from dual_cnn_ros.nodes.parameters import PARAMETERS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / 'README.md'
+
+pytestmark = pytest.mark.skipif(not README.is_file(), reason='a README is only in a checkout')
+
+
+@pytest.mark.parametrize('name', PARAMETERS)
+def test_every_parameter_has_a_row_with_its_default(name: str) -> None:
+    rows = re.findall(rf'^\| `{name}` \| `([^`]*)` \|', README.read_text(), re.MULTILINE)
+    default = PARAMETERS[name].default
+    shown = str(default).lower() if isinstance(default, bool) else str(default) or "''"
+    assert rows == [shown]
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    links = re.findall(r'\]\((?!http)([^)#]+)\)', README.read_text())
+    assert links and not [link for link in links if not (ROOT / link).exists()]
