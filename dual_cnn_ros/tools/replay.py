@@ -289,7 +289,7 @@ def _play(node: Node, recording: Recording, options: argparse.Namespace) -> int:
         origin = recording.start / 1e9 + options.start
         with tqdm(
             total=round(replayer.seconds, 1), unit='s', disable=None,
-            bar_format='{l_bar}{bar}| {n:.1f}/{total:.1f} s {postfix}',
+            bar_format='{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}',
         ) as bar:
             sent = 0
 
