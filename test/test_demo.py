@@ -1,0 +1,113 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The demo: any frames through the real node in a process of its own, a table and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from tiny_bundle import make_bundle, picture
+
+import dual_cnn_ros
+from dual_cnn_ros.tools.frames import from_folder, from_video
+from dual_cnn_ros.tools.recording import RecordingError
+from dual_cnn_ros.tools.sheet import contact_sheet
+
+COLOURS = ('red', 'green', 'blue')
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'dual_cnn_ros.tools.demo', *arguments], text=True, timeout=120,
+        capture_output=True, cwd=Path(dual_cnn_ros.__file__).parents[1])
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Return a folder with four pictures of each colour, one of them under a wrong label."""
+    for colour in COLOURS:
+        (tmp_path / 'photographs' / colour).mkdir(parents=True)
+        for number in range(4):
+            shown = 'red' if (colour, number) == ('blue', 3) else colour
+            cv2.imwrite(str(tmp_path / 'photographs' / colour / f'{number}.png'),
+                        picture(shown, seed=10 * COLOURS.index(colour) + number))
+    return tmp_path / 'photographs'
+
+
+def test_pictures_of_a_folder_are_judged_by_their_labels(
+    photographs: Path, tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path / 'bundle')
+    sheet = tmp_path / 'out' / 'sheet.png'
+    done = demo('--images', str(photographs), '--bundle', f'{bundle}/', '--fps', '5',
+                '--out', str(sheet))
+    assert done.returncode == 0, done.stderr
+    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
+    assert total[1:4] == ['12', '100.0%', '91.7%']
+    assert cv2.imread(str(sheet)).shape[1] > 1000
+
+
+def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
+    file = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for number in range(10):
+        writer.write(cv2.resize(picture('green', seed=number), (64, 48)))
+    writer.release()
+    source = from_video(str(file))
+    assert source.topics['/camera/image_raw'].count == 10
+    assert [round((m.time - source.start) / 1e8) for m in source.messages()] == list(range(10))
+    bundle = make_bundle(tmp_path / 'bundle')
+    done = demo('--video', str(file), '--bundle', f'{bundle}/', '--out', str(tmp_path / 's.png'))
+    assert done.returncode == 0, done.stderr
+    assert 'all' in done.stdout and ' -  ' in done.stdout  # nobody says what is right
+
+
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['--bag', 'nowhere'], 'no recording at nowhere'),
+    (['--images', 'resource'], 'holds no pictures'),
+    (['--video', 'package.xml'], 'cannot be opened'),
+    (['--bundle', './nowhere'], 'bundle.yaml: not found'),
+])
+def test_what_cannot_be_shown_is_named(arguments: list[str], said: str) -> None:
+    done = demo(*arguments)
+    assert done.returncode == 1 and said in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_node_that_ends_is_a_failure(photographs: Path, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / 'bundle')
+    text = (bundle / 'bundle.yaml').read_text()
+    # A bundle that reads well and cannot be run: its labels are one more than its classes.
+    (bundle / 'bundle.yaml').write_text(text.replace('[red,', '[white, red,'))
+    done = demo('--images', str(photographs), '--bundle', f'{bundle}/')
+    assert done.returncode == 1 and 'the classifier node ended' in done.stderr
+
+
+def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match='holds no pictures'):
+        from_folder(tmp_path, 10)
+
+
+def test_sheet_has_a_tile_for_each_picture_and_marks_what_is_wrong() -> None:
+    tile = cv2.imencode('.png', np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    right = contact_sheet([tile] * 7, ['a'] * 7, ['a'] * 7, ('first', 'second'))
+    wrong = contact_sheet([tile] * 7, ['a'] * 6 + ['b'], ['a'] * 7, ('first', 'second'))
+    assert right.shape == wrong.shape and right.shape[1] == 6 * 328 + 8
+    rows, columns = np.nonzero((right != wrong).any(axis=2))
+    assert rows.min() > right.shape[0] // 2 and columns.max() < 328  # the seventh: second row
