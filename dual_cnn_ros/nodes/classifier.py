@@ -63,7 +63,8 @@ class Camera:
     def __init__(self, node: LifecycleNode, name: str, topic: str, prefix: str) -> None:
         """Create the publishers under ~/<prefix>."""
         self.name, self.topic = name, topic
-        self.depth_refused = False
+        self.is_depth = False  # the newest frame
+        self.depth_refused = False  # said once in the log
         create = partial(node.create_lifecycle_publisher, qos_profile=10)
         self.classification = create(Classification, f'~/{prefix}classification')
         self.confidence = create(Float64, f'~/{prefix}confidence')
@@ -258,7 +259,7 @@ class ClassifierNode(LifecycleNode):
             decoded = perf_counter() - start
             with self._inference:
                 decision = cascade.classify(Frame(image))
-            camera.depth_refused = False
+            camera.is_depth = False
             decision = replace(decision, seconds={'decode': decoded, **decision.seconds})
             finished = self.get_clock().now().nanoseconds * 1e-9
             with self._output:
@@ -287,6 +288,7 @@ class ClassifierNode(LifecycleNode):
             statistics.answered(name, decision.source, perf_counter() - start)
         except images.DepthImageError as error:
             statistics.count(name, 'bad')
+            camera.is_depth = True
             if not camera.depth_refused:
                 camera.depth_refused = True
                 self.get_logger().error(f'{camera.topic}: {error}')
@@ -402,15 +404,14 @@ class ClassifierNode(LifecycleNode):
         values = {'topic': camera.topic, **self._statistics.summary(camera.name, sources)}
         silence = self._statistics.silence(camera.name)
         level, message = DiagnosticStatus.OK, f'{values["rate_hz"]} Hz'
-        if silence > self._values['silent_after']:
+        if camera.is_depth:
+            level, message = DiagnosticStatus.ERROR, f'{camera.topic} is a depth image'
+        elif silence > self._values['silent_after']:
             publishers = self.count_publishers(camera.topic)
             level = DiagnosticStatus.WARN
             message = (f'no frame on {camera.topic} for {silence:.1f} s, which has {publishers} '
                        'publishers')
-        elif camera.depth_refused:
-            level, message = DiagnosticStatus.ERROR, f'{camera.topic} is a depth image'
-        return status(f'{self.get_name()}: camera {camera.name}', level, message,
-                               hardware, values)
+        return status(f'{self.get_name()}: camera {camera.name}', level, message, hardware, values)
 
 
 def _describe(settings: Settings) -> str:

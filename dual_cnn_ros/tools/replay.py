@@ -46,7 +46,7 @@ from dual_cnn_ros.tools.recording import Message, Recording, RecordingError, Top
 
 CLOCK_PERIOD = 0.025
 """Seconds of real time between two messages on /clock, and between two looks at a stop request."""
-SETTLE = 0.25
+SETTLE = 1.0
 """Seconds from when this side knows of a subscriber until that one surely knows of this side."""
 ACKNOWLEDGE = 2.0
 """Seconds that reliable subscribers get to fetch the last messages."""
