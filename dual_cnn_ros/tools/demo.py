@@ -25,6 +25,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 import os
 from pathlib import Path
 import signal
@@ -141,9 +142,9 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
     for camera in cameras.values():
         prefix = f'/{NODE}/{camera}/' if len(cameras) > 1 else f'/{NODE}/'
         node.create_subscription(DiagnosticArray, f'{prefix}decision',
-                                 lambda m, c=camera: audience.on_decision(c, m), 100)
+                                 partial(audience.on_decision, camera), 100)
         node.create_subscription(Image, f'{prefix}overlay',
-                                 lambda m, c=camera: audience.on_overlay(c, m), 100)
+                                 partial(audience.on_overlay, camera), 100)
 
     def spin() -> None:
         with suppress(ExternalShutdownException):

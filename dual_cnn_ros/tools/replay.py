@@ -120,7 +120,7 @@ class Replayer:
         self.node, self.recording = node, recording
         self.rate, self.start, self.duration = rate, start, duration
         self.skipped: dict[str, str] = {}
-        self.publishers: dict[str, Publisher[Any]] = {}
+        self.publishers: dict[str, Publisher] = {}
         for topic in self._choose(topics):
             try:
                 kind = message_class(topic.type)
