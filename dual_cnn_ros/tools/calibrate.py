@@ -22,61 +22,38 @@ for the rule. The test pictures are looked at once, by the finished bundle.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import shutil
 import sys
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.bundle import Bundle, StageSpec
 from dual_cnn_ros.cascade.cascade import post_check
 from dual_cnn_ros.cascade.decision import Decision
-from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.cascade.scores import SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.cascade.threshold import best_threshold
-from dual_cnn_ros.inference import load_model, ModelSource
-from dual_cnn_ros.tools.dataset import is_held_out, load, Part, read_names, Reduction
+from dual_cnn_ros.inference import ModelSource
+from dual_cnn_ros.tools.dataset import is_held_out, read_names
+from dual_cnn_ros.tools.predictions import (
+    cpu_seconds,
+    predict,
+    Predictions,
+    read_trained,
+    Trained,
+)
 
 NAMES = ('first', 'second')
 RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-
-
-class Trained(NamedTuple):
-    """What `train` wrote about one CNN, and where."""
-
-    folder: Path
-    metrics: Mapping[str, Any]
-
-    @property
-    def input(self) -> Preprocessing:
-        """What it wants of a frame."""
-        fields = self.metrics['preprocessing']
-        return Preprocessing(fields['height'], fields['width'], fields['colour'], fields['crop'],
-                             tuple(fields['mean']), tuple(fields['std']))
-
-    def file(self, kind: str) -> Path:
-        """Return the path of its weights."""
-        return self.folder / self.metrics['files'][kind]['path']
-
-
-class Outputs(NamedTuple):
-    """Logits (N, K), labels (N,), picture names, and the median CPU-bound seconds of one image."""
-
-    logits: Floats
-    labels: npt.NDArray[np.int64]
-    names: tuple[str, ...]
-    seconds: float
 
 
 class Rule(NamedTuple):
@@ -87,36 +64,6 @@ class Rule(NamedTuple):
     threshold: float
     accuracy: float
     second_share: float
-
-
-def read_trained(file: Path) -> Trained:
-    """Return a metrics file of `train`; ValueError where it is none."""
-    try:
-        metrics = json.loads(file.read_text(encoding='utf-8'))
-        trained = Trained(file.parent, metrics)
-        for kind in ('onnx', 'safetensors'):
-            if not trained.file(kind).is_file():
-                raise ValueError(f'{trained.file(kind)} is missing beside it')
-        return trained
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{file} is no metrics file written by train: {error}') from error
-
-
-def run(trained: Trained, part: Part) -> Outputs:
-    """Return the logits of every picture, one at a time as on the robot, by onnxruntime."""
-    source = ModelSource({'onnx': trained.file('onnx')})
-    want = trained.input
-    _, model = load_model(source, len(trained.metrics['labels']), len(COLOURS[want.colour]),
-                          backend='onnxruntime', device='cpu')
-    # The pictures are in the CNN's channel order already; blob wants BGR.
-    order = np.argsort(COLOURS[want.colour])
-    logits, seconds = [], []
-    for image in tqdm(part.images, desc=trained.metrics['architecture'], disable=None):
-        blob = want.blob(np.ascontiguousarray(image[order].transpose(1, 2, 0)))
-        start = perf_counter()
-        logits.append(model(blob))
-        seconds.append(perf_counter() - start)
-    return Outputs(np.array(logits), part.labels, part.names, float(np.median(seconds)))
 
 
 def temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
@@ -187,28 +134,9 @@ def interval(right: Bools, seed: int = 0) -> list[float]:
 def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     """Write the bundle and return its metrics."""
     pair = [read_trained(file) for file in options.models]
-    arguments = pair[0].metrics['arguments']
-    for key in ('holdout', 'seed'):
-        if pair[1].metrics['arguments'][key] != arguments[key]:
-            raise ValueError(f'{options.models[1]}: trained with another --{key} than '
-                             f'{options.models[0]}, so no picture is new to both')
-    labels = pair[0].metrics['labels']
-    if pair[1].metrics['labels'] != labels:
-        raise ValueError(f'{options.models[1]}: trained on other classes than {options.models[0]}')
+    arguments, labels = pair[0].metrics['arguments'], pair[0].metrics['labels']
     exclude = read_names(options.exclude) if options.exclude else ()
-
-    def parts(path: Path, holdout: float, split: str | None) -> list[Outputs]:
-        outputs = []
-        for trained in pair:
-            want = trained.input
-            reduction = Reduction(want.height, want.width, want.crop, want.colour)
-            data = load(path, training=Reduction(1, 1, None, 'grey') if holdout else reduction,
-                        held_out=reduction, split=split, holdout=holdout,
-                        seed=arguments['seed'], labels=labels, exclude=exclude)
-            outputs.append(run(trained, data.held_out if holdout else data.training))
-        return outputs
-
-    held = parts(options.data, arguments['holdout'], arguments['split'])
+    held = predict(pair, options.data, split=arguments['split'], held_out=True, exclude=exclude)
     # A hash of another seed splits the held-out pictures independently of how they were chosen.
     for_temperature = np.array([is_held_out(name, 0.3, arguments['seed'] + 1)
                                 for name in held[0].names])
@@ -217,7 +145,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     probabilities = [softmax(o.logits[~for_temperature], t) for o, t in zip(held, temperatures)]
     truth = held[0].labels[~for_temperature]
     choices = rules(probabilities[0], probabilities[1], truth)
-    bundle = _write(options, pair, temperatures, [o.seconds for o in held], labels, choices)
+    bundle = _write(options, pair, temperatures, cpu_seconds(pair), labels, choices)
     metrics: dict[str, Any] = {
         'bundle': bundle.name,
         'pictures': {'temperature': int(for_temperature.sum()), 'rule': len(truth)},
@@ -230,8 +158,10 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
                      for name, p in zip(NAMES, probabilities)},
     }
     if options.test:
-        metrics['test'] = _test(parts(options.test, 0.0, options.test_split), temperatures,
-                                choices[0], [t.metrics['multiply_adds'] for t in pair])
+        test = predict(pair, options.test, split=options.test_split, held_out=False,
+                       exclude=exclude)
+        metrics['test'] = _test(test, temperatures, choices[0],
+                                [t.metrics['multiply_adds'] for t in pair])
     (options.out / 'metrics.json').write_text(json.dumps(metrics, indent=1) + '\n',
                                               encoding='utf-8')
     return metrics
@@ -261,7 +191,7 @@ def _write(options: argparse.Namespace, pair: Sequence[Trained], temperatures: S
     return bundles.read(options.out)
 
 
-def _test(outputs: Sequence[Outputs], temperatures: Sequence[float], rule: Rule,
+def _test(outputs: Sequence[Predictions], temperatures: Sequence[float], rule: Rule,
           multiply_adds: Sequence[int]) -> dict[str, Any]:
     truth = outputs[0].labels
     first, second = (softmax(o.logits, round(t, 4)) for o, t in zip(outputs, temperatures))

@@ -154,6 +154,18 @@ def _part(images: dict[str, Image], classes: Sequence[str], reduction: Reduction
     return Part(stack, np.array(labels, np.int64), names)
 
 
+def identity(path: Path) -> str:
+    """
+    Return a digest that changes when the pictures of a folder, or a tar, are changed.
+
+    It is made of names, sizes and times of change, because reading all takes as long as using it.
+    """
+    names = _list_folder(path).files if path.is_dir() else ('',)
+    states = [(name, (path / name).stat()) for name in names]
+    return hashlib.sha256(repr([(name, state.st_size, state.st_mtime_ns)
+                                for name, state in states]).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class _Listing:
     """Paths relative to the data's root, with slashes; files are pictures only."""
