@@ -109,7 +109,7 @@ def load(path: Path, *, training: Reduction, held_out: Reduction, split: str | N
     split, an empty class, and classes that differ from those of another split or from labels.
     """
     with _readable(path):
-        listing = _list_folder(path) if path.is_dir() else _list_tar(path)
+        listing = _list(path)
         classes, members = _select(path, listing, split, labels)
         names = {member: '/'.join(PurePosixPath(member).parts[-2:]) for member in members}
         wanted = {member: name for member, name in names.items()
@@ -121,13 +121,13 @@ def load(path: Path, *, training: Reduction, held_out: Reduction, split: str | N
             image = _decode(item[1])
             return name, held, None if image is None else (held_out if held else training)(image)
 
-        contents = _read_folder(path, wanted) if path.is_dir() else _read_tar(path, wanted)
+        read = contents(path, wanted)
         skipped: list[str] = []
         parts: tuple[dict[str, Image], dict[str, Image]] = ({}, {})
         with ThreadPoolExecutor() as pool, tqdm(
                 total=len(wanted), desc=f'reading {path.name}', unit='img', disable=None) as bar:
             # In portions, because map would take all of a large tar into memory at once.
-            while portion := list(islice(contents, 256)):
+            while portion := list(islice(read, 256)):
                 for name, held, image in pool.map(decode, portion):
                     if image is None:
                         skipped.append(name)
@@ -152,6 +152,22 @@ def _part(images: dict[str, Image], classes: Sequence[str], reduction: Reduction
         place[:] = images.pop(name)
     labels = [classes.index(name.split('/')[0]) for name in names]
     return Part(stack, np.array(labels, np.int64), names)
+
+
+def pictures(path: Path) -> tuple[str, ...]:
+    """Return the pictures of a folder or a tar, relative to it, sorted; DatasetError for others."""
+    with _readable(path):
+        return _list(path).files
+
+
+def contents(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """
+    Yield the wanted pictures of a folder or a tar, each with its encoded bytes.
+
+    They come in the order of wanted from a folder, in its own from a tar.
+    """
+    with _readable(path):
+        yield from (_read_folder if path.is_dir() else _read_tar)(path, wanted)
 
 
 def identity(path: Path) -> str:
@@ -244,6 +260,10 @@ def _readable(path: Path) -> Iterator[None]:
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
         raise DatasetError(f'{path} is no readable folder or tar (plain, gz, bz2, xz): '
                            f'{error}') from error
+
+
+def _list(path: Path) -> _Listing:
+    return _list_folder(path) if path.is_dir() else _list_tar(path)
 
 
 def _list_folder(path: Path) -> _Listing:
