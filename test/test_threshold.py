@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The exact best threshold against brute force over every threshold that makes a difference."""
+"""The exact curve against brute force over every threshold that makes a difference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from dual_cnn_ros.cascade.threshold import best_threshold, OperatingPoint
+from dual_cnn_ros.cascade.threshold import best_threshold, curve, OperatingPoint
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -43,13 +43,16 @@ def outcome(threshold: float, samples: list[Sample]) -> tuple[int, int]:
     return right, asked
 
 
-def brute_force(samples: list[Sample]) -> tuple[int, int]:
-    """Return the best outcome over a threshold on, just below and just above every score."""
+def all_outcomes(samples: list[Sample]) -> set[tuple[int, int]]:
+    """Return what thresholds on, just below and just above every score come to."""
     candidates = {0.5, math.nextafter(0, 1), math.nextafter(1, 0)}
     for score, _, _ in samples:
         candidates |= {score, math.nextafter(score, 0), math.nextafter(score, 1)}
-    outcomes = [outcome(t, samples) for t in candidates if 0 < t < 1]
-    return max(outcomes, key=lambda result: (result[0], -result[1]))
+    return {outcome(t, samples) for t in candidates if 0 < t < 1}
+
+
+def brute_force(samples: list[Sample]) -> tuple[int, int]:
+    return max(all_outcomes(samples), key=lambda result: (result[0], -result[1]))
 
 
 def check(samples: list[Sample]) -> OperatingPoint:
@@ -74,6 +77,55 @@ scores = st.one_of(
 @given(st.lists(st.tuples(scores, st.booleans(), st.booleans()), min_size=1, max_size=12))
 def test_threshold_is_the_best_of_all(samples: list[Sample]) -> None:
     check(samples)
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(scores, st.booleans(), st.booleans()), min_size=1, max_size=12))
+def test_curve_has_every_rule_once_and_its_readings_are_the_best(samples: list[Sample]) -> None:
+    n = len(samples)
+    found = curve(*zip(*samples))
+    points = [OperatingPoint(*row) for row in
+              zip(found.thresholds.tolist(), found.accuracy.tolist(), found.second_share.tolist())]
+    expected = {(right / n, asked / n) for right, asked in all_outcomes(samples)}
+    assert len(points) == len(expected)
+    assert {point[1:] for point in points} == expected
+    for point in points:
+        right, asked = outcome(point.threshold, samples)
+        assert (right / n, asked / n) == point[1:]
+    assert points == sorted(points, reverse=True), 'the rule that asks least comes last'
+
+    efficient = {(a, share) for a, share in expected if not any(
+        (b >= a and other < share) or (b > a and other <= share) for b, other in expected)}
+    front = found.pareto()
+    assert set(zip(front.accuracy.tolist(), front.second_share.tolist())) == efficient
+    for accuracy in {a for a, _ in expected}:
+        cheapest = found.reaching(accuracy)
+        assert cheapest in points and cheapest.accuracy >= accuracy
+        assert cheapest.second_share == min(s for a, s in expected if a >= accuracy)
+    with pytest.raises(ValueError, match=r'no threshold reaches'):
+        found.reaching(max(a for a, _ in expected) + 1e-9)
+
+
+def test_cost_of_a_frame() -> None:
+    found = curve([0.9, 0.6, 0.3, 0.1], [True] * 4, [True] * 4)
+    assert found.second_share.tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert found.cost(10, 40).tolist() == [50.0, 40.0, 30.0, 20.0, 10.0]
+
+
+@pytest.mark.parametrize('count', [3, 50, 200, 5000])
+def test_thinned_curve_keeps_its_ends_and_its_best(count: int) -> None:
+    rng = np.random.default_rng(0)
+    s = rng.random(2000)
+    found = curve(s, rng.random(2000) < s, rng.random(2000) < 0.8)
+    thin = found.thinned(count)
+    assert len(thin.thresholds) <= count
+    assert len(thin.thresholds) >= min(count - 1, len(found.thresholds))
+    assert thin.most_accurate() == found.most_accurate()
+    for end in (0, -1):
+        assert thin.thresholds[end] == found.thresholds[end]
+    assert (np.diff(thin.second_share) < 0).all()
+    assert np.diff(thin.second_share).min() >= -1 / (count - 2) - 1e-3
+    assert set(zip(thin.thresholds, thin.accuracy)) <= set(zip(found.thresholds, found.accuracy))
 
 
 @pytest.mark.parametrize('seed', range(5))

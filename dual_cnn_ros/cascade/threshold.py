@@ -12,14 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The best threshold on a held-out split, exactly, among all that there are."""
+"""Every rule that a threshold can make on a held-out split, exactly, and the ones worth having."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 
 class OperatingPoint(NamedTuple):
@@ -30,12 +33,62 @@ class OperatingPoint(NamedTuple):
     second_share: float
 
 
-def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
-                   final_right: npt.ArrayLike) -> OperatingPoint:
+@dataclass(frozen=True, eq=False)
+class Curve:
     """
-    Return the threshold in (0, 1) of the highest accuracy.
+    The rules that differ on N pictures, at most N + 1, the one that asks least coming last.
 
-    Of equally accurate ones it is the one that asks the second stage least.
+    thresholds, accuracy, second_share: (M,), the first and the last of them falling.
+    """
+
+    thresholds: Floats
+    accuracy: Floats
+    second_share: Floats
+
+    def cost(self, first: float, second: float) -> Floats:
+        """Return the expected cost of a frame, (M,), from that of each stage, in their unit."""
+        return first + self.second_share * second
+
+    def most_accurate(self) -> OperatingPoint:
+        """Return the rule of the highest accuracy; of equal ones, that which asks least."""
+        return self.reaching(self.accuracy.max())
+
+    def reaching(self, accuracy: float) -> OperatingPoint:
+        """
+        Return the cheapest rule of at least this accuracy.
+
+        It asks the second stage least, which is the cheapest whatever the stages cost. ValueError
+        where no rule is as accurate.
+        """
+        enough = np.flatnonzero(self.accuracy >= accuracy)
+        if not enough.size:
+            raise ValueError(f'no threshold reaches an accuracy of {accuracy}; the highest is '
+                             f'{self.accuracy.max():.4f}')
+        return OperatingPoint(*(float(column[enough[-1]]) for column in self._columns))
+
+    def pareto(self) -> Curve:
+        """Return the rules that no other beats in accuracy or cost without losing in the other."""
+        falling = self.accuracy[::-1]
+        best_of_cheaper = np.maximum.accumulate(np.concatenate(([-1.0], falling[:-1])))
+        return self._some(np.flatnonzero((falling > best_of_cheaper)[::-1]))
+
+    def thinned(self, count: int) -> Curve:
+        """Return `count` rules at the most, spread evenly, the ends and the best among them."""
+        best = np.flatnonzero(self.thresholds == self.most_accurate().threshold)
+        even = np.linspace(0, len(self.thresholds) - 1, min(count - 1, len(self.thresholds)))
+        return self._some(np.union1d(np.round(even).astype(int), best))
+
+    @property
+    def _columns(self) -> tuple[Floats, Floats, Floats]:
+        return self.thresholds, self.accuracy, self.second_share
+
+    def _some(self, which: npt.NDArray[np.integer]) -> Curve:
+        return Curve(*(column[which] for column in self._columns))
+
+
+def curve(scores: npt.ArrayLike, first_right: npt.ArrayLike, final_right: npt.ArrayLike) -> Curve:
+    """
+    Return all rules 'accept where the score is at least t' that differ, with t in (0, 1).
 
     scores: (N,) of the first stage. first_right: (N,) bool, whether its answer is right.
     final_right: (N,) bool, whether the answer is right once the second stage has been asked too,
@@ -51,7 +104,6 @@ def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
         raise ValueError('scores must be in [0, 1]')
     order = np.argsort(-s, kind='stable')
     s, first, final = s[order], first[order], final[order]
-    accepted = np.arange(s.size + 1)
     right = (np.concatenate(([0], np.cumsum(first)))
              + np.concatenate((np.cumsum(final[::-1])[::-1], [0])))
     # Halfway between the last score accepted and the first refused, so that rounding does not
@@ -61,7 +113,11 @@ def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
     # Between neighbouring floats there is no half way, and the lower one would accept itself.
     thresholds = np.where(thresholds > edges[1:], thresholds, edges[:-1])
     # Equal scores cannot be told apart, and a threshold of 1 would be no rule.
-    possible = np.flatnonzero((edges[:-1] > edges[1:]) & (thresholds < 1))
-    best = possible[np.lexsort((-accepted[possible], -right[possible]))[0]]
-    return OperatingPoint(float(thresholds[best]), float(right[best] / s.size),
-                          float((s.size - accepted[best]) / s.size))
+    accepted = np.flatnonzero((edges[:-1] > edges[1:]) & (thresholds < 1))
+    return Curve(thresholds[accepted], right[accepted] / s.size, (s.size - accepted) / s.size)
+
+
+def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
+                   final_right: npt.ArrayLike) -> OperatingPoint:
+    """Return the threshold of the highest accuracy, as in the paper; see `curve`."""
+    return curve(scores, first_right, final_right).most_accurate()
