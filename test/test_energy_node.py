@@ -324,6 +324,36 @@ def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: R
         robot.reported('frames', 'decisions', '100')
 
 
+def test_cameras_are_found_when_they_come(tmp_path: Path, robot: Robot) -> None:
+    """Those of this classifier only, whatever else is called a decision."""
+    good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
+    qos = QoSProfile(depth=DEPTH)
+    heard = 'front', 'arm/left'
+    with energy(tmp_path):
+        robot.connect()
+        for count, camera in enumerate(heard, 1):
+            robot.decisions = robot.node.create_publisher(
+                DiagnosticArray, f'dual_cnn/{camera}/decision', qos
+            )
+            robot.wait_until('it is heard', robot.decisions.get_subscription_count)
+            robot.decide_with(good)
+            robot.reported('frames', 'waiting', str(count))
+        others = [
+            robot.node.create_publisher(kind, topic, qos)
+            for kind, topic in (
+                (Float64, 'dual_cnn/rear/decision'),
+                (DiagnosticArray, 'dual_cnn/front/decisions'),
+                (DiagnosticArray, 'other/dual_cnn/decision'),
+                (DiagnosticArray, 'dual_cnn2/decision'),
+            )
+        ]
+        robot.decisions = robot.node.create_publisher(
+            DiagnosticArray, 'dual_cnn/last/decision', qos
+        )
+        robot.wait_until('the last one is heard', robot.decisions.get_subscription_count)
+        assert not any(other.get_subscription_count() for other in others)
+
+
 def test_bad_messages_cost_themselves_only(tmp_path: Path, robot: Robot) -> None:
     good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
     with energy(tmp_path):
@@ -407,6 +437,9 @@ BAD: list[tuple[str, Any]] = [
     ('decision_topics', ['a', 'a']),
     ('decision_topics', ['1/a']),
     ('decision_topics', 'dual_cnn/decision'),
+    ('decision_topics', ['dual_cnn/**']),
+    ('decision_topics', ['dual_cnn/front**/decision']),
+    ('rails_topic', '**'),
 ]
 
 

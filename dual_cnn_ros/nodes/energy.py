@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 import math
+import re
 import sys
 import time
 from typing import Any
@@ -48,14 +49,20 @@ LIVE = 'takes effect at once'
 SILENT_SECONDS = 3.0
 LATE_SECONDS = 1.0
 THROTTLE = 5.0
+# How often the graph is searched for decisions of cameras that were not there before.
+SEARCH_SECONDS = 0.25
+DECISION_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
+# What stands for any camera or none, and a name in place of it that ROS allows.
+ANY, ANY_NAME = '/**/', '/any_camera/'
 
 PARAMETERS = {
     'rails_topic': Parameter(
         'power_monitor/rails', "The power node's readings (DiagnosticArray).", NEVER
     ),
     'decision_topics': Parameter(
-        ['dual_cnn/decision'],
-        "The classifier's decisions (DiagnosticArray), one topic for each camera.",
+        ['dual_cnn/**/decision'],
+        "The classifier's decisions (DiagnosticArray); ** stands for the names of its cameras, "
+        'however many there are.',
         NEVER,
     ),
     'window_s': Parameter(
@@ -119,21 +126,49 @@ class EnergyNode(Node):
             QoSProfile(depth=100),
             qos_overriding_options=overriding,
         )
-        for topic in self._values['decision_topics']:
-            self.create_subscription(
-                DiagnosticArray,
-                topic,
-                self._on_decision,
-                QoSProfile(depth=100),
-                qos_overriding_options=overriding,
-            )
+        resolved = [
+            self.resolve_topic_name(topic.replace(ANY, ANY_NAME))
+            for topic in self._values['decision_topics']
+        ]
+        self._decision_topics = [_pattern(topic) for topic in resolved]
+        self._decisions: set[str] = set()
+        for topic in resolved:
+            if ANY_NAME not in topic:
+                self._listen(topic)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(Trigger, '~/measure_idle', self._on_measure_idle)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         # On the steady clock: a replay that pauses /clock must not silence the reports.
-        self.create_timer(1.0, self._every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._every_second, clock=steady)
+        self.create_timer(SEARCH_SECONDS, self._find_cameras, clock=steady)
 
     # What comes in
+
+    def _listen(self, topic: str) -> None:
+        self._decisions.add(topic)
+        self.create_subscription(
+            DiagnosticArray,
+            topic,
+            self._on_decision,
+            QoSProfile(depth=100),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _find_cameras(self) -> None:
+        """Listen to those that are new; one that went away may come back."""
+        try:
+            for topic, types in self.get_topic_names_and_types():
+                if (
+                    topic not in self._decisions
+                    and DECISION_TYPE in types
+                    and any(pattern.fullmatch(topic) for pattern in self._decision_topics)
+                ):
+                    self._listen(topic)
+        except Exception as error:
+            if not self.context.ok():
+                return  # interrupted in the middle of it
+            self.get_logger().error(f'cameras: {error!r}', throttle_duration_sec=THROTTLE)
 
     def _on_rails(self, message: DiagnosticArray) -> None:
         try:
@@ -266,6 +301,11 @@ def _decision(decision: DiagnosticStatus) -> tuple[float, str, dict[str, float]]
     return _finite('finished', values.get('finished', '')), values['source'], dict(busy)
 
 
+def _pattern(topic: str) -> re.Pattern[str]:
+    """Return what matches a resolved topic, with any names or none where it has ANY_NAME."""
+    return re.compile(re.escape(topic).replace(ANY_NAME, '/(.+/)?'))
+
+
 def _finite(key: str, written: str) -> float:
     try:
         value = float(written)
@@ -279,8 +319,11 @@ def _finite(key: str, written: str) -> float:
 def _check(values: dict[str, Any]) -> None:
     for name, value in values.items():
         PARAMETERS[name].check(name, value)
-    topics = [values['rails_topic'], *values['decision_topics']]
-    if len(set(topics)) != len(topics) or len(topics) < 2:
+    decisions = [topic.replace(ANY, ANY_NAME) for topic in values['decision_topics']]
+    topics = [values['rails_topic'], *decisions]
+    if len(set(topics)) != len(topics) or len(topics) < 2 or any(
+        _pattern(topic).fullmatch(values['rails_topic']) for topic in decisions
+    ):
         raise ParameterError(f'rails_topic and decision_topics must be different, not {topics}')
     for topic in topics:
         try:
