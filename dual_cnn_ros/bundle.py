@@ -17,11 +17,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -64,13 +64,35 @@ class StageSpec:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """
+    What one large CNN was measured to cost, by the measure tool.
+
+    joules: of one image, above idle; error_joules: its standard error. gross_joules: the same,
+    idle power included. source, scope: of the readings, such as 'ina3221' and 'module'. machine,
+    date, conditions: where, when and how, in words.
+    """
+
+    name: str
+    joules: float
+    error_joules: float
+    gross_joules: float
+    idle_watts: float
+    source: str
+    scope: str
+    machine: str
+    date: str
+    conditions: str
+
+
+@dataclass(frozen=True)
 class Bundle:
     """
     Labels, stages and the rule that was chosen for them.
 
     labels: class names by index. settings: score, threshold and post-check as calibrated.
-    operating_points: other choices, each a mapping with at least a name and a threshold. Made by
-    `read`.
+    operating_points: other choices, each a mapping with at least a name and a threshold.
+    baseline: a large CNN to compare with, where one was measured. Made by `read`.
     """
 
     path: Path
@@ -80,6 +102,7 @@ class Bundle:
     stages: tuple[StageSpec, ...]
     settings: Settings
     operating_points: tuple[Mapping[str, Any], ...] = field(default=())
+    baseline: Baseline | None = None
 
     @property
     def digest(self) -> str:
@@ -178,7 +201,7 @@ def read(path: Path | str) -> Bundle:
         except ValueError as error:
             raise BundleError(f'{file}: operating_points[{i}]: {error}') from error
     bundle = Bundle(folder, top.take('name', str), top.take('description', str, ''), labels,
-                    stages, settings, points)
+                    stages, settings, points, _baseline(top.nested('baseline', optional=True)))
     top.done()
     return bundle
 
@@ -208,6 +231,7 @@ def write(bundle: Bundle) -> None:
         'threshold': (*bundle.settings.thresholds, 0.0)[0],
         'post_check': bundle.settings.post_check,
         'operating_points': [dict(point) for point in bundle.operating_points],
+        **({} if bundle.baseline is None else {'baseline': asdict(bundle.baseline)}),
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None,
                           width=99)
@@ -284,6 +308,21 @@ def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing) -> StageS
                      temperature, multiply_adds, cpu_seconds)
     fields.done()
     return spec
+
+
+def _baseline(fields: _Fields | None) -> Baseline | None:
+    if fields is None:
+        return None
+    values = {name: fields.take(name, kind) for name, kind in get_type_hints(Baseline).items()}
+    fields.done()
+    for name, value in values.items():
+        least = 0.0 if name == 'error_joules' else 1e-12
+        if isinstance(value, float) and not least <= value < float('inf'):
+            raise BundleError(f'{fields.file}: {fields.prefix}{name} must be positive, '
+                              f'not {value}')
+        if not value and isinstance(value, str):
+            raise BundleError(f'{fields.file}: {fields.prefix}{name} must not be empty')
+    return Baseline(**values)
 
 
 def _is_number(value: Any) -> bool:

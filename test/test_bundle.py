@@ -30,7 +30,7 @@ from tiny_bundle import make_bundle, picture, save_model
 import yaml
 
 from dual_cnn_ros import bundle as bundles
-from dual_cnn_ros.bundle import Bundle, BundleError
+from dual_cnn_ros.bundle import Baseline, Bundle, BundleError
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
@@ -41,6 +41,8 @@ from dual_cnn_ros.inference import ModelSource
 pytestmark = pytest.mark.filterwarnings('error', 'ignore:.*torch.jit')
 
 MISSING = object()
+BASELINE = Baseline('resnet50', 0.0831, 0.0007, 0.31, 4.2, 'ina3221', 'module', 'a robot',
+                    '2026-11-21', '480 x 640, onnxruntime')
 
 
 @pytest.fixture(scope='module')
@@ -100,11 +102,29 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     {'labels': ('yes', 'null', '1.0', 'Straße 7', ' leading')},
     {'settings': Settings(score='entropy', thresholds=(0.123456789012345,), post_check='none')},
     {'operating_points': ()},
+    {'baseline': BASELINE},
 ], ids=lambda change: next(iter(change)))
 def test_any_text_and_number_survives(folder: Path, change: dict[str, Any]) -> None:
     bundle = replace(bundles.read(folder), **change)
     bundles.write(bundle)
     assert bundles.read(folder) == bundle
+
+
+@pytest.mark.parametrize(('field', 'value', 'said'), [
+    ('joules', -1.0, 'baseline.joules must be positive'),
+    ('joules', 0, 'baseline.joules must be positive'),
+    ('joules', float('nan'), 'baseline.joules must be positive'),
+    ('error_joules', float('inf'), 'baseline.error_joules must be positive'),
+    ('machine', '', 'baseline.machine must not be empty'),
+    ('scope', 3, 'baseline.scope must be str'),
+    ('date', MISSING, 'baseline.date is missing'),
+    ('watts', 4.0, 'unknown field baseline.watts'),
+])
+def test_baseline_that_says_too_little_is_refused(
+        folder: Path, field: str, value: Any, said: str) -> None:
+    bundles.write(replace(bundles.read(folder), baseline=BASELINE))
+    edit(folder, ('baseline', field), value)
+    assert said in refused(folder)
 
 
 def test_stages_may_differ_in_everything(folder: Path) -> None:
