@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,85 @@ def test_every_post_check_that_is_offered_works() -> None:
         make(FakeStage(UNSURE_OF_0), FakeStage(UNSURE_OF_1), post_check=rule).classify(frame())
 
 
+# The learned score -------------------------------------------------------------------------------
+
+def learned(*answers: tuple[float, ...], deferrals: tuple[Any, ...] = (), **settings: Any) -> Any:
+    """Decide about a frame by stages of these answers, that have learned these scores."""
+    names = ('first', 'second', 'third')
+    stages = [Stage(name, FakeStage(answer), deferral)
+              for name, answer, deferral in zip_longest(names[:len(answers)], answers, deferrals)]
+    thresholds = (0.6,) * (len(stages) - 1)
+    return Cascade(stages, Settings(
+        **{'score': 'deferral', 'thresholds': thresholds, **settings})).classify(frame())
+
+
+@pytest.mark.parametrize(('answer', 'source'), [(SURE_OF_0, 'second'), (UNSURE_OF_0, 'first')])
+def test_what_a_stage_has_learned_decides_whether_the_next_is_asked(
+        answer: tuple[float, ...], source: str) -> None:
+    # Against all confidence: sure answers are deferred, unsure ones kept.
+    decision = learned(answer, SURE_OF_2, deferrals=(lambda p: 1 - p.max(),), post_check='none',
+                       thresholds=(0.5,))
+    assert decision.source == source
+    assert decision.scores['first'] == pytest.approx(1 - answer[0])
+
+
+def test_a_learned_score_at_the_threshold_is_accepted() -> None:
+    for score, source in ((0.6, 'first'), (0.59, 'second')):
+        decision = learned(UNSURE_OF_0, SURE_OF_2, deferrals=(lambda p, s=score: s,))
+        assert decision.source == source
+
+
+def test_learned_scores_are_not_held_against_each_other() -> None:
+    # Deferred, though surer than the one that is asked then: the surer answer wins.
+    decision = learned(SURE_OF_0, SURE_OF_2, deferrals=(lambda p: 0.1, lambda p: 1.0))
+    assert (decision.source, decision.winner, decision.label) == ('second', 'first', 0)
+    assert decision.score == pytest.approx(0.9)
+    assert decision.scores == {'first': 0.1, 'second': 0.875}  # nobody comes after the second
+
+
+def test_average_under_a_learned_score_is_as_sure_as_its_largest_probability() -> None:
+    decision = learned((0.5, 0.375, 0.125), (0.0, 0.5, 0.5), deferrals=(lambda p: 0.0,),
+                       post_check='average')
+    assert (decision.winner, decision.score) == ('average', 0.4375)
+
+
+def test_each_stage_has_learned_its_own() -> None:
+    deferrals = (lambda p: 0.2, lambda p: 0.7)
+    for thresholds, source in (((0.2, 0.7), 'first'), ((0.3, 0.7), 'second'),
+                               ((0.3, 0.8), 'third')):
+        decision = learned(SURE_OF_0, SURE_OF_0, SURE_OF_0, deferrals=deferrals,
+                           thresholds=thresholds)
+        assert decision.source == source
+
+
+def test_a_stage_that_has_learned_nothing_cannot_be_asked_for_it() -> None:
+    with pytest.raises(ValueError, match='no deferral for stage first, second; calibrate learns'):
+        learned(SURE_OF_0, SURE_OF_0, SURE_OF_0)
+    with pytest.raises(ValueError, match='no deferral for stage second;'):
+        learned(SURE_OF_0, SURE_OF_0, SURE_OF_0, deferrals=(lambda p: 1.0, None))
+    assert learned(SURE_OF_0).source == 'first'  # one alone has nobody to defer to
+    cascade = make(FakeStage(SURE_OF_0), FakeStage(SURE_OF_2))
+    before = cascade.settings
+    with pytest.raises(ValueError, match='score deferral: the bundle has no deferral'):
+        cascade.settings = replace(before, score='deferral')
+    assert cascade.settings is before
+
+
+def test_other_scores_do_not_mind_what_was_learned() -> None:
+    assert learned(SURE_OF_0, SURE_OF_2, deferrals=(lambda p: 0.0,),
+                   score='max_probability').source == 'first'
+
+
+@pytest.mark.parametrize(('answers', 'threshold'), [
+    ((SURE_OF_0, SURE_OF_0, SURE_OF_0), 0.8), ((UNSURE_OF_0, SURE_OF_0, SURE_OF_0), 0.7),
+    ((UNSURE_OF_0, UNSURE_OF_0, UNSURE_OF_0), 0.7), ((SURE_OF_0,), None)])
+def test_a_decision_tells_the_last_threshold_that_counted(
+        answers: tuple[tuple[float, ...], ...], threshold: float | None) -> None:
+    cascade = make(*map(FakeStage, answers), thresholds=(0.8, 0.7)[:len(answers) - 1])
+    assert cascade.classify(frame()).threshold == threshold
+    assert cascade.classify(frame()).threshold is None  # remembered: nothing was compared
+
+
 # The memory --------------------------------------------------------------------------------------
 
 def test_a_repeated_frame_asks_nobody() -> None:
@@ -344,7 +424,7 @@ def test_settings_that_do_not_fit_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ({'score': 'margin'}, "score must be one of max_probability, difference, entropy, "
+    ({'score': 'margin'}, "score must be one of max_probability, difference, entropy, deferral, "
                           "not 'margin'"),
     ({'post_check': 'vote'}, 'post_check must be one of none, more_confident, average, not'),
     ({'fingerprint': 'md5'}, "fingerprint must be one of dhash, invariants, not 'md5'"),

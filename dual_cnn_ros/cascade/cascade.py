@@ -25,9 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from threading import Lock
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +37,34 @@ from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memory import Memory
-from dual_cnn_ros.cascade.scores import Score, SCORES
+from dual_cnn_ros.cascade.scores import confidence, DEFERRAL, Score
 from dual_cnn_ros.cascade.settings import Settings
 
 Probabilities = npt.NDArray[np.float32]
 
 
 class Stage(NamedTuple):
-    """A named CNN: `classify` maps a frame to its class probabilities, float32 (K,)."""
+    """
+    A named CNN: `classify` maps a frame to its class probabilities, float32 (K,).
+
+    deferral: the score of that name, of its own probabilities, where it has learned one.
+    """
 
     name: str
     classify: Callable[[Frame], Probabilities]
+    deferral: Score | None = None
+
+
+class Learned(Protocol):
+    """A stage, loaded or not, that may have learned a score."""
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+
+    @property
+    def deferral(self) -> Score | None:
+        """Its score, if it has learned one."""
 
 
 class Cascade:
@@ -93,7 +111,8 @@ class Cascade:
             remembered = self.memory.recall(key)
             seconds[MEMORY] = perf_counter() - start
             if remembered is not None:
-                return replace(remembered, source=MEMORY, scores={}, seconds=seconds, distance=0)
+                return replace(remembered, source=MEMORY, scores={}, seconds=seconds,
+                               threshold=None, distance=0)
         decision = self._ask(frame, settings, seconds)
         with self._swap:
             if key is not None and settings.rule == self._settings.rule:
@@ -102,24 +121,41 @@ class Cascade:
 
     def _ask(self, frame: Frame, settings: Settings, seconds: dict[str, float]) -> Decision:
         """Answer one frame by the stages alone, adding the time of each to `seconds`."""
-        score = SCORES[settings.score]
+        score = confidence(settings.score)
         answers: list[Decision] = []
-        for stage, threshold in zip(self.stages, (*settings.thresholds, 0.0)):
+        scores: dict[str, float] = {}
+        threshold = None
+        for stage, limit in zip_longest(self.stages, settings.thresholds):
             start = perf_counter()
             probabilities = stage.classify(frame)
             seconds[stage.name] = perf_counter() - start
             answers.append(Decision(probabilities, int(probabilities.argmax()),
                                     float(score(probabilities)), stage.name, stage.name))
             decision = post_check(answers, settings.post_check, score)
-            if decision.score >= threshold:
+            compared, scores[stage.name] = decision.score, answers[-1].score
+            if limit is None:
                 break
-        return replace(decision, source=answers[-1].source, seconds=seconds,
-                       scores={answer.winner: answer.score for answer in answers})
+            if settings.score == DEFERRAL and stage.deferral is not None:
+                compared = scores[stage.name] = float(stage.deferral(probabilities))
+            threshold = limit
+            if compared >= threshold:
+                break
+        return replace(decision, source=answers[-1].source, seconds=seconds, scores=scores,
+                       threshold=threshold)
 
     def _check(self, settings: Settings) -> None:
         if not self.stages or len(settings.thresholds) != len(self.stages) - 1:
             raise ValueError(f'{len(self.stages)} stages need one threshold for each but the '
                              f'last, not {len(settings.thresholds)}')
+        check_score(settings.score, self.stages)
+
+
+def check_score(score: str, stages: Sequence[Learned]) -> None:
+    """Raise ValueError where a stage that others follow has not learned the score in use."""
+    missing = [stage.name for stage in stages[:-1] if stage.deferral is None]
+    if score == DEFERRAL and missing:
+        raise ValueError(f'score deferral: the bundle has no deferral for stage '
+                         f'{", ".join(missing)}; calibrate learns it')
 
 
 def post_check(answers: Sequence[Decision], rule: str, score: Score) -> Decision:

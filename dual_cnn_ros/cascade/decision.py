@@ -30,10 +30,12 @@ class Decision:
     """
     Everything that is published, logged, evaluated or drawn about one frame.
 
-    probabilities: float32 (K,). label: index of the answer. score: in [0, 1], of the answer.
+    probabilities: float32 (K,). label: index of the answer. score: in [0, 1], how sure the answer
+    is.
     source: 'memory', or the deepest stage that was asked, which is what the frame cost. winner:
     the stage whose answer it is, or 'average'. scores: of each stage that ran, in order. seconds:
-    of each step that ran, by name. distance: of the memory's key to the frame's, in bits; None
+    of each step that ran, by name. threshold: the last one that a score was compared with; None
+    where there was none. distance: of the memory's key to the frame's, in bits; None
     unless recalled.
     """
 
@@ -44,4 +46,5 @@ class Decision:
     winner: str
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    threshold: float | None = None
     distance: int | None = None

@@ -70,3 +70,16 @@ SCORES: dict[str, Score] = {
     'difference': difference,
     'entropy': entropy,
 }
+DEFERRAL = 'deferral'
+"""The score that each stage has learned for itself: see cascade/deferral.py."""
+SCORE_NAMES = (*SCORES, DEFERRAL)
+
+
+def confidence(score: str) -> Score:
+    """
+    Return what answers of different stages are compared by under a score of SCORE_NAMES.
+
+    That is the score itself, and the largest probability for what a stage has learned: that says
+    whether another one should be asked, not how sure it is itself.
+    """
+    return SCORES.get(score, max_probability)

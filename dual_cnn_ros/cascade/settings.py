@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
-from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.scores import SCORE_NAMES
 
 POST_CHECKS = {
     'none': 'the last stage asked has the last word',
@@ -33,7 +33,7 @@ class Settings:
     """
     The live settings of a cascade.
 
-    score: a name of SCORES. thresholds: one for each stage but the last, in [0, 1]; a stage's
+    score: a name of SCORE_NAMES. thresholds: one for each stage but the last, in [0, 1]; a stage's
     answer is accepted when its score is at least that. post_check: a name of POST_CHECKS. memory:
     whether frames are remembered. fingerprint: a name of FINGERPRINTS. capacity: frames remembered
     at most. max_age: seconds after which a frame is forgotten, 0 for never.
@@ -49,7 +49,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every field; ValueError names the one that is wrong and what it may be."""
-        for name, choices in (('score', SCORES), ('post_check', POST_CHECKS),
+        for name, choices in (('score', SCORE_NAMES), ('post_check', POST_CHECKS),
                               ('fingerprint', FINGERPRINTS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f'{name} must be one of {", ".join(choices)}, '
