@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.cascade import guarantee
-from dual_cnn_ros.cascade.guarantee import ALWAYS_DEFER, certified_threshold, METHODS
+from dual_cnn_ros.cascade.guarantee import certified_threshold, METHODS
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -167,7 +168,7 @@ def test_repetitions_are_independent_of_each_other(method: str) -> None:
 @pytest.mark.parametrize('method', METHODS)
 def test_where_nothing_can_be_shown_even_a_certain_first_stage_is_not_accepted(
         method: str) -> None:
-    scores = np.ones(50, np.float32)
+    scores = np.ones(50)
     threshold = certified_threshold(scores, scores > 0, scores > 0, [1.0, 0.5], alpha=0.01,
                                     delta=0.05, method=method)
     assert threshold == ALWAYS_DEFER and not (scores >= threshold).any()
@@ -186,6 +187,9 @@ def test_strong_model_has_to_be_matched_by_the_second_stage_too() -> None:
     final = np.arange(3000) % 10 > 0
     assert math.isnan(certified_threshold(scores, first, final, GRID, **common,
                                           reference_right=strong))
+    # Where the second stage matches it, to be certain of the first one would not do.
+    assert certified_threshold(np.ones(3000, np.float32), first, strong, [1.0], **common,
+                               reference_right=strong) == ALWAYS_DEFER
     # It errs more often than the second stage, so there is more to lose.
     weak = final & (np.arange(3000) % 33 > 0)
     assert certified_threshold(scores, final, final, GRID, **common,

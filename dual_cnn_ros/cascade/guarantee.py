@@ -33,9 +33,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-# No score is above 1, so no answer of the first stage is accepted at this threshold. At 1 itself
-# a first stage that is certain in float32 would be.
-ALWAYS_DEFER = math.nextafter(1.0, 2.0)
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -121,7 +119,8 @@ def certified_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
         raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
     if steps.ndim != 1 or not (np.diff(steps) < 0).all():
         raise ValueError('the grid must fall from the threshold that accepts least')
-    s, first, final = np.asarray(scores), np.asarray(first_right), np.asarray(final_right)
+    s = np.asarray(scores, np.float64)
+    first, final = np.asarray(first_right), np.asarray(final_right)
     # What to deploy after so many rejections; each but the first is a hypothesis.
     outcomes = [ALWAYS_DEFER, *steps]
     reference = final
