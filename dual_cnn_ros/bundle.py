@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from dual_cnn_ros.cascade.cascade import Stage
+from dual_cnn_ros.cascade.cascade import check_score, Stage
+from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Settings
@@ -51,7 +52,8 @@ class StageSpec:
 
     source: its weights. digests: format to SHA-256 of the file. temperature: its logits are
     divided by this. multiply_adds: of one image. cpu_seconds: of one image, measured when the
-    bundle was made, or None. input: what it wants of a frame.
+    bundle was made, or None. deferral: the score that calibrate fitted, if it did. input: what it
+    wants of a frame.
     """
 
     name: str
@@ -61,6 +63,7 @@ class StageSpec:
     temperature: float = 1.0
     multiply_adds: int = 0
     cpu_seconds: float | None = None
+    deferral: Deferral | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Bundle:
     Labels, stages and the rule that was chosen for them.
 
     labels: class names by index. settings: score, threshold and post-check as calibrated.
-    operating_points: other choices, each a mapping with at least a name and a threshold.
+    operating_points: other choices, each a mapping with at least a name and a threshold; `points`
+    has their settings.
     baseline: a large CNN to compare with, where one was measured. Made by `read`.
     """
 
@@ -106,11 +110,22 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """What the answers depend on apart from the settings: labels, inputs, weights."""
+        """What the answers depend on apart from the settings: labels, inputs, numbers."""
         parts = [list(self.labels)] + [
             [stage.name, dict(stage.digests), stage.source.torchvision, repr(stage.input),
-             stage.temperature] for stage in self.stages]
+             stage.temperature, repr(stage.deferral)] for stage in self.stages]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def points(self) -> dict[str, Settings]:
+        """The settings of each operating point, by name."""
+        return {point['name']: self._settings(point) for point in self.operating_points}
+
+    def _settings(self, point: Mapping[str, Any]) -> Settings:
+        own = self.settings
+        return replace(own, score=point.get('score', own.score),
+                       post_check=point.get('post_check', own.post_check),
+                       thresholds=(float(point['threshold']),) * len(own.thresholds))
 
     def load(self, backend: str = 'auto', device: str = 'auto', threads: int = 1,
              warm_up: int = 2) -> tuple[Stage, ...]:
@@ -146,7 +161,7 @@ class Bundle:
         def classify(frame: Frame) -> npt.NDArray[np.float32]:
             return softmax(model(frame.blob(preprocessing)), temperature)
 
-        return Stage(spec.name, classify)
+        return Stage(spec.name, classify, spec.deferral)
 
 
 def read(path: Path | str) -> Bundle:
@@ -179,7 +194,7 @@ def read(path: Path | str) -> Bundle:
     entries = top.take('stages', list)
     if not entries:
         raise BundleError(f'{file}: stages must have at least one entry')
-    stages = tuple(_stage(_Fields(file, f'stages[{i}].', entry), folder, shared_input)
+    stages = tuple(_stage(_Fields(file, f'stages[{i}].', entry), folder, shared_input, len(labels))
                    for i, entry in enumerate(entries))
     names = [stage.name for stage in stages]
     if len(set(names)) != len(names) or RESERVED & set(names):
@@ -189,20 +204,25 @@ def read(path: Path | str) -> Bundle:
     try:
         settings = Settings(score=top.take('score', str), thresholds=thresholds,
                             post_check=top.take('post_check', str))
+        check_score(settings.score, stages)
     except ValueError as error:
         raise BundleError(f'{file}: {error}') from error
     points = tuple(top.take('operating_points', list, []))
-    for i, point in enumerate(points):
-        fields = _Fields(file, f'operating_points[{i}].', point)
-        try:
-            replace(settings, score=fields.take('score', str, settings.score),
-                    post_check=fields.take('post_check', str, settings.post_check),
-                    thresholds=(fields.take('threshold', float),) * (len(stages) - 1))
-        except ValueError as error:
-            raise BundleError(f'{file}: operating_points[{i}]: {error}') from error
     bundle = Bundle(folder, top.take('name', str), top.take('description', str, ''), labels,
                     stages, settings, points, _baseline(top.nested('baseline', optional=True)))
     top.done()
+    for i, point in enumerate(points):
+        fields = _Fields(file, f'operating_points[{i}].', point)
+        for key, kind, default in (('name', str, _REQUIRED), ('threshold', float, _REQUIRED),
+                                   ('score', str, None), ('post_check', str, None)):
+            fields.take(key, kind, default)
+        try:
+            check_score(bundle._settings(point).score, stages)
+        except ValueError as error:
+            raise BundleError(f'{file}: operating_points[{i}]: {error}') from error
+    if len(set(bundle.points) - {''}) != len(points):
+        raise BundleError(f'{file}: operating_points must have different names, none of them '
+                          f'empty: {[point["name"] for point in points]}')
     return bundle
 
 
@@ -226,6 +246,8 @@ def write(bundle: Bundle) -> None:
             'temperature': stage.temperature,
             'multiply_adds': stage.multiply_adds,
             **({} if stage.cpu_seconds is None else {'cpu_seconds': stage.cpu_seconds}),
+            **({} if stage.deferral is None else {'deferral': {
+                'intercept': stage.deferral.intercept, 'weights': list(stage.deferral.weights)}}),
         } for stage in bundle.stages],
         'score': bundle.settings.score,
         'threshold': (*bundle.settings.thresholds, 0.0)[0],
@@ -261,7 +283,7 @@ def _preprocessing(fields: _Fields) -> Preprocessing:
         raise BundleError(f'{fields.file}: {fields.prefix}{error}') from error
 
 
-def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing) -> StageSpec:
+def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing, classes: int) -> StageSpec:
     name = fields.take('name', str)
     if not name.isidentifier():
         raise BundleError(f'{fields.file}: {fields.prefix}name must be a word of letters, digits '
@@ -305,9 +327,24 @@ def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing) -> StageS
     own_input = fields.nested('input', optional=True)
     spec = StageSpec(name, source, digests,
                      shared_input if own_input is None else _preprocessing(own_input),
-                     temperature, multiply_adds, cpu_seconds)
+                     temperature, multiply_adds, cpu_seconds,
+                     _deferral(fields.nested('deferral', optional=True), classes))
     fields.done()
     return spec
+
+
+def _deferral(fields: _Fields | None, classes: int) -> Deferral | None:
+    if fields is None:
+        return None
+    intercept, weights = fields.take('intercept', float), fields.numbers('weights')
+    fields.done()
+    if len(weights) > classes:
+        raise BundleError(f'{fields.file}: {fields.prefix}weights must be at most as many as '
+                          f'there are labels, {classes}, not {len(weights)}')
+    try:
+        return Deferral(intercept, weights)
+    except ValueError as error:
+        raise BundleError(f'{fields.file}: {fields.prefix.rstrip(".")}: {error}') from error
 
 
 def _baseline(fields: _Fields | None) -> Baseline | None:

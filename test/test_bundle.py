@@ -32,6 +32,7 @@ import yaml
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.bundle import Baseline, Bundle, BundleError
 from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.deferral import Deferral, fit
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Settings
@@ -90,6 +91,9 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     assert bundle.labels == ('red', 'green', 'blue')
     assert [stage.name for stage in bundle.stages] == ['first', 'second']
     assert bundle.settings == Settings()
+    assert bundle.points == {
+        'frugal': Settings(thresholds=(0.5,)),
+        'careful': Settings(score='entropy', thresholds=(0.95,), post_check='average')}
     assert [point['name'] for point in bundle.operating_points] == ['frugal', 'careful']
     before = (folder / 'bundle.yaml').read_text()
     bundles.write(bundle)
@@ -136,10 +140,27 @@ def test_stages_may_differ_in_everything(folder: Path) -> None:
     second = replace(
         second, name='large', source=ModelSource({'onnx': other}, architecture='resnet20'),
         input=Preprocessing(24, 24, 'bgr', 0.875, (0.1, 0.2, 0.3), (1e-05, 0.5, 2.0)),
-        temperature=1.37, multiply_adds=41_000_000, cpu_seconds=1.5e-05)
+        temperature=1.37, multiply_adds=41_000_000, cpu_seconds=1.5e-05,
+        deferral=Deferral(-0.1, (1e-05, 2 / 3, -12345.678)))
     bundle = replace(bundle, stages=(first, second))
     bundles.write(bundle)
     assert bundles.read(folder) == bundle
+
+
+def test_a_learned_score_is_run_as_it_was_fitted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    learned = fit(rng.dirichlet(np.ones(3), 300), rng.integers(-1, 2, 300))
+    folder = make_bundle(tmp_path / 'tiny')
+    bundle = bundles.read(folder)
+    bundle = replace(bundle, stages=(replace(bundle.stages[0], deferral=learned),
+                                     bundle.stages[1]),
+                     settings=replace(bundle.settings, score='deferral', thresholds=(0.5,)))
+    bundles.write(bundle)
+    stages = bundles.read(folder).load()
+    assert stages[0].deferral == learned and stages[1].deferral is None
+    image = Frame(picture('blue', sure=False))
+    decision = Cascade(stages, bundle.settings).classify(image)
+    assert decision.scores['first'] == float(learned(stages[0].classify(image)))
 
 
 @pytest.mark.parametrize('stages', [1, 3])
@@ -226,6 +247,20 @@ FILE = (*STAGE, 'files', 'onnx')
     ((*STAGE, 'multiply_adds'), 1.5, 'stages[1].multiply_adds must be int'),
     ((*STAGE, 'cpu_seconds'), -0.1, 'stages[1].cpu_seconds must not be negative'),
     ((*STAGE, 'cpu_seconds'), float('inf'), 'stages[1].cpu_seconds must not be'),
+    ((*STAGE, 'deferral'), [0.1], 'stages[1].deferral must be dict'),
+    ((*STAGE, 'deferral'), {'weights': [1.0]}, 'field stages[1].deferral.intercept is missing'),
+    ((*STAGE, 'deferral'), {'intercept': 0}, 'the field stages[1].deferral.weights is missing'),
+    ((*STAGE, 'deferral'), {'intercept': '0', 'weights': [1.0]}, 'deferral.intercept must be'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': 1.0}, 'deferral.weights must be list'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [True]}, 'must be a list of numbers'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [10**400]}, 'must be a list of numbers'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': []}, 'stages[1].deferral: a deferral is'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [1, float('inf')]}, 'all finite'),
+    ((*STAGE, 'deferral'), {'intercept': float('nan'), 'weights': [1]}, 'all finite'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [1, 2, 3, 4]},
+     'stages[1].deferral.weights must be at most as many as there are labels, 3, not 4'),
+    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [1], 'bias': 0},
+     'unknown field stages[1].deferral.bias'),
     ((*STAGE, 'architecture'), 20, 'stages[1].architecture must be str or null'),
     ((*STAGE, 'torchvision'), 18, 'stages[1].torchvision must be str or null'),
     ((*STAGE, 'temprature'), 1.0, 'unknown field stages[1].temprature'),
@@ -248,6 +283,7 @@ FILE = (*STAGE, 'files', 'onnx')
     ((*FILE, 'sha265'), ABSENT, 'unknown field stages[1].files.onnx.sha265'),
     (('score',), MISSING, 'the field score is missing'),
     (('score',), 'margin', 'score must be one of max_probability, difference, entropy'),
+    (('score',), 'deferral', 'score deferral: the bundle has no deferral for stage first'),
     (('threshold',), MISSING, 'the field threshold is missing'),
     (('threshold',), 1.2, 'threshold must be in [0, 1], not 1.2'),
     (('threshold',), float('nan'), 'threshold must be in [0, 1]'),
@@ -256,6 +292,11 @@ FILE = (*STAGE, 'files', 'onnx')
     (('post_check',), 'vote', 'post_check must be one of none, more_confident, average'),
     (('operating_points',), {}, 'operating_points must be list'),
     (('operating_points', 1), 'fast', 'operating_points[1] must be a mapping'),
+    (('operating_points', 1, 'name'), MISSING, 'operating_points[1].name is missing'),
+    (('operating_points', 1, 'name'), 7, 'operating_points[1].name must be str, not 7'),
+    (('operating_points', 1, 'name'), 'frugal', "none of them empty: ['frugal', "),
+    (('operating_points', 1, 'name'), '', 'different names, none of them empty'),
+    (('operating_points', 1, 'score'), 'deferral', 'operating_points[1]: score deferral: the'),
     (('operating_points', 1, 'threshold'), MISSING, 'operating_points[1].threshold is missing'),
     (('operating_points', 1, 'threshold'), 2, 'operating_points[1]: threshold must be in'),
     (('operating_points', 1, 'score'), 'margin', 'operating_points[1]: score must be one of'),
@@ -396,11 +437,13 @@ def test_digest_changes_with_whatever_changes_answers_only(folder: Path) -> None
         replace(bundle, stages=(second, first)).digest,
         changed(digests={'onnx': ABSENT}).digest,
         changed(temperature=2.0).digest,
+        changed(deferral=Deferral(0.1, (1.0,))).digest,
+        changed(deferral=Deferral(0.1, (1.0000000000000002,))).digest,
         changed(input=replace(first.input, colour='bgr')).digest,
         changed(input=replace(first.input, crop=1.0)).digest,
         changed(source=ModelSource({}, torchvision='ResNet18_Weights.DEFAULT')).digest,
     }
-    assert len(different) == 7 and bundle.digest not in different
+    assert len(different) == 9 and bundle.digest not in different
     same = replace(changed(cpu_seconds=1.0, multiply_adds=5), path=Path('elsewhere'), name='x',
                    description='y', operating_points=(), settings=Settings(score='entropy'))
     assert same.digest == bundle.digest

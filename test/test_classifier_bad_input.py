@@ -425,7 +425,7 @@ BROKEN: dict[str, tuple[Callable[[Any, Path], None], str]] = {
     'point without threshold': (change('operating_points', [{'name': 'sure'}]),
                                 'operating_points[0].threshold'),
     'point of unknown score': (change('operating_points', [
-        {'threshold': 0.5, 'score': 'loudness'}]), 'operating_points[0]'),
+        {'name': 'sure', 'threshold': 0.5, 'score': 'loudness'}]), 'operating_points[0]: score'),
     'points in words': (change('operating_points', 'none'), 'operating_points'),
     'unknown field': (change('treshold', 0.5), 'treshold'),
     'unknown field of a stage': (change(*STAGE, 'weight', 0.5), 'stages[1].weight'),
