@@ -215,6 +215,9 @@ INVALID = [
     ('threshold', math.inf), ('threshold', 'high'), ('threshold', 1),
     ('score', 'loudness'), ('score', ''), ('score', 3),
     ('post_check', 'majority'), ('post_check', ['none']),
+    # Sound ones, of which this bundle has none.
+    ('score', 'entropy'), ('post_check', 'average'), ('score', 'deferral'),
+    ('operating_point', 'frugal'), ('operating_point', 1.0),
     ('fingerprint', 'sha256'), ('memory', 'yes'), ('memory', 1),
     ('memory_capacity', 0), ('memory_capacity', -5), ('memory_capacity', 2_000_000),
     ('memory_capacity', 10.5),
@@ -294,7 +297,8 @@ class TestParameters:
 
 @pytest.mark.parametrize(('name', 'value'), [
     ('threshold', 2.0), ('score', 'loudness'), ('top_k', 'many'), ('image_topics', ['no good']),
-    ('camera_names', ['one', 'too', 'many']), ('bundle', '/no/such/bundle')])
+    ('camera_names', ['one', 'too', 'many']), ('bundle', '/no/such/bundle'),
+    ('score', 'deferral'), ('operating_point', 'frugal')])
 def test_node_does_not_start_with_an_invalid_value(tmp_path: Path, bundle: Path, name: str,
                                                    value: Any) -> None:
     with classifier(tmp_path, **{'bundle': str(bundle), name: value}) as node:

@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import math
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -36,6 +37,7 @@ from tiny_bundle import LABELS, make_bundle
 from vision_msgs.msg import LabelInfo, VisionInfo
 
 from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.nodes.classifier import ClassifierNode
 from dual_cnn_ros.nodes.images import from_image_msg
 
@@ -172,6 +174,87 @@ def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) ->
     assert asked(threshold=0.5)[0]['source'] != 'memory'
     assert client.trigger('clear_memory').success
     assert asked()[0]['source'] != 'memory'
+
+
+@pytest.fixture
+def choices(client: Client, tmp_path: Path) -> Iterator[Callable[[], dict[str, str]]]:
+    """Run a node with a learned score and two operating points; return how a frame is decided."""
+    # Its first stage keeps what it is unsure of, so that it is clear which score is in use.
+    bundle = make_bundle(tmp_path / 'bundle', deferral=Deferral(1.0, (3.0,)), operating_points=(
+        {'name': 'learned', 'score': 'deferral', 'threshold': 0.375, 'accuracy': 0.9},
+        {'name': 'careful', 'threshold': 1.0, 'post_check': 'average'}))
+    with classifier(tmp_path, bundle=str(bundle), image_topics=['/front/image'], memory=False):
+        decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
+        front = Camera(client, '/front/image', '/dual_cnn/classification')
+        front.connect()
+        client.wait_until('the decisions are offered',
+                          lambda: client.node.count_publishers('/dual_cnn/decision'))
+
+        def decide() -> dict[str, str]:
+            message = front.stamp(frame('green'))
+            front.ask(message)
+            return values(decisions.of(message.header))
+
+        yield decide
+
+
+def test_a_robot_picks_its_operating_point_as_it_runs(
+    choices: Callable[[], dict[str, str]], client: Client
+) -> None:
+    own = choices()
+    assert (own['source'], own['threshold']) == ('first', '0.8')
+    assert client.set('operating_point', 'careful').successful
+    careful = choices()
+    assert (careful['source'], careful['winner'], careful['threshold']) == (
+        'second', 'average', '1')
+    refused = client.set('operating_point', 'fast')
+    assert not refused.successful and 'learned; careful' in refused.reason
+    assert client.get('operating_point') == 'careful' and choices()['winner'] == 'average'
+    # What it decides is not to be said twice.
+    for name, value in (('threshold', 0.25), ('score', 'entropy'), ('post_check', 'none')):
+        refused = client.set(name, value)
+        assert not refused.successful
+        assert f'decides {name} too, which is {value}: set {name} to' in refused.reason
+    assert client.set('operating_point', 'learned').successful
+    learned = choices()
+    assert (learned['source'], learned['threshold']) == ('second', '0.375')
+    assert client.set('operating_point', '').successful
+    assert choices()['threshold'] == '0.8'
+    assert client.set('threshold', 0.25).successful and choices()['threshold'] == '0.25'
+    refused = client.set('operating_point', 'careful')
+    assert not refused.successful and 'set threshold to -1.0' in refused.reason
+    assert client.get('operating_point') == '' and choices()['threshold'] == '0.25'
+
+
+def test_a_learned_score_is_one_more_score(
+    choices: Callable[[], dict[str, str]], client: Client
+) -> None:
+    assert client.set('score', 'deferral').successful
+    decision = choices()
+    assert (decision['source'], decision['threshold']) == ('second', '0.375')
+    gain = 1 + 3 * math.log(0.98)
+    assert float(decision['score.first']) == pytest.approx((1 - gain) / 2, abs=0.02)
+    assert float(decision['score']) > 0.97  # how sure the answer is, not whether it was kept
+    assert client.set('threshold', 0.0).successful
+    assert choices()['source'] == 'first'
+
+
+def test_the_threshold_of_another_rule_is_never_taken(
+    choices: Callable[[], dict[str, str]], client: Client
+) -> None:
+    refused = client.set('score', 'entropy')
+    assert not refused.successful
+    assert 'not calibrated for score entropy with post_check more_confident' in refused.reason
+    assert 'only for max_probability with more_confident, deferral with more_c' in refused.reason
+    assert client.get('score') == 'bundle'
+    assert client.set('post_check', 'average').successful
+    assert choices()['threshold'] == '1'
+    assert client.set('threshold', 0.25).successful
+    assert client.set('score', 'entropy').successful
+    assert choices()['threshold'] == '0.25'
+    refused = client.set('threshold', -1.0)
+    assert not refused.successful and 'for score entropy with post_check average' in refused.reason
+    assert client.get('threshold') == 0.25 and choices()['threshold'] == '0.25'
 
 
 def test_models_change_after_cleanup_only(

@@ -224,7 +224,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def decided(**fields: Any) -> Decision:
     return Decision(**{
         'probabilities': np.array([0.25, 0.7, 0.05], dtype=np.float32), 'label': 1,
-        'score': 0.7, 'source': 'second', 'winner': 'first',
+        'score': 0.7, 'source': 'second', 'winner': 'first', 'threshold': 0.8,
         'scores': {'first': 0.7, 'second': 0.6123456789},
         'seconds': {'fingerprint': 0.00012345678, 'first': 0.5}, **fields})
 
@@ -263,7 +263,7 @@ def test_decision_tells_everything_as_text(bundle: Bundle) -> None:
     assert status.message == 'green 0.70 (second)'
     expected = {
         'label': 'green', 'class_id': '1', 'score': '0.7', 'source': 'second', 'winner': 'first',
-        'distance': '', 'score.first': '0.7', 'score.second': '0.612346',
+        'distance': '', 'threshold': '0.8', 'score.first': '0.7', 'score.second': '0.612346',
         'seconds.fingerprint': '0.000123457', 'seconds.first': '0.5',
         'finished': f'{1700000000.123456789:.9f}', 'multiply_adds': '18'}
     assert expected.items() <= values(status).items()

@@ -30,6 +30,7 @@ import onnx
 from onnx import helper, TensorProto
 
 from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.frame import Image, Preprocessing
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.inference import ModelSource
@@ -41,13 +42,13 @@ SETTINGS = Settings()
 
 def make_bundle(folder: Path, labels: Sequence[str] = LABELS, size: int = 16,
                 gains: Sequence[float] = (2.0, 20.0), settings: Settings = SETTINGS,
-                name: str = 'tiny', **fields: object) -> Path:
+                name: str = 'tiny', deferral: Deferral | None = None, **fields: object) -> Path:
     """
     Write a bundle to a folder and return it.
 
     labels: any number; the fourth and later ones are never the answer. size: of the CNNs' input.
-    gains: one for each stage. settings: needs one threshold for each stage but the last. fields:
-    more fields of Bundle, such as operating_points.
+    gains: one for each stage. settings: needs one threshold for each stage but the last. deferral:
+    of the first stage. fields: more fields of Bundle, such as operating_points.
     """
     folder.mkdir(parents=True, exist_ok=True)
     preprocessing = Preprocessing(size, size, 'rgb', None, (0.5,) * 3, (0.25,) * 3)
@@ -57,7 +58,7 @@ def make_bundle(folder: Path, labels: Sequence[str] = LABELS, size: int = 16,
         save_model(path, len(labels), size, gain)
         stages.append(bundles.StageSpec(
             stage, ModelSource({'onnx': path}), {'onnx': bundles.sha256(path)}, preprocessing,
-            multiply_adds=3 * len(labels)))
+            multiply_adds=3 * len(labels), deferral=None if stages else deferral))
     bundles.write(bundles.Bundle(folder, name, 'Answers by the mean colour.', tuple(labels),
                                  tuple(stages), settings, **fields))  # type: ignore[arg-type]
     return folder

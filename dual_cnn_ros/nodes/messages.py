@@ -47,7 +47,7 @@ def decision_array(decision: Decision, camera: str, node: str, bundle: Bundle, f
     values = {
         'label': label, 'class_id': decision.label, 'score': decision.score,
         'source': decision.source, 'winner': decision.winner,
-        'distance': decision.distance,
+        'distance': decision.distance, 'threshold': decision.threshold,
         **{f'score.{stage}': score for stage, score in decision.scores.items()},
         **{f'seconds.{step}': seconds for step, seconds in decision.seconds.items()},
         'finished': f'{finished:.9f}', 'multiply_adds': cost,

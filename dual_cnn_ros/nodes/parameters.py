@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 import os
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
 from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.cascade.cascade import check_score
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
-from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.scores import SCORE_NAMES
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
@@ -73,12 +75,16 @@ PARAMETERS: dict[str, Parameter] = {
     'memory_file': Parameter(
         '', 'File of the services save_memory and load_memory; empty: '
         '~/.ros/<node name>_memory.npz.', LIVE),
+    'operating_point': Parameter(
+        '', 'Name of an operating point of the bundle, which decides score, threshold and '
+        'post_check: they must have their defaults then. Empty: none.', LIVE),
     'score': Parameter(
-        FROM_BUNDLE, 'Confidence score that is compared with the threshold; bundle: as '
-        'calibrated.', LIVE, (FROM_BUNDLE, *SCORES)),
+        FROM_BUNDLE, 'Score that is compared with the threshold; deferral: learned by the '
+        "bundle's stages; bundle: as calibrated.", LIVE, (FROM_BUNDLE, *SCORE_NAMES)),
     'threshold': Parameter(
         -1.0, 'An answer is accepted when its score is at least this, in [0, 1]; -1: as '
-        'calibrated in the bundle for this score and post-check.', LIVE, range=(-1, 1)),
+        'calibrated in the bundle for this score and post-check, where it is.', LIVE,
+        range=(-1, 1)),
     'post_check': Parameter(
         FROM_BUNDLE, 'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
         LIVE, (FROM_BUNDLE, *POST_CHECKS)),
@@ -130,25 +136,41 @@ def bundle_path(name: str) -> Path:
 
 
 def settings(values: Mapping[str, Any], bundle: Bundle) -> Settings:
-    """Return the cascade's settings: the parameters, and the bundle's where they say so."""
-    calibrated = bundle.settings
-    score = calibrated.score if values['score'] == FROM_BUNDLE else values['score']
-    rule = calibrated.post_check if values['post_check'] == FROM_BUNDLE else values['post_check']
+    """
+    Return the cascade's settings: the parameters, and the bundle's where they say so.
+
+    ParameterError where they go together neither with each other nor with this bundle.
+    """
+    return replace(_rule(values, bundle), memory=values['memory'],
+                   fingerprint=values['fingerprint'], capacity=values['memory_capacity'],
+                   max_age=values['memory_max_age'])
+
+
+def _rule(values: Mapping[str, Any], bundle: Bundle) -> Settings:
+    """Return settings of which score, thresholds and post-check count."""
+    point = values['operating_point']
+    if point:
+        for name in ('score', 'threshold', 'post_check'):
+            if values[name] != PARAMETERS[name].default:
+                raise ParameterError(
+                    f'operating_point {point!r} decides {name} too, which is {values[name]}: set '
+                    f"{name} to {PARAMETERS[name].default}, or operating_point to '', first")
+        if point not in bundle.points:
+            raise ParameterError(f'operating_point must be one that bundle {bundle.name} has, '
+                                 f'not {point!r}: {"; ".join(bundle.points) or "it has none"}')
+        return bundle.points[point]
+    own = bundle.settings
+    score, post_check = (getattr(own, name) if values[name] == FROM_BUNDLE else values[name]
+                         for name in ('score', 'post_check'))
+    check_score(score, bundle.stages)
     if values['threshold'] >= 0:
-        thresholds = (values['threshold'],) * len(calibrated.thresholds)
-    else:
-        thresholds = _calibrated(bundle, score, rule)
-    return Settings(score=score, thresholds=thresholds, post_check=rule,
-                    memory=values['memory'], fingerprint=values['fingerprint'],
-                    capacity=values['memory_capacity'], max_age=values['memory_max_age'])
-
-
-def _calibrated(bundle: Bundle, score: str, post_check: str) -> tuple[float, ...]:
-    """Return the bundle's threshold for this score and post-check; its own where it has none."""
-    chosen = bundle.settings
-    if (score, post_check) != (chosen.score, chosen.post_check):
-        for point in bundle.operating_points:
-            if (point.get('score', chosen.score),
-                    point.get('post_check', chosen.post_check)) == (score, post_check):
-                return (float(point['threshold']),) * len(chosen.thresholds)
-    return chosen.thresholds
+        return replace(own, score=score, post_check=post_check,
+                       thresholds=(values['threshold'],) * len(own.thresholds))
+    calibrated = (own, *bundle.points.values())
+    for rule in calibrated:
+        if (rule.score, rule.post_check) == (score, post_check):
+            return rule
+    there = dict.fromkeys(f'{rule.score} with {rule.post_check}' for rule in calibrated)
+    raise ParameterError(
+        f'threshold is -1, as calibrated, but bundle {bundle.name} is not calibrated for score '
+        f'{score} with post_check {post_check}, only for {", ".join(there)}: set threshold first')
