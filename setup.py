@@ -62,7 +62,8 @@ setup(
             f'{name} = {PACKAGE}.{folder}.{name}:main'
             for folder, names in {
                 'nodes': ('classifier', 'energy', 'power'),
-                'tools': ('calibrate', 'course', 'demo', 'replay', 'signs', 'train'),
+                'tools': ('calibrate', 'course', 'demo', 'evaluate', 'replay', 'signs',
+                          'train'),
             }.items()
             for name in names
         ],

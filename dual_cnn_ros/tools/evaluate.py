@@ -1,0 +1,562 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Compare cascades and single CNNs on labelled pictures or a rosbag2 recording, frame by frame.
+
+A SYSTEM is BUNDLE (its own rule), BUNDLE@POINT (an operating point of it, by name), or
+BUNDLE@first, BUNDLE@second, ... (that CNN alone). BUNDLE is the name of one that comes with the
+package, or a folder; NAME=SYSTEM gives a system another name.
+
+The protocol d = x plays all pictures, then a share x of them once more, each turned by a quarter,
+a half, three quarters or mirrored if so wished.
+
+What is measured: every CNN is asked once about every picture, and every turned picture, by the
+code of the node. Every frame then passes every system's real cascade, fingerprint and memory
+included, which is given those answers instead of asking again. For a random sample of the
+pictures (--timed) it does ask again, all systems in turn, in an order that rotates with the
+pictures: of these frames, CPU seconds (of the process, one thread, from the decoded picture to
+the answer) and latency are measured. What is derived: a system's CPU seconds per image are the
+median of the timed frames that the same source answered, weighted with that source's share of
+all frames; multiply-adds are those the bundle states for the CNNs that a frame asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+import json
+from pathlib import Path
+import platform
+import sys
+import tempfile
+from time import perf_counter, process_time
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.frame import Frame, Image
+from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.threshold import curve
+from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.tools import judge
+from dual_cnn_ros.tools.dataset import read_names
+from dual_cnn_ros.tools.labelled import Item, open_source, Source
+from dual_cnn_ros.tools.systems import Answers, Networks, parse, System
+
+FORMAT = 1
+OFF = 'off'
+CURVE_POINTS = 101
+SHOWN = 24
+NAMED = 10
+TURNS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A share of the pictures is repeated after all of them, turned or as they are."""
+
+    share: float
+    turned: bool
+
+    @property
+    def name(self) -> str:
+        """As shown: 'd=0.5 rotated'."""
+        return f'd={self.share:g}' + (' rotated' if self.turned else '')
+
+
+@dataclass
+class Log:
+    """
+    What one system answered, frame by frame.
+
+    scores: of the first CNN asked, NaN where the memory answered. timed: number of a frame to its
+    CPU seconds and wall seconds.
+    """
+
+    labels: list[int] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    multiply_adds: list[int] = field(default_factory=list)
+    timed: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def __add__(self, later: Log) -> Log:
+        """Return both, one after the other."""
+        return Log(self.labels + later.labels, self.sources + later.sources,
+                   self.confidence + later.confidence, self.scores + later.scores,
+                   self.multiply_adds + later.multiply_adds,
+                   self.timed | {i + len(self.labels): t for i, t in later.timed.items()})
+
+
+class Player:
+    """One system under some settings on its way through the frames; labels: in common order."""
+
+    def __init__(self, system: System, settings: Settings, networks: Networks,
+                 labels: Sequence[str]) -> None:
+        """Make the cascade, with an empty memory."""
+        self.system, self.log = system, Log()
+        self.memory = settings.fingerprint if settings.memory else OFF
+        self.cascade = networks.cascade(system, settings)
+        self._again = (system, settings, networks, labels)
+        self._place = [labels.index(label) for label in system.bundle.labels]
+        self._cost = {spec.name: spec.multiply_adds for spec in system.specs}
+
+    def play(self, frame: Frame, timed: bool = False) -> Decision:
+        """Answer a frame and note it, with the clocks running or not."""
+        wall, cpu = perf_counter(), process_time()
+        decision = self.cascade.classify(frame)
+        if timed:
+            self.log.timed[len(self.log.labels)] = process_time() - cpu, perf_counter() - wall
+        self.log.labels.append(self._place[decision.label])
+        self.log.sources.append(decision.source)
+        self.log.confidence.append(float(decision.probabilities.max()))
+        self.log.scores.append(next(iter(decision.scores.values()), float('nan')))
+        self.log.multiply_adds.append(sum(self._cost[name] for name in decision.scores))
+        return decision
+
+    def follower(self, folder: Path) -> Player:
+        """Return a player with an empty log and a memory of its own that knows the same."""
+        other = Player(*self._again)
+        file = folder / 'memory.npz'
+        if len(self.cascade.memory):
+            self.cascade.memory.save(file, '')
+            other.cascade.memory.load(file, '')
+        return other
+
+
+@dataclass
+class Frames:
+    """The frames that were played: place in the data, true label or -1, and bootstrap unit."""
+
+    index: list[int] = field(default_factory=list)
+    truth: list[int] = field(default_factory=list)
+    unit: list[int] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)
+    unlabelled: int = 0
+
+    def __add__(self, later: Frames) -> Frames:
+        """Return both, one after the other; what is wrong with the data is said once."""
+        return replace(self, index=self.index + later.index, truth=self.truth + later.truth,
+                       unit=self.unit + later.unit)
+
+
+class Run:
+    """One comparison; see the module."""
+
+    def __init__(self, source: Source, systems: Sequence[System], networks: Networks,
+                 answers: Answers, seed: int, timed: int) -> None:
+        """Draw the sample of `timed` pictures."""
+        self.source, self.systems, self.networks = source, systems, networks
+        self.labels = systems[0].bundle.labels
+        self.seed, self._answers = seed, answers
+        self._splits = np.cumsum(networks.widths)[:-1]
+        random = np.random.default_rng((seed, 1))
+        self._timed = set(random.permutation(source.count)[:timed].tolist())
+
+    def pass_(self, name: str, players: Sequence[Player], wanted: Collection[int] | None,
+              turned: bool) -> Frames:
+        """Play all pictures, or those wanted, to all players."""
+        frames = Frames()
+        total = self.source.count if wanted is None else len(wanted)
+        bar = tqdm(self.source.items(wanted), name, total, unit='img', disable=None)
+        for item in bar:
+            try:
+                image = item.decode()
+                if turned:
+                    image = turn(image, (self.seed, item.number))
+                frame = Frame(image)
+                row = self._answers.get((int(turned), item.number),
+                                        partial(self.networks.ask, frame))
+            except ValueError as error:
+                frames.bad[item.name] = str(error)
+                continue
+            self.networks.answers = np.split(row, self._splits)
+            timed = item.number in self._timed
+            first = len(frames.index) % max(1, len(players))
+            for player in (*players[first:], *players[:first]):
+                self.networks.live = timed
+                player.play(Frame(image) if timed else frame, timed)
+            self.networks.live = False
+            self._note(frames, item)
+        return frames
+
+    def _note(self, frames: Frames, item: Item) -> None:
+        known = item.label in self.labels
+        frames.index.append(item.number)
+        frames.truth.append(self.labels.index(item.label) if known else -1)
+        frames.unit.append(item.unit)
+        if item.label is None:
+            frames.unlabelled += 1
+        elif not known:
+            frames.unknown[item.label] += 1
+
+
+def turn(image: Image, seed: tuple[int, int]) -> Image:
+    """Return the picture turned by 90, 180 or 270 degrees, or mirrored, as the seed has it."""
+    kind = int(np.random.default_rng(seed).integers(len(TURNS) + 1))
+    turned = cv2.rotate(image, TURNS[kind]) if kind < len(TURNS) else cv2.flip(image, 1)
+    return np.asarray(turned, np.uint8)
+
+
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the comparison and return what is written as JSON; ValueError or OSError on failure."""
+    begun = perf_counter()
+    systems = _systems(options.systems)
+    reference = options.reference or systems[0].name
+    if reference not in [system.name for system in systems]:
+        raise ValueError(f'--reference {reference!r} is none of the systems: '
+                         f'{"; ".join(system.name for system in systems)}')
+    source = open_source(
+        options.data, split=options.split, labels=options.labels, block=options.block,
+        topics=options.topics, exclude=read_names(options.exclude) if options.exclude else ())
+    protocols = _protocols(options.repeat, options.rotate)
+    memories = ([OFF] if options.memory is not True else []) + (
+        options.fingerprint if options.memory is not False else [])
+    capacity = options.capacity or max(Settings.capacity, source.count
+                                       if source.kind == 'pictures' else 0)
+    networks = Networks(systems, options.backend, options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    variants = 1 + any(protocol.turned for protocol in protocols)
+    answers = Answers(
+        options.out / 'partial.f32', [source.identity(), networks.keys, options.seed],
+        (variants, source.count, sum(networks.widths)), options.restart)
+    if answers.found:
+        print(f'going on with {answers.found} frames of a run that was cut off', file=sys.stderr)
+    run = Run(source, systems, networks, answers, options.seed, options.timed)
+    players = [Player(system, replace(
+        system.settings, memory=memory != OFF, capacity=capacity,
+        fingerprint=memory if memory != OFF else system.settings.fingerprint),
+        networks, run.labels) for system in systems for memory in memories]
+    # Neither is timed or shown: at these thresholds each answers what the curve is made of.
+    probes = {system.name: [Player(system, replace(
+        system.settings, memory=False, thresholds=(threshold,)), networks, run.labels)
+        for threshold in (0.0, 1.0)] for system in systems if len(system.stages) == 2}
+    with _one_thread():
+        frames, logs, results = _play(run, players, probes, protocols, reference)
+    report = {
+        'format': FORMAT,
+        'data': {'name': source.path.name, 'kind': source.kind, 'frames': len(frames.index),
+                 'labelled': sum(truth >= 0 for truth in frames.truth),
+                 'unlabelled': frames.unlabelled, 'unknown_labels': dict(frames.unknown),
+                 'bad': frames.bad, 'problems': source.problems},
+        'labels': list(run.labels),
+        'reference': reference,
+        'seed': options.seed,
+        'memory_capacity': capacity,
+        'timed_pictures': min(options.timed, source.count),
+        'bootstrap': {'resamples': judge.RESAMPLES, 'unit': 'picture with its repeats'
+                      if source.kind == 'pictures' else f'{options.block:g} s of the recording'},
+        'systems': [_describe(system) for system in systems],
+        'results': results,
+        'curves': _curves(probes, frames),
+        'disagreements': _disagreements(systems, players, logs, frames, reference, run.labels),
+        'times': {'seconds': round(perf_counter() - begun, 3), 'machine': platform.machine(),
+                  'python': platform.python_version()},
+    }
+    (options.out / 'evaluate.json').write_text(json.dumps(report, indent=1) + '\n',
+                                               encoding='utf-8')
+    answers.remove()
+    return report
+
+
+def _systems(names: Sequence[str]) -> list[System]:
+    systems = [parse(name) for name in names]
+    for system in systems:
+        same = [text for text, other in zip(names, systems) if other.name == system.name]
+        if len(same) > 1:
+            raise ValueError(f'{" and ".join(same)} are both called {system.name!r}; '
+                             'put NAME= before one of them')
+        if set(system.bundle.labels) != set(systems[0].bundle.labels):
+            raise ValueError(f'{system.name} has other labels than {systems[0].name}, so they '
+                             'cannot be compared')
+    return systems
+
+
+def _protocols(shares: Sequence[float], rotate: bool) -> list[Protocol]:
+    found = []
+    for share in shares:
+        if not 0 <= share <= 1:
+            raise ValueError(f'--repeat must be shares in [0, 1], not {share:g}')
+        found += [Protocol(share, turned) for turned in ((False, True) if rotate and share
+                                                         else (False,))]
+    return list(dict.fromkeys(found))
+
+
+def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
+          protocols: Sequence[Protocol],
+          reference: str) -> tuple[Frames, list[Log], list[dict[str, Any]]]:
+    """Return the frames played once, what each player answered to those, and all results."""
+    both = [*players, *(probe for pair in probes.values() for probe in pair)]
+    frames = run.pass_('d=0', both, None, False)
+    if not frames.index:
+        raise ValueError(f'{run.source.path}: not one frame could be read, for example '
+                         f'{next(iter(frames.bad.items()), "")}')
+    order = np.random.default_rng((run.seed, 0)).permutation(run.source.count)
+    results = []
+    for protocol in protocols:
+        played, logs = frames, [player.log for player in players]
+        if protocol.share:
+            with tempfile.TemporaryDirectory() as folder:
+                followers = [player.follower(Path(folder)) for player in players]
+            wanted = set(order[:round(protocol.share * run.source.count)].tolist())
+            played = frames + run.pass_(protocol.name, followers, wanted, protocol.turned)
+            logs = [log + follower.log for log, follower in zip(logs, followers)]
+        results += _results(run, protocol, players, logs, played, reference)
+    return frames, [player.log for player in players], results
+
+
+def _results(run: Run, protocol: Protocol, players: Sequence[Player], logs: Sequence[Log],
+             frames: Frames, reference: str) -> list[dict[str, Any]]:
+    truth, units = np.array(frames.truth), np.array(frames.unit)
+    judged = truth >= 0
+    right = [np.array(log.labels) == truth for log in logs]
+    others = [_compared_with(player, players, reference) for player in players]
+    accuracies: list[dict[str, Any]] = [{'accuracy': None} for _ in players]
+    if judged.any():
+        accuracies = judge.bootstrap([row[judged] for row in right], units[judged], others,
+                                     run.seed)
+    results = []
+    for i, (player, log, other, accuracy) in enumerate(zip(players, logs, others, accuracies)):
+        sources = np.array(log.sources)
+        result: dict[str, Any] = {
+            'system': player.system.name, 'memory': player.memory, 'protocol': protocol.name,
+            'frames': len(truth), 'judged': int(judged.sum()), **accuracy}
+        if judged.any():
+            if other is not None:
+                result['compared_with'] = (f'{players[other].system.name}, '
+                                           f'memory {players[other].memory}')
+                result['harmed'] = int((right[other] & ~right[i] & judged).sum())
+                result['helped'] = int((~right[other] & right[i] & judged).sum())
+            result['calibration_error'], result['reliability'] = judge.reliability(
+                np.array(log.confidence)[judged], right[i][judged])
+            result['confusion'] = judge.confusion(truth[judged], np.array(log.labels)[judged],
+                                                  run.labels)
+        names = [name for name in ('memory', *(spec.name for spec in player.system.specs))
+                 if name in sources]
+        result['sources'] = {
+            name: {'share': float((sources == name).mean()),
+                   'accuracy': _mean(right[i][judged & (sources == name)])} for name in names}
+        result['second_share'] = sum(result['sources'][name]['share'] for name in names
+                                     if name not in ('memory', player.system.specs[0].name))
+        result['multiply_adds'] = float(np.mean(log.multiply_adds))
+        result['times'] = _times(log, result['sources'])
+        results.append(result)
+    return results
+
+
+def _compared_with(player: Player, players: Sequence[Player], reference: str) -> int | None:
+    """Return which player this one is compared with: the reference without memory if there is."""
+    found = {other.memory: i for i, other in enumerate(players)
+             if other.system.name == reference}
+    which = found.get(OFF, found[player.memory])
+    return None if players[which] is player else which
+
+
+def _times(log: Log, sources: dict[str, Any]) -> dict[str, Any]:
+    """Return CPU seconds per image and percentiles of the latency; see the module."""
+    by_source: dict[str, Any] = {}
+    for name in sources:
+        cpu = [log.timed[i][0] for i in log.timed if log.sources[i] == name]
+        if cpu:
+            by_source[name] = {'cpu_seconds': float(np.median(cpu)), 'timed': len(cpu)}
+    if not by_source:
+        return {'cpu_seconds': None, 'by_source': {}, 'latency_p50': None, 'latency_p95': None}
+    covered = sum(sources[name]['share'] for name in by_source)
+    p50, p95 = np.percentile([wall for _, wall in log.timed.values()], (50, 95))
+    return {'cpu_seconds': sum(sources[name]['share'] * entry['cpu_seconds']
+                               for name, entry in by_source.items()) / covered,
+            'by_source': by_source, 'latency_p50': float(p50), 'latency_p95': float(p95)}
+
+
+def _mean(values: npt.NDArray[np.bool_]) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _curves(probes: dict[str, list[Player]], frames: Frames) -> list[dict[str, Any]]:
+    """Return for each cascade of two the accuracy and cost of its rule at every threshold."""
+    truth = np.array(frames.truth)
+    judged, found = truth >= 0, []
+    for name, (first, final) in probes.items():
+        if not judged.any():
+            break
+        costs = [spec.multiply_adds for spec in first.system.specs]
+        all_ = curve(np.array(first.log.scores)[judged],
+                     (np.array(first.log.labels) == truth)[judged],
+                     (np.array(final.log.labels) == truth)[judged]).thinned(CURVE_POINTS)
+        found.append({'system': name, 'protocol': 'd=0', 'memory': OFF,
+                      'thresholds': all_.thresholds.tolist(), 'accuracy': all_.accuracy.tolist(),
+                      'second_share': all_.second_share.tolist(),
+                      'multiply_adds': all_.cost(*costs).tolist()})
+    return found
+
+
+def _disagreements(systems: Sequence[System], players: Sequence[Player], logs: Sequence[Log],
+                   frames: Frames, reference: str, labels: Sequence[str]) -> dict[str, Any]:
+    """Return where the first cascade and the reference answer differently, harm first."""
+    others = [system for system in systems if system.name != reference]
+    if not others:
+        return {}
+    chosen = next((system for system in others if len(system.stages) > 1), others[0]).name
+    mine, theirs = (next(log for player, log in zip(players, logs) if player.system.name == name)
+                    for name in (chosen, reference))
+
+    def rank(i: int) -> tuple[bool, bool]:
+        return theirs.labels[i] != frames.truth[i], mine.labels[i] != frames.truth[i]
+
+    differ = [i for i, (a, b) in enumerate(zip(mine.labels, theirs.labels)) if a != b]
+    return {'system': chosen, 'reference': reference, 'frames': len(differ), 'shown': [
+        {'index': frames.index[i],
+         'label': labels[frames.truth[i]] if frames.truth[i] >= 0 else None,
+         'system': labels[mine.labels[i]], 'source': mine.sources[i],
+         'reference': labels[theirs.labels[i]]}
+        for i in sorted(differ, key=rank)[:SHOWN]]}
+
+
+def _describe(system: System) -> dict[str, Any]:
+    settings = system.settings
+    rule = {'score': settings.score, 'thresholds': list(settings.thresholds),
+            'post_check': settings.post_check} if len(system.stages) > 1 else {}
+    return {'name': system.name, 'bundle': system.bundle.name,
+            'stages': [{'name': spec.name, 'architecture': spec.source.architecture,
+                        'multiply_adds': spec.multiply_adds} for spec in system.specs], **rule}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the results as text, one part for each protocol."""
+    lines = []
+    for protocol in dict.fromkeys(result['protocol'] for result in report['results']):
+        results = [r for r in report['results'] if r['protocol'] == protocol]
+        sources = [name for name in dict.fromkeys(
+            name for result in results for name in ('memory', *result['sources']))
+            if any(name in result['sources'] for result in results)]
+        rows = [['system', 'memory', 'accuracy', '95 % interval', 'difference', '95 % interval',
+                 'harm/help', *sources, 'multiply-adds', 'CPU', 'p50', 'p95']]
+        for r in results:
+            times = r['times']
+            rows.append([
+                r['system'], r['memory'], _percent(r['accuracy']), _range(r.get('interval')),
+                *([f'{100 * r["difference"]:+.2f}', _range(r['difference_interval']),
+                   f'{r["harmed"]}/{r["helped"]}'] if 'difference' in r else ['', '', '']),
+                *(_percent(r['sources'].get(name, {}).get('share')) for name in sources),
+                f'{r["multiply_adds"] / 1e6:.2f} M',
+                *(_milliseconds(times[key]) for key in (
+                    'cpu_seconds', 'latency_p50', 'latency_p95'))])
+        lines += [f'{protocol}: {results[0]["frames"]} frames, {results[0]["judged"]} with a '
+                  'known label', *_columns(rows), '']
+    data = report['data']
+    for name, count in data['unknown_labels'].items():
+        lines.append(f'unknown label {name!r} on {count} frames: not judged')
+    if data['unlabelled']:
+        lines.append(f'{data["unlabelled"]} frames without a label: not judged')
+    lines += [f'left out: {name}: {why}' for name, why in list(data['bad'].items())[:NAMED]]
+    lines += [f'label left out: {problem}' for problem in data['problems'][:NAMED]]
+    for what, count in (('frames', len(data['bad'])), ('labels', len(data['problems']))):
+        if count > NAMED:
+            lines.append(f'... {count} {what} left out in all; evaluate.json has their names')
+    return '\n'.join(lines).rstrip()
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ['  '.join(cell.ljust(width) if i < 2 else cell.rjust(width)
+                      for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
+            for row in rows]
+
+
+def _percent(value: float | None) -> str:
+    return '-' if value is None else f'{value:.2%}'
+
+
+def _range(interval: Sequence[float] | None) -> str:
+    return '-' if interval is None else f'[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]'
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return '-' if seconds is None else f'{1e3 * seconds:.3f} ms'
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='evaluate', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data', type=Path, help='folder or tar of pictures, <class>/<file> or '
+                        '<split>/<class>/<file>, or a rosbag2 recording')
+    parser.add_argument('systems', nargs='+', metavar='SYSTEM', help='see above')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
+    parser.add_argument('--repeat', type=float, nargs='+', default=[0.0], metavar='D',
+                        help='shares of the pictures that are repeated, a protocol each (0)')
+    parser.add_argument('--rotate', action='store_true',
+                        help='every protocol with repeats once more, with turned repeats')
+    parser.add_argument('--memory', action=argparse.BooleanOptionalAction,
+                        help='only with the memory, or only without (both)')
+    parser.add_argument('--fingerprint', nargs='+', choices=tuple(FINGERPRINTS),
+                        default=['dhash'], help='of the memory, a system each (dhash)')
+    parser.add_argument('--capacity', type=int, metavar='FRAMES', help='of the memory (for '
+                        f'pictures as many as there are, else {Settings.capacity})')
+    parser.add_argument('--reference', metavar='NAME',
+                        help='the system that all are compared with (the first)')
+    parser.add_argument('--split', help="of the pictures, where there are several ('test')")
+    parser.add_argument('--exclude', type=Path, metavar='FILE', help='names to leave out')
+    parser.add_argument('--labels', type=Path, metavar='CSV', help='labels of a recording; '
+                        'columns label, frame or stamp, and topic (its ground_truth topics)')
+    parser.add_argument('--topics', nargs='+', metavar='TOPIC', help='of a recording (all images)')
+    parser.add_argument('--block', type=float, default=2.0, metavar='SECONDS', help='of a '
+                        'recording, drawn as one by bootstrap: neighbours resemble (2)')
+    parser.add_argument('--timed', type=int, default=500, metavar='N',
+                        help='pictures for which all systems are timed (500)')
+    parser.add_argument('--seed', type=int, default=0, help='of everything drawn (0)')
+    parser.add_argument('--backend', choices=('auto', *BACKENDS), default='auto',
+                        help='as of the node (auto)')
+    parser.add_argument('--device', choices=DEVICES, default='auto', help='as of the node (auto)')
+    parser.add_argument('--restart', action='store_true',
+                        help='begin anew in place of going on with a run that was cut off')
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns 1 where anything failed."""
+    options = _parser().parse_args(arguments)
+    try:
+        print(table(evaluate(options)))
+    except (ValueError, OSError) as error:
+        print(f'evaluate: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('evaluate: interrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

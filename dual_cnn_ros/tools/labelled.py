@@ -1,0 +1,262 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Frames with or without true labels, read one after another: pictures, or a recording's."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+import csv
+from decimal import Decimal, InvalidOperation
+from functools import partial
+import hashlib
+from pathlib import Path, PurePosixPath
+import struct
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import CompressedImage
+
+from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.nodes import images
+from dual_cnn_ros.tools import dataset
+from dual_cnn_ros.tools.dataset import DatasetError
+from dual_cnn_ros.tools.recording import COMPRESSED_IMAGE, Message, Recording
+
+NANOSECONDS = 10 ** 9
+
+
+class Item(NamedTuple):
+    """
+    One frame that is still encoded.
+
+    number: its place among all frames. name: for people. label: the true one, None where unknown.
+    unit: number of the picture, or of the stretch of a recording, that bootstrap draws as one.
+    stamp: of its header, nanoseconds. camera: its namespace. decode: gives the picture as the node
+    sees it, and raises ImageError where there is none.
+    """
+
+    number: int
+    name: str
+    label: str | None
+    unit: int
+    stamp: int
+    camera: str
+    decode: Callable[[], Image]
+
+
+class Source(Protocol):
+    """What can be evaluated. count: of frames. problems: what is wrong with the labels, named."""
+
+    path: Path
+    kind: str
+    count: int
+    problems: list[str]
+
+    def identity(self) -> str:
+        """Return what changes when the data are changed."""
+
+    def items(self, wanted: Collection[int] | None = None) -> Iterator[Item]:
+        """Yield all frames or those wanted, always in the same order."""
+
+
+class Pictures:
+    """
+    A folder or a tar of pictures, <split>/<class>/<file> or <class>/<file>, else without labels.
+
+    split: which, where there are several; 'test' unless named. exclude: names to leave out, as in
+    dataset.load. Raises DatasetError where there are no pictures or no such split.
+    """
+
+    kind = 'pictures'
+
+    def __init__(self, path: Path, split: str | None = None,
+                 exclude: Collection[str] = ()) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        found = [PurePosixPath(name) for name in dataset.pictures(path)]
+        if not found:
+            raise DatasetError(f'{path} holds no pictures ({", ".join(dataset.SUFFIXES)})')
+        splits = sorted({name.parts[0] for name in found if len(name.parts) == 3})
+        if split is None and len(splits) > 1:
+            split = 'test'
+        if split is not None and split not in splits:
+            raise DatasetError(f'{path} has no split {split!r}; '
+                               f'choose of {", ".join(splits) or "none: it is one by itself"}')
+        names = [name for name in found if split is None or name.parts[0] == split]
+        names = [name for name in names
+                 if str(name) not in exclude and '/'.join(name.parts[-2:]) not in exclude]
+        self.excluded = len(found) - len(names)
+        self._names = {str(name): i for i, name in enumerate(names)}
+        self._labels = [name.parts[-2] if len(name.parts) > 1 else None for name in names]
+        self.count = len(names)
+
+    def identity(self) -> str:
+        """Return a digest of what is there, by names, sizes and times."""
+        return hashlib.sha256(repr([dataset.identity(self.path), list(self._names)]).encode()
+                              ).hexdigest()
+
+    def items(self, wanted: Collection[int] | None = None) -> Iterator[Item]:
+        """Yield pictures, sorted in a folder and as they lie in a tar."""
+        names = {name: i for name, i in self._names.items() if wanted is None or i in wanted}
+        for name, data in dataset.contents(self.path, names):
+            i = names[name]
+            # Numbered as if they came ten times a second, for whom wants time stamps.
+            yield Item(i, name, self._labels[i], i, (i + 1) * NANOSECONDS // 10, 'camera',
+                       partial(_picture, data))
+
+
+class Frames:
+    """
+    The image topics of a recording, which stays open until it is closed.
+
+    labels: a CSV file, see read_labels; without one, Classifications on <camera>/ground_truth
+    label the image of the same header. block: seconds of a recording that bootstrap draws as one.
+    topics: image topics, None for all of them. Raises ValueError for a recording without images.
+    """
+
+    kind = 'recording'
+
+    def __init__(self, path: Path, labels: Path | None = None, block: float = 2.0,
+                 topics: Collection[str] | None = None) -> None:
+        self.path = path
+        self._recording = Recording(path)
+        self._topics = sorted(topics) if topics else self._recording.image_topics
+        self._block = block
+        if not self._topics:
+            there = ', '.join(f'{t.name} ({t.type})' for t in self._recording.topics.values())
+            raise DatasetError(f'{path} has no images: it holds {there or "nothing"}')
+        self.problems: list[str] = []
+        self.count = sum(self._recording.topics[topic].count for topic in self._topics
+                         if topic in self._recording.topics)
+        self._labels = (_ground_truth(self._recording, self._topics, self.problems)
+                        if labels is None else read_labels(labels, self.problems))
+        self._labels_file = labels
+
+    def identity(self) -> str:
+        """Return a digest of what is there, by names, sizes and times, and of the labels."""
+        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        labels = self._labels_file.read_bytes() if self._labels_file else b''
+        return hashlib.sha256(repr([states, self._topics]).encode() + labels).hexdigest()
+
+    def items(self, wanted: Collection[int] | None = None) -> Iterator[Item]:
+        """Yield frames in the order of their receive times."""
+        counts: Counter[str] = Counter()
+        for index, message in enumerate(self._recording.messages(self._topics)):
+            number, counts[message.topic] = counts[message.topic], counts[message.topic] + 1
+            if wanted is not None and index not in wanted:
+                continue
+            stamp = _stamp(message)
+            label = next((self._labels[key] for key in (
+                ('', str(index)), (message.topic, str(number)), ('', f'@{stamp}'),
+                (message.topic, f'@{stamp}')) if key in self._labels), None)
+            yield Item(index, f'{message.topic} {stamp / NANOSECONDS:.3f}', label,
+                       int((message.time - self._recording.start) / NANOSECONDS / self._block),
+                       stamp, camera_of(message.topic), partial(_frame, message))
+
+
+def open_source(path: Path, *, split: str | None = None, exclude: Collection[str] = (),
+                labels: Path | None = None, block: float = 2.0,
+                topics: Collection[str] | None = None) -> Pictures | Frames:
+    """Return the pictures or the recording at a path; see there."""
+    if (path / 'metadata.yaml').is_file() or path.suffix in ('.db3', '.mcap'):
+        return Frames(path, labels, block, topics)
+    if labels is not None or topics:
+        raise DatasetError(f'{path} is no rosbag2 recording, and --labels and --topics are for '
+                           'those; the labels of pictures are the names of their folders')
+    return Pictures(path, split, exclude)
+
+
+def camera_of(topic: str) -> str:
+    """Return the namespace of an image topic, without slashes around it."""
+    return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or 'camera'
+
+
+def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
+    """
+    Return the labels of a CSV file by topic ('' for any) and frame number or '@<nanoseconds>'.
+
+    Its first line names the columns: `label`, and `frame` (counted from 0, over all images or,
+    with a topic, over its own), or `stamp` (of the header: seconds with a decimal point, or
+    nanoseconds); `topic` may be left out. Lines that say no such thing are named in problems.
+    Raises DatasetError where the columns are not there.
+    """
+    found = {}
+    with path.open(newline='', encoding='utf-8') as file:
+        rows = csv.DictReader(file, skipinitialspace=True)
+        columns = set(rows.fieldnames or ())
+        if 'label' not in columns or not columns & {'frame', 'stamp'}:
+            raise DatasetError(f'{path}: the first line must name the columns label and frame or '
+                               f'stamp, and topic if there are several; it has '
+                               f'{", ".join(sorted(columns)) or "none"}')
+        for row in rows:
+            try:
+                key = (str(int(row['frame'])) if row.get('frame')
+                       else f'@{_nanoseconds(row["stamp"])}')
+                if not row['label']:
+                    raise ValueError('no label')
+                found[row.get('topic') or '', key] = row['label'].strip()
+            except (ValueError, KeyError, TypeError, InvalidOperation) as error:
+                problems.append(f'{path}, line {rows.line_num}: {error}')
+    return found
+
+
+def _nanoseconds(text: str) -> int:
+    return int(Decimal(text) * NANOSECONDS) if '.' in text else int(text)
+
+
+def _ground_truth(recording: Recording, topics: Collection[str],
+                  problems: list[str]) -> dict[tuple[str, str], str]:
+    labelled = {f'/{camera_of(topic)}/ground_truth': topic for topic in topics}
+    found = {}
+    for message in recording.messages([name for name in labelled if name in recording.topics]):
+        try:
+            truth = message.decode()
+            stamp = truth.header.stamp.sec * NANOSECONDS + truth.header.stamp.nanosec
+            found[labelled[message.topic], f'@{stamp}'] = str(truth.results[0].class_id)
+        except (ValueError, IndexError) as error:
+            problems.append(f'{message.topic} at {message.time / NANOSECONDS:.3f}: {error}')
+    return found
+
+
+def _stamp(message: Message) -> int:
+    """Return the stamp of the header, which stands at the front, whatever follows is worth."""
+    try:
+        order = '<' if message.data[1] else '>'
+        seconds, fraction = struct.unpack_from(f'{order}iI', message.data, 4)
+    except (struct.error, IndexError):
+        return message.time
+    return int(seconds) * NANOSECONDS + int(fraction)
+
+
+def _frame(message: Message) -> Image:
+    try:
+        content = message.decode()
+    except ValueError as error:
+        raise images.ImageError(str(error)) from error
+    return (images.from_compressed_msg if message.type == COMPRESSED_IMAGE
+            else images.from_image_msg)(content)
+
+
+def _picture(data: bytes) -> Image:
+    if data.startswith((b'\xff\xd8', b'\x89PNG')):
+        return images.from_compressed_msg(CompressedImage(data=array('B', data)))
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise images.ImageError(f'its {len(data)} bytes cannot be decoded')
+    return np.asarray(picture, np.uint8)
