@@ -247,7 +247,8 @@ def write(bundle: Bundle) -> None:
             'multiply_adds': stage.multiply_adds,
             **({} if stage.cpu_seconds is None else {'cpu_seconds': stage.cpu_seconds}),
             **({} if stage.deferral is None else {'deferral': {
-                'intercept': stage.deferral.intercept, 'weights': list(stage.deferral.weights)}}),
+                'intercept': stage.deferral.intercept, 'weights': list(stage.deferral.weights),
+                'offsets': list(stage.deferral.offsets)}}),
         } for stage in bundle.stages],
         'score': bundle.settings.score,
         'threshold': (*bundle.settings.thresholds, 0.0)[0],
@@ -336,13 +337,15 @@ def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing, classes: 
 def _deferral(fields: _Fields | None, classes: int) -> Deferral | None:
     if fields is None:
         return None
-    intercept, weights = fields.take('intercept', float), fields.numbers('weights')
+    intercept = fields.take('intercept', float)
+    weights, offsets = fields.numbers('weights'), fields.numbers('offsets')
     fields.done()
-    if len(weights) > classes:
+    if len(weights) > classes or len(offsets) not in (0, classes):
         raise BundleError(f'{fields.file}: {fields.prefix}weights must be at most as many as '
-                          f'there are labels, {classes}, not {len(weights)}')
+                          f'there are labels, {classes}, and offsets as many or none, not '
+                          f'{len(weights)} and {len(offsets)}')
     try:
-        return Deferral(intercept, weights)
+        return Deferral(intercept, weights, offsets)
     except ValueError as error:
         raise BundleError(f'{fields.file}: {fields.prefix.rstrip(".")}: {error}') from error
 

@@ -141,7 +141,7 @@ def test_stages_may_differ_in_everything(folder: Path) -> None:
         second, name='large', source=ModelSource({'onnx': other}, architecture='resnet20'),
         input=Preprocessing(24, 24, 'bgr', 0.875, (0.1, 0.2, 0.3), (1e-05, 0.5, 2.0)),
         temperature=1.37, multiply_adds=41_000_000, cpu_seconds=1.5e-05,
-        deferral=Deferral(-0.1, (1e-05, 2 / 3, -12345.678)))
+        deferral=Deferral(-0.1, (1e-05, 2 / 3), (-12345.678, 0.0, 1 / 3)))
     bundle = replace(bundle, stages=(first, second))
     bundles.write(bundle)
     assert bundles.read(folder) == bundle
@@ -194,6 +194,8 @@ def test_a_bundle_of_symbolic_links_works(folder: Path, tmp_path: Path) -> None:
 ABSENT = '0' * 64
 STAGE = ('stages', 1)
 FILE = (*STAGE, 'files', 'onnx')
+DEFERRAL = (*STAGE, 'deferral')
+SOUND = {'intercept': 0, 'weights': [1.0, 2], 'offsets': [0.1, 0, -0.1]}
 
 
 @pytest.mark.parametrize(('where', 'value', 'expected'), [
@@ -248,19 +250,21 @@ FILE = (*STAGE, 'files', 'onnx')
     ((*STAGE, 'cpu_seconds'), -0.1, 'stages[1].cpu_seconds must not be negative'),
     ((*STAGE, 'cpu_seconds'), float('inf'), 'stages[1].cpu_seconds must not be'),
     ((*STAGE, 'deferral'), [0.1], 'stages[1].deferral must be dict'),
-    ((*STAGE, 'deferral'), {'weights': [1.0]}, 'field stages[1].deferral.intercept is missing'),
-    ((*STAGE, 'deferral'), {'intercept': 0}, 'the field stages[1].deferral.weights is missing'),
-    ((*STAGE, 'deferral'), {'intercept': '0', 'weights': [1.0]}, 'deferral.intercept must be'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': 1.0}, 'deferral.weights must be list'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [True]}, 'must be a list of numbers'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [10**400]}, 'must be a list of numbers'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': []}, 'stages[1].deferral: a deferral is'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [1, float('inf')]}, 'all finite'),
-    ((*STAGE, 'deferral'), {'intercept': float('nan'), 'weights': [1]}, 'all finite'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [1, 2, 3, 4]},
-     'stages[1].deferral.weights must be at most as many as there are labels, 3, not 4'),
-    ((*STAGE, 'deferral'), {'intercept': 0, 'weights': [1], 'bias': 0},
-     'unknown field stages[1].deferral.bias'),
+    (DEFERRAL, {}, 'the field stages[1].deferral.intercept is missing'),
+    ((*DEFERRAL, 'intercept'), '0', 'stages[1].deferral.intercept must be float'),
+    ((*DEFERRAL, 'intercept'), float('nan'), 'stages[1].deferral: a deferral is an intercept'),
+    ((*DEFERRAL, 'weights'), MISSING, 'the field stages[1].deferral.weights is missing'),
+    ((*DEFERRAL, 'weights'), 1.0, 'stages[1].deferral.weights must be list'),
+    ((*DEFERRAL, 'weights'), [True], 'stages[1].deferral.weights must be a list of numbers'),
+    ((*DEFERRAL, 'weights'), [10**400], 'must be a list of numbers'),
+    ((*DEFERRAL, 'weights'), [], 'stages[1].deferral: a deferral is an intercept'),
+    ((*DEFERRAL, 'weights'), [1, float('inf')], 'all finite'),
+    ((*DEFERRAL, 'weights'), [1, 2, 3, 4], 'stages[1].deferral.weights must be at most as many as '
+     'there are labels, 3, and offsets as many or none, not 4 and 3'),
+    ((*DEFERRAL, 'offsets'), MISSING, 'the field stages[1].deferral.offsets is missing'),
+    ((*DEFERRAL, 'offsets'), [1, 2], 'offsets as many or none, not 2 and 2'),
+    ((*DEFERRAL, 'offsets'), [1, 2, float('nan')], 'all finite'),
+    ((*DEFERRAL, 'bias'), 0, 'unknown field stages[1].deferral.bias'),
     ((*STAGE, 'architecture'), 20, 'stages[1].architecture must be str or null'),
     ((*STAGE, 'torchvision'), 18, 'stages[1].torchvision must be str or null'),
     ((*STAGE, 'temprature'), 1.0, 'unknown field stages[1].temprature'),
@@ -306,6 +310,9 @@ FILE = (*STAGE, 'files', 'onnx')
 ])
 def test_a_wrong_field_is_named(folder: Path, where: tuple[str | int, ...], value: Any,
                                 expected: str) -> None:
+    if where[:-1] == DEFERRAL:
+        edit(folder, DEFERRAL, SOUND)
+        assert bundles.read(folder).stages[1].deferral == Deferral(0, (1, 2), (0.1, 0, -0.1))
     edit(folder, where, value)
     assert expected in refused(folder)
 
@@ -439,11 +446,12 @@ def test_digest_changes_with_whatever_changes_answers_only(folder: Path) -> None
         changed(temperature=2.0).digest,
         changed(deferral=Deferral(0.1, (1.0,))).digest,
         changed(deferral=Deferral(0.1, (1.0000000000000002,))).digest,
+        changed(deferral=Deferral(0.1, (1.0,), (0.0, 0.0, 0.1))).digest,
         changed(input=replace(first.input, colour='bgr')).digest,
         changed(input=replace(first.input, crop=1.0)).digest,
         changed(source=ModelSource({}, torchvision='ResNet18_Weights.DEFAULT')).digest,
     }
-    assert len(different) == 9 and bundle.digest not in different
+    assert len(different) == 10 and bundle.digest not in different
     same = replace(changed(cpu_seconds=1.0, multiply_adds=5), path=Path('elsewhere'), name='x',
                    description='y', operating_points=(), settings=Settings(score='entropy'))
     assert same.digest == bundle.digest

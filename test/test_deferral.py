@@ -70,6 +70,14 @@ def test_score_is_the_predicted_gain_of_the_largest_probabilities() -> None:
                                np.full((2, 2), deferral(p)))
 
 
+def test_offset_of_the_answer_is_added() -> None:
+    deferral = Deferral(0.1, (0.5,), (0.0, 0.2, -0.4))
+    p = np.array([[0.2, 0.5, 0.3], [0.2, 0.3, 0.5], [0.5, 0.2, 0.3]], dtype=np.float32)
+    without = Deferral(0.1, (0.5,))(p)
+    np.testing.assert_allclose(deferral(p), without - np.array([0.1, -0.2, 0.0]))
+    np.testing.assert_array_equal([deferral(row) for row in p], deferral(p))
+
+
 @pytest.mark.parametrize('classes', [1, 2, 10, 1000])
 @pytest.mark.parametrize('intercept', [-9.0, 0.0, 9.0])
 def test_score_is_in_its_range_at_every_extreme(classes: int, intercept: float) -> None:
@@ -79,8 +87,9 @@ def test_score_is_in_its_range_at_every_extreme(classes: int, intercept: float) 
     assert Deferral(0.0, (0.0,))(batch).tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize('numbers', [(0.0, ()), (math.nan, (1.0,)), (0.0, (1.0, math.inf))])
-def test_numbers_that_predict_nothing_are_refused(numbers: tuple[float, Any]) -> None:
+@pytest.mark.parametrize('numbers', [
+    (0.0, ()), (math.nan, (1.0,)), (0.0, (1.0, math.inf)), (0.0, (1.0,), (0.0, math.nan))])
+def test_numbers_that_predict_nothing_are_refused(numbers: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match='all finite'):
         Deferral(*numbers)
 
@@ -99,6 +108,37 @@ def test_where_confidence_is_a_poor_guide_the_learned_score_wins_at_equal_cost()
     assert accuracy(learned(p), first, second, 1 / 3) > best - 0.03
 
 
+def test_where_the_second_knows_some_classes_only_those_are_deferred() -> None:
+    # Neither how sure the first is nor how often it is right depends on the class; what the second
+    # knows does. So plain scores cannot tell where it helps, and defer at random.
+    def pair(seed: int) -> tuple[Floats, Integers, Integers]:
+        rng = np.random.default_rng(seed)
+        p = rng.dirichlet(np.full(20, 0.2), 4000).astype(np.float32)
+        knows = np.where(p.argmax(axis=1) < 10, 0.9, 0.3)
+        return p, (rng.random(4000) < 0.6).astype(int), (rng.random(4000) < knows).astype(int)
+
+    p, first, second = pair(1)
+    learned = fit(p, second - first)
+    assert len(learned.offsets) == 20
+    p, first, second = pair(2)
+    assert accuracy(learned(p), first, second, 0.5) > 0.73  # of 0.75
+    for score in SCORES.values():
+        assert accuracy(score(p), first, second, 0.5) < 0.63  # 0.6, whatever is deferred
+
+
+def test_offsets_are_the_solution_of_the_whole_ridge_regression(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    p, first, second = specialist(500, seed=9)
+    gain = (second - first) * (p.argmax(axis=1) != 2)
+    monkeypatch.setattr('dual_cnn_ros.cascade.deferral.TOPS', (3,))
+    monkeypatch.setattr('dual_cnn_ros.cascade.deferral.PENALTIES', (10.0,))
+    x = np.log(-np.sort(-p.astype(np.float64), axis=1)[:, :3] + 1e-6)
+    x = np.column_stack(((x - x.mean(axis=0)) / x.std(axis=0), np.eye(5)[p.argmax(axis=1)],
+                         np.ones(500)))
+    solution = np.linalg.solve(x.T @ x + np.diag([10.0] * 8 + [0.0]), x.T @ gain)
+    np.testing.assert_allclose(fit(p, gain)(p), (1 - x @ solution) / 2, atol=1e-9)
+
+
 def test_predicted_gain_is_the_gain() -> None:
     p, first, second = specialist(4000, seed=3)
     learned = fit(p, second - first)
@@ -115,7 +155,7 @@ def test_without_evidence_it_is_the_largest_probability() -> None:
     p = rng.dirichlet(np.full(6, 0.3), 400).astype(np.float32)
     gain = np.where(rng.random(400) < 0.3 * (1 - p.max(axis=1)), 1, 0)
     learned = fit(p, gain)
-    assert len(learned.weights) == 1
+    assert len(learned.weights) == 1 and not learned.offsets
     np.testing.assert_array_equal(np.argsort(learned(p)), np.argsort(p.max(axis=1)))
 
 
@@ -129,7 +169,8 @@ def test_fit_is_the_same_each_time_and_for_any_order_of_classes() -> None:
     p, first, second = specialist(1000, seed=7)
     learned = fit(p, second - first)
     assert fit(p.copy(), second - first) == learned
-    assert fit(p[:, ::-1], second - first) == learned
+    mirrored = fit(p[:, ::-1], second - first)
+    np.testing.assert_allclose(mirrored(p[:, ::-1]), learned(p), atol=1e-9)
 
 
 @pytest.mark.parametrize('classes', [1, 2, 3])
@@ -142,7 +183,7 @@ def test_few_classes_are_enough(classes: int) -> None:
 def test_sure_answers_only_are_enough() -> None:
     p = np.eye(4, dtype=np.float32)[np.arange(40) % 4]
     gain = np.array([1, 0, 0, -1] * 10)
-    np.testing.assert_allclose(fit(p, gain)(p), 0.5, atol=1e-9)
+    np.testing.assert_allclose(fit(p, gain)(p), (1 - gain) / 2, atol=0.1)
 
 
 @pytest.mark.parametrize(('p', 'gain'), [
