@@ -63,7 +63,7 @@ setup(
             for folder, names in {
                 'nodes': ('classifier', 'energy', 'power'),
                 'tools': ('calibrate', 'course', 'demo', 'evaluate', 'replay', 'signs',
-                          'train'),
+                          'simulate_power', 'train'),
             }.items()
             for name in names
         ],

@@ -23,9 +23,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle, picture
 
 import dual_cnn_ros
+from dual_cnn_ros.tools import watts
 from dual_cnn_ros.tools.frames import from_folder, from_video
 from dual_cnn_ros.tools.recording import RecordingError
 from dual_cnn_ros.tools.sheet import contact_sheet
@@ -33,7 +35,9 @@ from dual_cnn_ros.tools.sheet import contact_sheet
 COLOURS = ('red', 'green', 'blue')
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: str, sysfs_root: str = '/none') -> subprocess.CompletedProcess[str]:
+    """Run the demo, on a machine without a power sensor in sysfs unless one is given."""
+    arguments = (*arguments, '--sysfs-root', sysfs_root)
     return subprocess.run(
         [sys.executable, '-m', 'dual_cnn_ros.tools.demo', *arguments], text=True, timeout=120,
         capture_output=True, cwd=Path(dual_cnn_ros.__file__).parents[1])
@@ -54,14 +58,67 @@ def photographs(tmp_path: Path) -> Path:
 def test_pictures_of_a_folder_are_judged_by_their_labels(
     photographs: Path, tmp_path: Path
 ) -> None:
+    """And energy is by the sensor that there is."""
     bundle = make_bundle(tmp_path / 'bundle')
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
     sheet = tmp_path / 'out' / 'sheet.png'
     done = demo('--images', str(photographs), '--bundle', f'{bundle}/', '--fps', '5',
-                '--out', str(sheet))
+                '--out', str(sheet), sysfs_root=str(root))
     assert done.returncode == 0, done.stderr
     total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
     assert total[1:4] == ['12', '100.0%', '91.7%']
     assert cv2.imread(str(sheet)).shape[1] > 1000
+    assert 'energy: by ina3221, VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 (module)' in done.stdout
+    # A tree of files draws the same whatever is done, which is no measure of a decision.
+    assert '22.29 W on average and 22.29 W when idle, 100.0% of' in done.stdout
+    assert 'J above idle is within the noise' in done.stdout
+    assert 'constructed' not in done.stdout.lower()
+
+
+def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
+    """The whole way: the trace by the power node, decisions by the classifier, over DDS."""
+    done = demo('--rate', '5', '--duration', '20', '--out', str(tmp_path / 'sheet.png'))
+    assert done.returncode == 0, done.stderr
+    if 'energy: by nvml' in done.stdout:
+        pytest.skip('this machine has a power sensor, so nothing is constructed')
+    head, _, tail = done.stdout.partition('Energy from a CONSTRUCTED trace, not a measurement')
+    frames = {words[0]: int(words[1]) for words in map(str.split, head.splitlines())
+              if words[0] in ('memory', 'first', 'second', 'all')}
+    assert frames['all'] >= 180  # a busy machine lets a frame be overtaken
+    found = {words[0]: words[1:] for words in map(str.split, tail.splitlines())}
+    decisions = {source: int(found[source][0]) for source in frames}
+    # What a busy machine finishes a window too late is left out, and nothing else is.
+    assert 0.9 * frames['all'] <= decisions['all'] <= frames['all']
+    # How busy the node was, and so how the joules fall to the sources, is this machine's; what
+    # they are together is the trace's. test_simulate_power.py has the rest.
+    for source in frames.keys() - {'all'}:
+        assert decisions[source] <= frames[source] and float(found[source][2]) > 0
+    assert float(found['all'][1]) == pytest.approx(0.061, rel=0.1)
+    remarks = [line for line in tail.splitlines() if ' W ' in line or 'saving' in line]
+    assert len(remarks) == 2 and all(line.startswith('Constructed ') for line in remarks)
+    assert '100.0% of' in remarks[0] and 'simulated scope' in remarks[0]
+    assert 'always both' in remarks[1]
+
+
+@pytest.mark.parametrize(('rate', 'trace', 'said'), [
+    (1.0, None, 'energy: none, no power sensor here (ina3221: no INA3221'),
+    (6.0, Path('trace.csv'), 'and no trace at a --rate over 5'),
+])
+def test_no_joules_without_a_sensor(
+    monkeypatch: pytest.MonkeyPatch, rate: float, trace: Path | None, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, 'pynvml', None)
+    meter, line = watts.find(Path('/none'), trace, rate)
+    assert meter is None and said in line
+
+
+def test_pictures_show_no_watts_of_a_constructed_trace() -> None:
+    constructed = watts.Meter(watts.MARK, Path('/sys'), Path('trace.csv')).nodes(2.0)
+    for topic in ('power_topic:=""', 'energy_topic:=""'):
+        assert topic in constructed['classifier']
+    assert all('use_sim_time:=true' in arguments for arguments in constructed.values())
+    measured = watts.Meter('by ina3221', Path('/sys')).nodes(2.0)
+    assert measured['classifier'] == [] and 'use_sim_time:=true' not in measured['power']
 
 
 def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
@@ -77,6 +134,10 @@ def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
     done = demo('--video', str(file), '--bundle', f'{bundle}/', '--out', str(tmp_path / 's.png'))
     assert done.returncode == 0, done.stderr
     assert 'all' in done.stdout and ' -  ' in done.stdout  # nobody says what is right
+    # A GPU would be a sensor; without any there are no joules, and that is said.
+    measured = 'energy: by nvml' in done.stdout
+    assert measured != ('energy: none, no power sensor here' in done.stdout)
+    assert 'constructed' not in done.stdout.lower()
 
 
 @pytest.mark.parametrize(('arguments', 'said'), [

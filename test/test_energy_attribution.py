@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
+import pickle
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,7 +183,7 @@ def test_exact_data_gives_exact_costs(watts: list[float], idle: float, seed: int
         assert split.cost({'first': 2.0}).value == pytest.approx(2 * watts[1], abs=1e-5)
 
 
-def test_standard_errors_allow_for_windows_of_unequal_noise() -> None:
+def test_standard_errors_are_those_of_leaving_windows_out() -> None:
     rng = np.random.default_rng(3)
     busy = rng.uniform(0, 1, (50, 2))
     joules = busy @ [3.0, 5.0] + 8.0 + rng.normal(0, 0.3, 50) * busy[:, 1]
@@ -191,12 +192,58 @@ def test_standard_errors_allow_for_windows_of_unequal_noise() -> None:
         attribution.add(2.0, float(energy), {'first': row[0], 'second': row[1]})
     split = attribution.split(None)
     design = np.column_stack([busy, np.full(50, 2.0)])
-    solution = np.linalg.lstsq(design, joules, rcond=None)[0]
-    inverse = np.linalg.inv(design.T @ design)
-    scatter = design.T @ np.diag((joules - design @ solution) ** 2) @ design
-    covariance = 50 / 47 * inverse @ scatter @ inverse
-    assert split.watts == pytest.approx(solution[:2])
-    assert split.covariance == pytest.approx(covariance[:2, :2])
+    assert split.watts == pytest.approx(np.linalg.lstsq(design, joules, rcond=None)[0][:2])
+    without = np.array([
+        np.linalg.lstsq(np.delete(design, n, 0), np.delete(joules, n), rcond=None)[0][:2]
+        for n in range(50)])
+    expected = 49 * np.cov(without.T, bias=True)
+    assert split.covariance == pytest.approx(expected)
+
+
+def test_blocks_are_merged_and_neither_grow_nor_change_the_split() -> None:
+    rng = np.random.default_rng(6)
+    attribution, sizes = Attribution(), []
+    rows, energies = rng.uniform(0, 1, (5000, 2)), []
+    for n, (first, second) in enumerate(rows):
+        energies.append(3 * first + 5 * second + rng.normal(0, 0.5))
+        attribution.add(2.0, 8 + energies[-1], {'first': first, 'second': second})
+        if n in (1000, 4999):
+            sizes.append(len(pickle.dumps(attribution)))
+    assert abs(sizes[1] - sizes[0]) < 64 * 4 * 4 * 8
+    split = attribution.split(Estimate(4.0, 0.0))
+    assert split.watts == pytest.approx(np.linalg.lstsq(rows, energies, rcond=None)[0])
+    # Noise of 0.5 J in windows of equal noise.
+    expected = 0.25 * np.linalg.inv(rows.T @ rows)
+    assert np.diag(split.covariance) == pytest.approx(np.diag(expected), rel=0.4)
+
+
+@pytest.mark.parametrize('odd', [1.0, 0.2])
+def test_a_split_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
+    """Another program held up the second CNN: it was busy for long and drew nothing more."""
+    rng = np.random.default_rng(8)
+    attribution = Attribution()
+    for n in range(50):
+        busy = {'first': rng.uniform(0.01, 0.02), 'second': 0.01 if n % 7 == 0 else 0.0}
+        energy = 3 * busy['first'] + 7 * busy['second'] + rng.normal(0, 0.005)
+        if n == 21:
+            busy['second'] = odd
+        attribution.add(1.0, energy, busy)
+    split = attribution.split(Estimate(0.0, 0.0))
+    for part, watts in (('first', 3.0), ('second', 7.0)):
+        found = split.cost({part: 1.0})
+        assert abs(found.value - watts) < 3 * found.error
+    assert split.cost({'second': 1.0}).error > 2
+
+
+def test_a_part_of_one_window_is_known_to_nothing() -> None:
+    attribution = Attribution()
+    for n in range(20):
+        busy = {'first': 0.1 * (1 + n % 3)} | ({'second': 0.2} if n == 5 else {})
+        attribution.add(2.0, 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
+    split = attribution.split(Estimate(0.0, 0.0))
+    second = split.cost({'second': 0.2})
+    assert second.value == pytest.approx(1.4) and second.error == pytest.approx(1.4, rel=0.1)
+    assert split.cost({'first': 0.2}).error == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_uncertain_idle_power_widens_the_errors() -> None:

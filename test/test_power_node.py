@@ -35,6 +35,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Float64
 import sysfs_fixtures as fixtures
 
@@ -360,3 +361,43 @@ def test_a_recording_is_played_and_called_one(tmp_path: Path, watcher: Watcher) 
         # At its own speed, and each reading once.
         times = [float(total['monotonic']) for total in totals]
         assert all(step >= 0.999 for step in map(float.__sub__, times[1:], times))
+
+
+def test_a_recording_beside_a_replay_keeps_to_its_clock(tmp_path: Path, watcher: Watcher) -> None:
+    """At five times the speed, no reading of ten a second is left out or comes early."""
+    path = tmp_path / 'trace.csv'
+    path.write_text('# by hand\ntime,rail,watts,scope\n' + ''.join(
+        f'{1000 + n / 10},A,{n},m\n' for n in range(-50, 51)))
+    clock = watcher.node.create_publisher(Clock, '/clock', 10)
+    try:
+        with power(tmp_path / 'node', source='recording', recording=str(path), use_sim_time=True):
+            watcher.wait_until('the clock is heard', clock.get_subscription_count)
+            # The clock stands still.
+            status = watcher.diagnosis(WARN, 'no readings for')
+            reason = next(pair.value for pair in status.values if pair.key == 'reason')
+            assert reason == 'recorded earlier: trace.csv. by hand'
+            watcher.rails.clear()
+            watcher.power.clear()
+            ticks = iter(range(10**6))
+
+            def tick() -> None:
+                # The first message of a clock may be late by half a second on a busy machine.
+                now = 999.0 + 0.1 * next(ticks)
+                message = Clock()
+                message.clock.sec, message.clock.nanosec = int(now), int(now % 1 * 1e9)
+                clock.publish(message)
+
+            watcher.wait_until('the end', lambda: 50.0 in watcher.power, 60.0, tick, every=0.02)
+            watcher.wait_until(
+                'the end of the rails', lambda: named(watcher.rails[-1])['A']['watts'] == '50.0'
+            )
+            watts = [round(value) for value in watcher.power]
+            assert watts == list(range(watts[0], 51)) and -11 <= watts[0] < 40
+            for message in list(watcher.rails):
+                rail = named(message)['A']
+                stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+                assert stamp == pytest.approx(1000 + float(rail['watts']) / 10, abs=1e-5)
+                assert float(named(message)['total']['period']) == pytest.approx(0.1)
+                assert rail['hardware_id'] == 'recording'
+    finally:
+        watcher.node.destroy_publisher(clock)

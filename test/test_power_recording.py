@@ -68,8 +68,10 @@ def test_csv_plays_at_its_own_speed(tmp_path: Path) -> None:
     ]
     assert sensor.read() == []
     clock.now += 0.21
+    # However late one asks, each moment comes by itself.
+    assert [(r.rail, r.watts) for r in sensor.read()] == [('VDD_IN', 6.0), ('VDD_SOC', 1.5)]
     last = sensor.read()
-    assert [(r.rail, r.watts) for r in last] == [('VDD_IN', 7.0), ('VDD_SOC', 1.5)]
+    assert [(r.rail, r.watts) for r in last] == [('VDD_IN', 7.0)]
     whole = sensor.total(last)
     assert whole is not None and whole.watts == 7.0
     clock.now += 100
@@ -92,6 +94,44 @@ def test_rails_of_one_moment_come_together(tmp_path: Path) -> None:
     clock.now = 1.5
     whole = sensor.total(sensor.read())
     assert whole is not None and whole.watts == 7.0
+
+
+def test_in_recorded_time_each_reading_comes_when_its_time_has_come(tmp_path: Path) -> None:
+    clock = Clock()
+    sensor = recording.discover(csv_file(tmp_path), clock, moved=False)
+    assert sensor.period == pytest.approx(0.1)
+    assert sensor.read() == []
+    seen = []
+    # Nothing before its time, every reading once, and again when a loop sets the clock back.
+    for clock.now in (99.9, 100.0, 100.05, 100.21, 100.21, 100.21, 50.0, 100.0, 1e6, 1e6, 1e6):
+        seen.append([(r.rail, r.time, r.watts) for r in sensor.read()])
+    first = [('VDD_IN', 100.0, 5.0), ('VDD_SOC', 100.0, 1.0)]
+    second = [('VDD_IN', 100.1, 6.0), ('VDD_SOC', 100.1, 1.5)]
+    last = [('VDD_IN', 100.2, 7.0)]
+    assert seen == [[], first, [], second, last, [], [], first, second, last, []]
+
+
+def test_a_clock_that_jumps_ahead_leaves_out_what_it_jumped_over(tmp_path: Path) -> None:
+    rows = ''.join(f'{n}.0,A,{n},m\n' for n in range(200))
+    clock = Clock()
+    sensor = recording.discover(csv_file(tmp_path, f'time,rail,watts,scope\n{rows}'), clock, False)
+    seen = []
+    for clock.now in (0.0, 15.0, 15.0, 150.0, 150.0, 151.0):
+        seen.append([r.watts for r in sensor.read()])
+    assert seen == [[0.0], [1.0], [2.0], [150.0], [], [151.0]]
+
+
+def test_the_first_remark_says_where_a_recording_comes_from(tmp_path: Path) -> None:
+    path = csv_file(tmp_path)
+    assert recording.remarks(path) == ['made by hand']
+    assert recording.discover(path).reason == 'recorded earlier: trace.csv. made by hand'
+    path.write_text(CSV.partition('\n')[2])
+    assert recording.discover(path).reason == 'recorded earlier: trace.csv'
+
+
+def test_a_single_reading_has_no_period(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, 'time,rail,watts,scope\n1.0,A,1,m\n')
+    assert recording.discover(path, Clock()).period is None
 
 
 def test_a_recorded_total_is_kept(tmp_path: Path) -> None:
@@ -244,6 +284,16 @@ def test_bag_of_rails(tmp_path: Path) -> None:
     clock.now = 1e6
     whole = played.total(played.read())
     assert whole is not None and whole.watts == pytest.approx(22.29344)
+
+
+def test_bag_in_recorded_time_goes_by_the_stamps_of_its_messages(tmp_path: Path) -> None:
+    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
+    path = bag(tmp_path / 'bag', sensor, [sensor.read(), sensor.read()], ['/power_monitor/rails'])
+    clock = Clock()
+    played = discover('recording', tmp_path, path, clock)
+    for clock.now in (0.0, 1.0):
+        readings = played.read()
+        assert len(readings) == 4 and {reading.time for reading in readings} == {clock.now}
 
 
 @pytest.mark.parametrize('topics', [[], ['/a/rails', '/b/rails'], ['/a/other']])

@@ -250,6 +250,34 @@ def test_the_clock_runs_from_the_start_of_the_part_to_its_end(
     assert START + (FRAMES - 2) * PERIOD < times[-1] <= START + (FRAMES + 2) * PERIOD
 
 
+def test_the_clock_runs_before_and_after_without_a_message(
+    node: Node, listener: Listener, plain: Path
+) -> None:
+    listener.listen(Clock, '/clock')
+    with replaying(node, plain, [RAW], rate=2.0, clock=True) as replayer:
+        limit = time.monotonic() + PATIENCE
+        while node.count_subscribers('/clock') == 0 and time.monotonic() < limit:
+            time.sleep(0.01)
+        replayer.run_clock(-0.4, 0.0)
+        assert replayer.position == pytest.approx(0.0, abs=1e-6)
+        listener.wait('/clock', 1)
+        assert replayer.play() == FRAMES
+        end = replayer.position
+        assert end >= (FRAMES - 1) * PERIOD / 1e9
+        replayer.run_clock(end, end + 0.3)
+        assert replayer.position == pytest.approx(end + 0.3, abs=1e-6)
+        last = START + round((end + 0.3) * 1e9)
+        kind = recording.typestore()
+        times: list[int] = []
+        while (not times or times[-1] < last - 10_000) and time.monotonic() < limit:
+            times = [
+                m.clock.sec * 10**9 + m.clock.nanosec
+                for m in (kind.deserialize_cdr(data, 'rosgraph_msgs/msg/Clock')
+                          for data in listener.received['/clock'])]
+    assert times == sorted(times)
+    assert times[0] < START and abs(times[-1] - last) < 10_000
+
+
 def test_a_replay_takes_as_long_as_the_rate_says(node: Node, plain: Path) -> None:
     with replaying(node, plain, [RAW], rate=2.0) as replayer:
         begun = time.monotonic()

@@ -29,6 +29,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
 from dual_cnn_ros.nodes.diagnostics import status
@@ -44,6 +45,8 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 LIVE = 'takes effect at once'
 SEARCH_SECONDS = 5.0
 THROTTLE = 5.0
+# How often a recording is looked at, so that none of its readings is left out for a newer one.
+LOOK_SECONDS = 0.01
 
 PARAMETERS = {
     'source': Parameter(
@@ -57,10 +60,16 @@ PARAMETERS = {
     'sysfs_root': Parameter('/sys', 'Folder in which sysfs is mounted.', NEVER),
     'recording': Parameter(
         '',
-        'For the source recording: a CSV file, or a bag of the topic rails of this node.',
+        'For the source recording: a CSV file, or a bag of the topic rails of this node. With '
+        'use_sim_time each reading comes when /clock reaches its time, else all from the start.',
         NEVER,
     ),
-    'rate_hz': Parameter(10.0, 'Readings of each rail per second.', LIVE, range=(0.1, 100.0)),
+    'rate_hz': Parameter(
+        10.0,
+        'Readings of each rail per second; a recording has its own.',
+        LIVE,
+        range=(0.1, 100.0),
+    ),
     'rails': Parameter(
         [''], 'Rails to publish beside the total; empty: all that there are.', LIVE
     ),
@@ -130,7 +139,10 @@ class PowerNode(Node):
             )
         try:
             self._sensor = sensor = discover(
-                source, Path(self._values['sysfs_root']), Path(recording).expanduser()
+                source,
+                Path(self._values['sysfs_root']),
+                Path(recording).expanduser(),
+                self._ros_seconds if self._in_recorded_time else None,
             )
         except NoSensorError as error:
             if source == 'recording':
@@ -145,14 +157,27 @@ class PowerNode(Node):
             f'total: {total}'
         )
 
+    @property
+    def _in_recorded_time(self) -> bool:
+        return self._values['source'] == 'recording' and bool(
+            self.get_parameter('use_sim_time').value
+        )
+
+    def _ros_seconds(self) -> float:
+        return float(self.get_clock().now().nanoseconds * 1e-9)
+
+    def _period(self, sensor: Sensor) -> float:
+        return sensor.period or 1 / self._values['rate_hz']
+
     def _sample(self) -> None:
         """Read, if there is a sensor, at the rate that is set now."""
         if self._sampler is not None:
             self._sampler.stop()
         if self._sensor is not None:
-            period = 1 / self._values['rate_hz']
+            period = self._period(self._sensor)
             self._health = Health(self._sensor.members, period)
-            self._sampler = Sampler(self._sensor, period, self._publish)
+            every = LOOK_SECONDS if self._sensor.period else period
+            self._sampler = Sampler(self._sensor, every, self._publish)
             self._sampler.start()
 
     def _publish(self, readings: list[Reading]) -> None:
@@ -185,10 +210,13 @@ class PowerNode(Node):
             if reading.rail in rails and reading.rail != TOTAL
         ]
         if total is not None:
-            period = repr(1 / self._values['rate_hz'])
+            period = repr(self._period(sensor))
             statuses.append(_status(sensor, total, {'period': period}))
         # The stamp is the time of the reading, not of its publication.
         read = (total or readings[0]).time
+        if self._in_recorded_time:
+            stamp = Time(nanoseconds=round(read * 1e9)).to_msg()
+            return DiagnosticArray(header=Header(stamp=stamp), status=statuses)
         now = self.get_clock().now()
         age = min(max(0.0, time.monotonic() - read) * 1e9, now.nanoseconds)
         stamp = (now - Duration(nanoseconds=int(age))).to_msg()

@@ -17,9 +17,11 @@ Whose energy it was: joules split over the busy seconds of memory, first and sec
 
 A decision is shorter than the step between two readings, so the split is over windows: the energy
 of each window above idle is explained by the seconds that each part was busy in it, by least
-squares. Its errors are White's (Econometrica 48, 1980): a window in which the second CNN ran is
-noisier than one in which it did not. Only sums of products are kept, so the state does not grow
-with the windows.
+squares. Its errors are the jackknife's (Tukey, Annals of Mathematical Statistics 29, 1958): how
+much the split changes when blocks of windows are left out in turn. That allows for windows of
+unequal noise, for neighbours that resemble each other, and for one odd window that the whole split
+hangs on, such as one in which another program held up a CNN. Only sums of products are kept, of a
+bounded number of blocks, so the state does not grow with the windows.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 LEAST_FREEDOM = 5
+MOST_BLOCKS = 64
 # Below this, of the scaled normal matrix, two parts were busy in the same proportion always.
 LEAST_EIGENVALUE = 1e-9
 
@@ -102,10 +105,10 @@ class Attribution:
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        # Of the columns seconds, joules, and the busy seconds of each part: the sums of products
-        # of two, (K + 2, K + 2), and of four.
-        self._products: Array = np.zeros((2, 2))
-        self._fourfold: Array = np.zeros((2, 2, 2, 2))
+        # Of each block: the sums of products of the columns seconds, joules, and the busy seconds
+        # of each part, (blocks, K + 2, K + 2). A full set of blocks is merged by pairs.
+        self._blocks: Array = np.zeros((0, 2, 2))
+        self._block_length = 1
         self._windows = 0
 
     def add(self, seconds: float, joules: float, busy: Mapping[str, float]) -> None:
@@ -113,12 +116,14 @@ class Attribution:
         for part in busy:
             if part not in self._parts:
                 self._parts.append(part)
-                self._products = np.pad(self._products, (0, 1))
-                self._fourfold = np.pad(self._fourfold, (0, 1))
+                self._blocks = np.pad(self._blocks, ((0, 0), (0, 1), (0, 1)))
         row = np.array([seconds, joules, *(busy.get(part, 0.0) for part in self._parts)])
-        products = np.outer(row, row)
-        self._products += products
-        self._fourfold += np.multiply.outer(products, products)
+        if self._windows % self._block_length == 0:
+            if len(self._blocks) == MOST_BLOCKS:
+                self._blocks = self._blocks[::2] + self._blocks[1::2]
+                self._block_length *= 2
+            self._blocks = np.append(self._blocks, np.zeros((1, len(row), len(row))), axis=0)
+        self._blocks[-1] += np.outer(row, row)
         self._windows += 1
 
     def split(self, idle: Estimate | None) -> Split:
@@ -129,40 +134,39 @@ class Attribution:
         is estimated from the same windows, which needs windows that are busy to different
         degrees. Raises InseparableError where the parts cannot be told apart.
         """
-        columns = [n for n in range(2, len(self._products)) if self._products[n, n] > 0]
+        whole = self._blocks.sum(axis=0)
+        columns = [n for n in range(2, len(whole)) if whole[n, n] > 0]
         if not columns:
             raise InseparableError('no window with a decision yet')
         parts = tuple(self._parts[n - 2] for n in columns)
         if idle is None:
             columns = [*columns, 0]
-        freedom = self._windows - len(columns)
-        if freedom < LEAST_FREEDOM:
+        if self._windows - len(columns) < LEAST_FREEDOM:
             raise InseparableError(
                 f'{self._windows} windows are too few for {len(columns)} unknowns'
             )
-        # Idle power is taken off the windows' joules, that is off every product with them.
-        watts = 0.0 if idle is None else idle.value
-        x_x = self._products[np.ix_(columns, columns)]
-        x_seconds = self._products[columns, 0]
-        x_joules = self._products[columns, 1] - watts * x_seconds
-        scale = np.sqrt(np.diag(x_x))
-        normal = x_x / np.outer(scale, scale)
+        scale = np.sqrt(np.diag(whole)[columns])
+        normal = whole[np.ix_(columns, columns)] / np.outer(scale, scale)
         if np.linalg.eigvalsh(normal)[0] < LEAST_EIGENVALUE:
             remedy = '' if idle else ', or measure the idle power'
             raise InseparableError(
                 f'{", ".join(parts)} were always busy in the same proportion: '
                 f'wait for other scenes{remedy}'
             )
-        inverse = np.linalg.inv(normal) / np.outer(scale, scale)
-        solution = inverse @ x_joules
-        # A window's residual is this weighting of its columns.
-        residual = np.zeros(len(self._products))
-        residual[0], residual[1] = -watts, 1.0
-        residual[columns] -= solution
-        scatter = (self._fourfold @ residual @ residual)[np.ix_(columns, columns)]
-        covariance = self._windows / freedom * (inverse @ scatter @ inverse)
+        # What all blocks say, then all but one of them.
+        sums = np.concatenate([whole[np.newaxis], whole - self._blocks])
+        x_x = sums[:, columns][:, :, columns] / np.outer(scale, scale)
+        x_seconds, x_joules = sums[:, columns, 0] / scale, sums[:, columns, 1] / scale
+        # Idle power is taken off the windows' joules, that is off every product with them. Where
+        # one block alone tells a part from the others, the rest say nothing of it: no power.
+        inverse = np.linalg.pinv(x_x, rcond=LEAST_EIGENVALUE, hermitian=True)
+        target = x_joules - (0.0 if idle is None else idle.value) * x_seconds
+        solutions = (inverse @ target[..., np.newaxis])[..., 0] / scale
+        deviations = solutions[1:] - solutions[1:].mean(axis=0)
+        blocks = len(self._blocks)
+        covariance = (blocks - 1) / blocks * (deviations.T @ deviations)
         if idle is not None:
-            shift = inverse @ x_seconds
+            shift = inverse[0] @ x_seconds[0] / scale
             covariance = covariance + idle.error**2 * np.outer(shift, shift)
         count = len(parts)
-        return Split(parts, solution[:count], covariance[:count, :count], self._windows)
+        return Split(parts, solutions[0, :count], covariance[:count, :count], self._windows)

@@ -25,13 +25,19 @@ from dual_cnn_ros.power.reading import NoSensorError, Sensor
 SOURCES = ('auto', 'ina3221', 'rapl', 'nvml', 'recording')
 
 
-def discover(source: str, sysfs_root: Path, recorded: Path | None = None) -> Sensor:
+def discover(
+    source: str,
+    sysfs_root: Path,
+    recorded: Path | None = None,
+    clock: recording.Clock | None = None,
+) -> Sensor:
     """
     Return the named source, or for 'auto' the best that this machine has.
 
     The board's own monitors come first because they see the whole module, then the processor's
-    counters, then the GPU's; a recording is played only when asked for. The sensor's `reason`
-    says what was passed over. Raises NoSensorError with everything that was tried.
+    counters, then the GPU's; a recording is played only when asked for: from now on, or by
+    `clock` in its own time. The sensor's `reason` says what was passed over. Raises NoSensorError
+    with everything that was tried.
     """
     searches = {
         'ina3221': lambda: ina3221.discover(sysfs_root),
@@ -41,7 +47,9 @@ def discover(source: str, sysfs_root: Path, recorded: Path | None = None) -> Sen
     if source == 'recording':
         if recorded is None:
             raise NoSensorError('the source "recording" needs the path of a recording')
-        return recording.discover(recorded)
+        if clock is None:
+            return recording.discover(recorded)
+        return recording.discover(recorded, clock, moved=False)
     if source != 'auto':
         return searches[source]()
     passed_over = []

@@ -73,6 +73,8 @@ class Sensor:
     """The rails that add up to the total; none where no sum is known to be right."""
     scope: str
     """What the total covers, such as 'module' or 'cpu package'."""
+    period: float | None = None
+    """Of a recording: the seconds between its readings, whenever it is asked for them."""
 
     @property
     def rails(self) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ Earlier readings played back as a sensor: a CSV file, or a bag of a power node's
 
 The CSV has one row per rail and moment, with the columns time [s], rail and watts, and volts,
 amps, joules, offset_watts, scope and error where they are known. A rail with a scope is part of
-the total, unless there are rows of a rail "total". Lines that begin with # are remarks, such as
-how the recording was made.
+the total, unless there are rows of a rail "total". Lines that begin with # are remarks; the
+first says how the recording was made, and goes wherever the source is named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 import csv
 from dataclasses import replace
+from itertools import pairwise, takewhile
 from pathlib import Path
+from statistics import median
 import time
 from typing import Any, TextIO
 
@@ -35,23 +37,34 @@ from dual_cnn_ros.power.message import from_status, from_values, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
 Clock = Callable[[], float]
+# Moments by which it may be late before it leaves some out.
+MOST_BEHIND = 100
 # The readings of one moment, each with its scope.
 _Rows = list[tuple[Reading, str]]
 
 
-def discover(path: Path, clock: Clock = time.monotonic) -> Sensor:
+def discover(path: Path, clock: Clock = time.monotonic, moved: bool = True) -> Sensor:
     """
-    Open a recording and start playing it, at its own speed, from now.
+    Open a recording and start playing it.
 
-    Its sensor gives the newest readings that have not been given yet, with their times moved to
-    `clock`, and nothing once the recording has ended. The total is the recorded one, or the sum of
-    the rails with a scope where none was recorded. Raises NoSensorError, with the file and the
-    line or topic, where it cannot be read or holds no reading.
+    Its sensor gives the readings of one moment after the other, and nothing while there are no
+    newer ones. moved: from now on and at its own speed, the times of its readings moved to
+    `clock`. Else each comes when `clock`, in the time of the recording, has reached it (for a bag,
+    the stamp of its message), and again where that clock has been set back. The total is the
+    recorded one, or the sum of the rails with a scope where none was recorded. Raises
+    NoSensorError, with the file and the line or topic, where it cannot be read or holds no
+    reading.
     """
     scopes: dict[str, str] = {}
     sets: list[list[Reading]] = []
+    reason = f'recorded earlier: {path.name}'
     try:
-        for rows in _csv(path) if path.suffix == '.csv' else _bag(path):
+        if path.suffix == '.csv':
+            reason = '. '.join([reason, *remarks(path)[:1]])
+            read = _csv(path)
+        else:
+            read = _bag(path, stamped=not moved)
+        for rows in read:
             scopes.update((reading.rail, scope) for reading, scope in rows)
             sets.append([reading for reading, _ in rows])
     except (OSError, UnicodeError, csv.Error) as error:
@@ -60,17 +73,28 @@ def discover(path: Path, clock: Clock = time.monotonic) -> Sensor:
         raise NoSensorError(f'the recording {path} holds no readings')
     scoped = tuple(rail for rail, scope in scopes.items() if scope)
     members = (TOTAL,) if TOTAL in scopes else scoped
+    channel = _Channel(tuple(scopes), sets, clock, moved)
     return Sensor(
         'recording',
-        f'recorded earlier: {path.name}',
-        (_Channel(tuple(scopes), sets, clock),),
+        reason,
+        (channel,),
         members,
         scopes[members[0]] if members else '',
+        channel.period,
     )
 
 
-def write_csv(file: TextIO, sensor: Sensor, sets: Iterable[Iterable[Reading]]) -> None:
-    """Write sets of readings of a sensor as they come."""
+def remarks(path: Path) -> list[str]:
+    """Return the lines before the table of a CSV that begin with #, without it."""
+    with path.open(encoding='utf-8') as file:
+        return [line[1:].strip() for line in takewhile(lambda line: line.startswith('#'), file)]
+
+
+def write_csv(
+    file: TextIO, sensor: Sensor, sets: Iterable[Iterable[Reading]], remarks: Iterable[str] = ()
+) -> None:
+    """Write sets of readings of a sensor as they come, after remarks of a line each."""
+    file.writelines(f'# {remark}\n' for remark in remarks)
     writer: csv.DictWriter[str] | None = None
     for readings in sets:
         for reading in readings:
@@ -85,19 +109,33 @@ def write_csv(file: TextIO, sensor: Sensor, sets: Iterable[Iterable[Reading]]) -
 class _Channel:
     """All rails of a recording; `sets` are the readings of one moment each, none empty."""
 
-    def __init__(self, rails: tuple[str, ...], sets: list[list[Reading]], clock: Clock) -> None:
+    def __init__(
+        self, rails: tuple[str, ...], sets: list[list[Reading]], clock: Clock, moved: bool
+    ) -> None:
         self.rails = rails
         self._sets = sorted((one for one in sets if one), key=_moment)
-        self._shift = clock() - min(reading.time for reading in self._sets[0])
+        begun = min(reading.time for reading in self._sets[0])
+        self._shift = clock() - begun if moved else 0.0
         self._moments = [_moment(one) + self._shift for one in self._sets]
         self._clock = clock
         self._given = 0
 
+    @property
+    def period(self) -> float | None:
+        """The usual time between readings, seconds; None for a single one."""
+        steps = [later - sooner for sooner, later in pairwise(self._moments) if later > sooner]
+        return median(steps) if steps else None
+
     def read(self) -> list[Reading]:
         reached = bisect_right(self._moments, self._clock())
-        newest = {r.rail: r for one in self._sets[self._given : reached] for r in one}
-        self._given = reached
-        return [replace(reading, time=reading.time + self._shift) for reading in newest.values()]
+        # The clock was set, or the beginning missed: what lies between is of no time played.
+        if not 0 <= reached - self._given <= MOST_BEHIND:
+            self._given = max(0, reached - 1)
+        if self._given == reached:
+            return []
+        self._given += 1
+        readings = self._sets[self._given - 1]
+        return [replace(reading, time=reading.time + self._shift) for reading in readings]
 
 
 def _moment(readings: list[Reading]) -> float:
@@ -126,7 +164,7 @@ def _csv(path: Path) -> Iterator[_Rows]:
         yield list(rows.values())
 
 
-def _bag(path: Path) -> Iterator[_Rows]:
+def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:
     try:
         from rosbags.highlevel import AnyReader, AnyReaderError
         from rosbags.typesys import get_typestore, Stores
@@ -151,6 +189,9 @@ def _bag(path: Path) -> Iterator[_Rows]:
                     parsed = [from_status(status) for status in message.status]
                 except ValueError as error:
                     raise NoSensorError(f'{connection.topic}: {error}') from None
+                if stamped:
+                    stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+                    parsed = [(replace(reading, time=stamp), values) for reading, values in parsed]
                 yield [(reading, values.get('scope', '')) for reading, values in parsed]
     except AnyReaderError as error:
         raise NoSensorError(str(error)) from None

@@ -42,6 +42,7 @@ from tqdm import tqdm
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.nodes import images, parameters
 from dual_cnn_ros.share import share_directory
+from dual_cnn_ros.tools import watts
 from dual_cnn_ros.tools.frames import FrameSource, from_folder, from_video
 from dual_cnn_ros.tools.recording import Message, Recording, RecordingError
 from dual_cnn_ros.tools.replay import Replayer
@@ -51,6 +52,8 @@ NODE = 'dual_cnn'
 START = 60.0  # seconds that the node may take to load its models
 SILENCE = 5.0  # seconds without an answer after which the last frames count as lost
 TILES = 24
+COURSE = share_directory() / 'config' / 'recordings' / 'course'
+COURSE_BUNDLE = 'signs'
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,11 @@ class Answer:
 
 @dataclass
 class Audience:
-    """Everything that the node published, by camera and time stamp."""
+    """Everything that the nodes published, by camera and time stamp, and the energy report."""
 
     answers: dict[tuple[str, int], Answer] = field(default_factory=dict)
     pictures: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    report: watts.Sections = field(default_factory=dict)
     latest: float = 0.0
 
     def on_decision(self, camera: str, message: Any) -> None:
@@ -110,16 +114,32 @@ def labels_of(source: Recording | FrameSource) -> dict[tuple[str, int], str]:
     return labels
 
 
+class Processes(dict[str, 'subprocess.Popen[bytes]']):
+    """Nodes of this package by name, each a process of its own."""
+
+    def check(self) -> None:
+        """Raise RecordingError where one of them has ended."""
+        for name, process in self.items():
+            if process.poll() is not None:
+                raise RecordingError(f'the {name} node ended with code {process.returncode}; '
+                                     'the lines above say why')
+
+
 @contextmanager
-def running(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a node of this package as a process of its own, and end it as Ctrl-C would."""
-    process = subprocess.Popen([sys.executable, '-m', f'dual_cnn_ros.nodes.{module}', '--ros-args',
-                                '--log-level', 'warn', *arguments])
+def running(nodes: Mapping[str, Sequence[str]]) -> Iterator[Processes]:
+    """Run nodes of this package with their arguments, and end them as Ctrl-C would."""
+    processes = Processes()
     try:
-        yield process
+        for name, arguments in nodes.items():
+            processes[name] = subprocess.Popen([
+                sys.executable, '-m', f'dual_cnn_ros.nodes.{name}', '--ros-args',
+                '--log-level', 'warn', *arguments])
+        yield processes
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        for process in processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in processes.values():
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
@@ -127,9 +147,9 @@ def running(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[
                 process.wait()
 
 
-def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
-          duration: float | None) -> tuple[Audience, int]:
-    """Play the source to the node and return what it said, and how many frames were published."""
+def watch(source: Recording | FrameSource, bundle: bundles.Bundle, meter: watts.Meter | None,
+          rate: float, duration: float | None) -> tuple[Audience, int]:
+    """Play the source to the nodes and return what they said, and how many frames there were."""
     from diagnostic_msgs.msg import DiagnosticArray
     import rclpy
     from rclpy.executors import ExternalShutdownException
@@ -139,12 +159,15 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
     audience = Audience()
     rclpy.init()
     node = rclpy.create_node('demo')
+    decisions = []
     for camera in cameras.values():
         prefix = f'/{NODE}/{camera}/' if len(cameras) > 1 else f'/{NODE}/'
-        node.create_subscription(DiagnosticArray, f'{prefix}decision',
+        decisions.append(f'{prefix}decision')
+        node.create_subscription(DiagnosticArray, decisions[-1],
                                  partial(audience.on_decision, camera), 100)
         node.create_subscription(Image, f'{prefix}overlay',
                                  partial(audience.on_overlay, camera), 100)
+    listener = watts.Listener(node, decisions) if meter else None
 
     def spin() -> None:
         with suppress(ExternalShutdownException):
@@ -152,18 +175,30 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
 
     spinning = threading.Thread(target=spin, daemon=True)
     spinning.start()
-    replayer = Replayer(node, source, rate=rate, duration=duration)
+    replayer = Replayer(node, source, rate=rate, duration=duration,
+                        clock=bool(meter and meter.trace))
     # Every frame shall arrive, as from a driver that publishes reliably; best effort, the node's
     # default, loses large ones on the way.
     reliable = [argument for topic in cameras for argument in (
         '-p', f'qos_overrides.{topic}.subscription.reliability:=reliable')]
+    nodes = meter.nodes(rate) if meter else {'classifier': []}
+    nodes['classifier'] += [
+        '-r', f'__node:={NODE}', '-p', f'bundle:={bundle.path.resolve()}/',
+        '-p', f'image_topics:=[{",".join(cameras)}]',
+        '-p', f'camera_names:=[{",".join(cameras.values())}]', *reliable]
     try:
-        with running('classifier', [
-                '-r', f'__node:={NODE}', '-p', f'bundle:={bundle.path.resolve()}/',
-                '-p', f'image_topics:=[{",".join(cameras)}]',
-                '-p', f'camera_names:=[{",".join(cameras.values())}]', *reliable]) as process:
-            _wait_until_listening(replayer, process)
-            published = _play(replayer, source, audience, process)
+        with running(nodes) as processes:
+            _wait_until_listening(replayer, processes, listener)
+            if listener is not None:
+                listener.rest()
+                replayer.run_clock(-watts.LEAD * rate, 0.0)
+            published = _play(replayer, source, audience, processes)
+            if meter is not None and listener is not None:
+                seconds = watts.TAIL * rate / meter.speed(rate)
+                replayer.run_clock(replayer.position, replayer.position + seconds)
+                listener.wait()
+                processes.check()
+                audience.report = listener.report
             return audience, published
     finally:
         replayer.close()
@@ -171,19 +206,18 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, rate: float,
         spinning.join()
 
 
-def _wait_until_listening(replayer: Replayer, process: subprocess.Popen[bytes]) -> None:
-    stop = threading.Event()
+def _wait_until_listening(replayer: Replayer, processes: Processes,
+                          listener: watts.Listener | None) -> None:
     limit = time.monotonic() + START
-    while not replayer.wait_for_subscribers(timeout=0.5, stop=stop):
-        if process.poll() is not None:
-            raise RecordingError('the classifier node ended before the first frame; '
-                                 'the lines above say why')
+    while not (listener is None or listener.is_ready) or not replayer.wait_for_subscribers(0.5):
+        processes.check()
         if time.monotonic() > limit:
-            raise RecordingError(f'the classifier node did not subscribe within {START:.0f} s')
+            raise RecordingError(f'the nodes did not subscribe within {START:.0f} s')
+        time.sleep(0.05)
 
 
 def _play(replayer: Replayer, source: Recording | FrameSource, audience: Audience,
-          process: subprocess.Popen[bytes]) -> int:
+          processes: Processes) -> int:
     total = sum(topic.count for topic in source.topics.values()
                 if topic.name in source.image_topics) or None
     stop = threading.Event()
@@ -195,18 +229,17 @@ def _play(replayer: Replayer, source: Recording | FrameSource, audience: Audienc
             shares = '  '.join(f'{name} {count / len(answers):4.0%}'
                                for name, count in sorted(counts.items()))
             bar.set_postfix_str(f'{shares}  {answers[-1].values["label"] if answers else ""}')
-            if process.poll() is not None:
+            if any(process.poll() is not None for process in processes.values()):
                 stop.set()
 
         published = replayer.play(stop=stop, progress=progress)
     # The last frames are still on their way; a frame that a newer one overtook never comes.
     audience.latest = time.monotonic()
-    while len(audience.answers) < published and process.poll() is None and (
+    while len(audience.answers) < published and (
             time.monotonic() - audience.latest < SILENCE / 5):
+        processes.check()
         time.sleep(0.05)
-    if process.poll() is not None:
-        raise RecordingError(f'the classifier node ended with code {process.returncode} '
-                             'in the middle of the demo; the lines above say why')
+    processes.check()
     if not audience.answers:
         raise RecordingError('the classifier node did not answer a single frame')
     return published
@@ -230,11 +263,7 @@ def table(audience: Audience, labels: Mapping[tuple[str, int], str], published: 
         rows.append((name, f'{len(group)}', f'{len(group) / len(answers):.1%}',
                      f'{np.mean(judged):.1%}' if judged else '-',
                      *(f'{ms:.2f} ms' for ms in milliseconds), f'{cost / 1e6:.1f} M'))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['  '.join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                       for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
-    lines.insert(1, '-' * len(lines[0]))
-    lines.insert(len(lines) - 1, '-' * len(lines[0]))
+    lines = watts.columns(rows)
     both = sum(stage.multiply_adds for stage in bundle.stages)
     average = float(np.mean([float(a.values['multiply_adds']) for a in answers]))
     if both:
@@ -258,8 +287,15 @@ def _open(options: argparse.Namespace) -> tuple[Recording | FrameSource, str]:
         return from_video(options.camera, options.duration), options.bundle or 'scenes'
     if options.bag is not None:
         return Recording(options.bag), options.bundle or 'scenes'
-    course = share_directory() / 'config' / 'recordings' / 'course'
-    return Recording(course), options.bundle or 'signs'
+    return Recording(COURSE), options.bundle or COURSE_BUNDLE
+
+
+def _trace(options: argparse.Namespace, bundle: bundles.Bundle) -> Path | None:
+    """Return the constructed power trace, where it goes with what is played."""
+    own = (options.images, options.video, options.camera, options.bag)
+    if bundle.name == COURSE_BUNDLE and all(frames is None for frames in own):
+        return COURSE / 'power.csv'
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -277,6 +313,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--fps', type=float, default=10.0,
                         help='pictures of --images in a second (10)')
     parser.add_argument('--duration', type=float, help='stop after so many seconds of it')
+    parser.add_argument('--sysfs-root', type=Path, default=Path('/sys'), metavar='DIR',
+                        help='where sysfs is mounted, to look for a power sensor (/sys)')
     parser.add_argument('--out', type=Path, default=Path('demo.png'),
                         help='file of the contact sheet (demo.png)')
     return parser
@@ -294,8 +332,13 @@ def _run(options: argparse.Namespace) -> None:
           f'bundle {bundle.name}: {len(bundle.labels)} classes, '
           + ' then '.join(stage.source.architecture or stage.name for stage in bundle.stages))
     labels = labels_of(source)
-    audience, published = watch(source, bundle, options.rate, options.duration)
+    meter, line = watts.find(options.sysfs_root, _trace(options, bundle), options.rate)
+    print(line)
+    audience, published = watch(source, bundle, meter, options.rate, options.duration)
     print(table(audience, labels, published, bundle))
+    if meter is not None:
+        print(watts.table(meter, audience.report,
+                          ['memory', *(stage.name for stage in bundle.stages)]))
     keys = sorted(audience.pictures.keys() & audience.answers.keys(), key=lambda key: key[1])
     chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, TILES).astype(int))]
     sheet = contact_sheet([audience.pictures[key] for key in chosen],

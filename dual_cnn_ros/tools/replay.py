@@ -101,7 +101,8 @@ class Replayer:
 
     topics: which, None for all image topics. Topics whose message type is not installed are left
     out with a warning; skipped holds them. rate: 2.0 plays twice as fast. start, duration: seconds
-    of the recording, duration None to its end. clock: publish /clock too.
+    of the recording, duration None to its end. clock: publish /clock too. position: seconds after
+    `start` that have been reached.
 
     Publishing needs no executor: the node may be spun elsewhere, or not at all.
 
@@ -119,6 +120,7 @@ class Replayer:
             raise ValueError('start must not be negative, and duration must be positive')
         self.node, self.recording = node, recording
         self.rate, self.start, self.duration = rate, start, duration
+        self.position = 0.0
         self.skipped: dict[str, str] = {}
         self.publishers: dict[str, Publisher] = {}
         for topic in self._choose(topics):
@@ -225,8 +227,9 @@ class Replayer:
         """Wait until a monotonic time and keep /clock going; False when stopped."""
         while not stop.is_set() and self.node.context.ok():
             now = time.monotonic()
+            stamp = origin + round((min(now, due) - begun) * self.rate * 1e9)
+            self.position = (stamp - self.recording.start) * 1e-9 - self.start
             if self._clock is not None:
-                stamp = origin + round((min(now, due) - begun) * self.rate * 1e9)
                 clock = Clock()
                 clock.clock.sec, clock.clock.nanosec = divmod(stamp, 10**9)
                 self._clock.publish(clock)
@@ -234,6 +237,17 @@ class Replayer:
                 return True
             stop.wait(min(due - now, CLOCK_PERIOD))
         return False
+
+    def run_clock(self, begin: float, end: float) -> None:
+        """
+        Let the time pass, on /clock too, from one second to another, without playing anything.
+
+        Both count as `position` does, and may lie before the first message or after the last.
+        """
+        begun = time.monotonic()
+        due = begun + (end - begin) / self.rate
+        origin = self.recording.start + round((self.start + begin) * 1e9)
+        self._wait(due, begun, origin, threading.Event())
 
     def close(self) -> None:
         """Let reliable subscribers fetch the last messages, then remove the publishers."""
