@@ -27,9 +27,13 @@ code of the node. Every frame then passes every system's real cascade, fingerpri
 included, which is given those answers instead of asking again. For a random sample of the
 pictures (--timed) it does ask again, all systems in turn, in an order that rotates with the
 pictures: of these frames, CPU seconds (of the process, one thread, from the decoded picture to
-the answer) and latency are measured. What is derived: a system's CPU seconds per image are the
-median of the timed frames that the same source answered, weighted with that source's share of
-all frames; multiply-adds are those the bundle states for the CNNs that a frame asked.
+the answer) and latency are measured. Where the machine has a power sensor with a total, each
+system also repeats a protocol of some of these pictures in a block of its own, between two rests:
+joules per image above idle, and in all. Without one there are no joules.
+
+What is derived: a system's CPU seconds per image are the median of the timed frames that the same
+source answered, weighted with that source's share of all frames; multiply-adds are those that the
+bundle states for the CNNs that a frame asked.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 import json
@@ -53,21 +57,27 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.cascade.threshold import curve
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, curve
 from dual_cnn_ros.inference import BACKENDS, DEVICES
-from dual_cnn_ros.tools import judge
+from dual_cnn_ros.power.discover import discover
+from dual_cnn_ros.power.reading import NoSensorError
+from dual_cnn_ros.tools import judge, page, report
 from dual_cnn_ros.tools.dataset import read_names
+from dual_cnn_ros.tools.joules import measure
 from dual_cnn_ros.tools.labelled import Item, open_source, Source
+from dual_cnn_ros.tools.publish import Publisher
 from dual_cnn_ros.tools.systems import Answers, Networks, parse, System
 
 FORMAT = 1
 OFF = 'off'
 CURVE_POINTS = 101
 SHOWN = 24
+ENERGY_PICTURES = 100
 NAMED = 10
 TURNS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 
@@ -110,17 +120,26 @@ class Log:
 
 
 class Player:
-    """One system under some settings on its way through the frames; labels: in common order."""
+    """
+    One system under some settings on its way through the frames.
+
+    labels: the classes in common order. is_shown: whether anybody wants to see it by itself.
+    """
 
     def __init__(self, system: System, settings: Settings, networks: Networks,
-                 labels: Sequence[str]) -> None:
+                 labels: Sequence[str], is_shown: bool = True) -> None:
         """Make the cascade, with an empty memory."""
-        self.system, self.log = system, Log()
+        self.system, self.is_shown, self.log = system, is_shown, Log()
         self.memory = settings.fingerprint if settings.memory else OFF
         self.cascade = networks.cascade(system, settings)
         self._again = (system, settings, networks, labels)
         self._place = [labels.index(label) for label in system.bundle.labels]
         self._cost = {spec.name: spec.multiply_adds for spec in system.specs}
+
+    @property
+    def name(self) -> str:
+        """The system's, and its memory if it has one."""
+        return self.system.name + (f', memory {self.memory}' if self.memory != OFF else '')
 
     def play(self, frame: Frame, timed: bool = False) -> Decision:
         """Answer a frame and note it, with the clocks running or not."""
@@ -156,6 +175,16 @@ class Frames:
     unknown: Counter[str] = field(default_factory=Counter)
     unlabelled: int = 0
 
+    def add(self, item: Item, labels: Sequence[str]) -> None:
+        """Note a frame that was played."""
+        self.index.append(item.number)
+        self.truth.append(labels.index(item.label) if item.label in labels else -1)
+        self.unit.append(item.unit)
+        if item.label is None:
+            self.unlabelled += 1
+        elif item.label not in labels:
+            self.unknown[item.label] += 1
+
     def __add__(self, later: Frames) -> Frames:
         """Return both, one after the other; what is wrong with the data is said once."""
         return replace(self, index=self.index + later.index, truth=self.truth + later.truth,
@@ -172,12 +201,18 @@ class Run:
         self.labels = systems[0].bundle.labels
         self.seed, self._answers = seed, answers
         self._splits = np.cumsum(networks.widths)[:-1]
-        random = np.random.default_rng((seed, 1))
-        self._timed = set(random.permutation(source.count)[:timed].tolist())
+        orders = [np.random.default_rng((seed, i)).permutation(source.count).tolist()
+                  for i in range(2)]
+        self._repeats, self.sample = orders[0], orders[1][:timed]
+        self._timed = set(self.sample)
+
+    def repeated(self, share: float) -> set[int]:
+        """Return the pictures of a share that is repeated; a larger one has those of a smaller."""
+        return set(self._repeats[:round(share * self.source.count)])
 
     def pass_(self, name: str, players: Sequence[Player], wanted: Collection[int] | None,
-              turned: bool) -> Frames:
-        """Play all pictures, or those wanted, to all players."""
+              turned: bool, publisher: Publisher | None = None) -> Frames:
+        """Play all pictures, or those wanted, to all players, and publish what is in their log."""
         frames = Frames()
         total = self.source.count if wanted is None else len(wanted)
         bar = tqdm(self.source.items(wanted), name, total, unit='img', disable=None)
@@ -197,20 +232,12 @@ class Run:
             first = len(frames.index) % max(1, len(players))
             for player in (*players[first:], *players[:first]):
                 self.networks.live = timed
-                player.play(Frame(image) if timed else frame, timed)
+                decision = player.play(Frame(image) if timed else frame, timed)
+                if publisher is not None and player.is_shown:
+                    publisher.write(item, player.name, player.system.bundle, decision)
             self.networks.live = False
-            self._note(frames, item)
+            frames.add(item, self.labels)
         return frames
-
-    def _note(self, frames: Frames, item: Item) -> None:
-        known = item.label in self.labels
-        frames.index.append(item.number)
-        frames.truth.append(self.labels.index(item.label) if known else -1)
-        frames.unit.append(item.unit)
-        if item.label is None:
-            frames.unlabelled += 1
-        elif not known:
-            frames.unknown[item.label] += 1
 
 
 def turn(image: Image, seed: tuple[int, int]) -> Image:
@@ -251,11 +278,15 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         networks, run.labels) for system in systems for memory in memories]
     # Neither is timed or shown: at these thresholds each answers what the curve is made of.
     probes = {system.name: [Player(system, replace(
-        system.settings, memory=False, thresholds=(threshold,)), networks, run.labels)
-        for threshold in (0.0, 1.0)] for system in systems if len(system.stages) == 2}
-    with _one_thread():
-        frames, logs, results = _play(run, players, probes, protocols, reference)
-    report = {
+        system.settings, memory=False, thresholds=(threshold,)), networks, run.labels, False)
+        for threshold in (0.0, ALWAYS_DEFER)] for system in systems if len(system.stages) == 2}
+    with ExitStack() as stack:
+        stack.enter_context(_one_thread())
+        publisher = None if options.record is None else stack.enter_context(Publisher(
+            options.record, source.cameras, [player.name for player in players]))
+        frames, logs, results = _play(run, players, probes, protocols, reference, publisher)
+        power = _measure(run, players, protocols, results, options)
+    findings: dict[str, Any] = {
         'format': FORMAT,
         'data': {'name': source.path.name, 'kind': source.kind, 'frames': len(frames.index),
                  'labelled': sum(truth >= 0 for truth in frames.truth),
@@ -273,12 +304,15 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         'curves': _curves(probes, frames),
         'disagreements': _disagreements(systems, players, logs, frames, reference, run.labels),
         'times': {'seconds': round(perf_counter() - begun, 3), 'machine': platform.machine(),
-                  'python': platform.python_version()},
+                  'python': platform.python_version(), 'power': power},
     }
-    (options.out / 'evaluate.json').write_text(json.dumps(report, indent=1) + '\n',
+    (options.out / 'evaluate.json').write_text(json.dumps(findings, indent=1) + '\n',
+                                               encoding='utf-8')
+    thumbnails = _thumbnails(run, findings['disagreements'])
+    (options.out / 'evaluate.html').write_text(page.page(findings, thumbnails, _method()),
                                                encoding='utf-8')
     answers.remove()
-    return report
+    return findings
 
 
 def _systems(names: Sequence[str]) -> list[System]:
@@ -305,22 +339,21 @@ def _protocols(shares: Sequence[float], rotate: bool) -> list[Protocol]:
 
 
 def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
-          protocols: Sequence[Protocol],
-          reference: str) -> tuple[Frames, list[Log], list[dict[str, Any]]]:
+          protocols: Sequence[Protocol], reference: str,
+          publisher: Publisher | None) -> tuple[Frames, list[Log], list[dict[str, Any]]]:
     """Return the frames played once, what each player answered to those, and all results."""
     both = [*players, *(probe for pair in probes.values() for probe in pair)]
-    frames = run.pass_('d=0', both, None, False)
+    frames = run.pass_('d=0', both, None, False, publisher)
     if not frames.index:
         raise ValueError(f'{run.source.path}: not one frame could be read, for example '
                          f'{next(iter(frames.bad.items()), "")}')
-    order = np.random.default_rng((run.seed, 0)).permutation(run.source.count)
     results = []
     for protocol in protocols:
         played, logs = frames, [player.log for player in players]
         if protocol.share:
             with tempfile.TemporaryDirectory() as folder:
                 followers = [player.follower(Path(folder)) for player in players]
-            wanted = set(order[:round(protocol.share * run.source.count)].tolist())
+            wanted = run.repeated(protocol.share)
             played = frames + run.pass_(protocol.name, followers, wanted, protocol.turned)
             logs = [log + follower.log for log, follower in zip(logs, followers)]
         results += _results(run, protocol, players, logs, played, reference)
@@ -345,8 +378,7 @@ def _results(run: Run, protocol: Protocol, players: Sequence[Player], logs: Sequ
             'frames': len(truth), 'judged': int(judged.sum()), **accuracy}
         if judged.any():
             if other is not None:
-                result['compared_with'] = (f'{players[other].system.name}, '
-                                           f'memory {players[other].memory}')
+                result['compared_with'] = players[other].name
                 result['harmed'] = int((right[other] & ~right[i] & judged).sum())
                 result['helped'] = int((~right[other] & right[i] & judged).sum())
             result['calibration_error'], result['reliability'] = judge.reliability(
@@ -364,6 +396,40 @@ def _results(run: Run, protocol: Protocol, players: Sequence[Player], logs: Sequ
         result['times'] = _times(log, result['sources'])
         results.append(result)
     return results
+
+
+def _measure(run: Run, players: Sequence[Player], protocols: Sequence[Protocol],
+             results: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
+    """Add the energy of each system and protocol to its times; return by which sensor."""
+    try:
+        sensor = discover('auto', Path('/sys'))
+    except NoSensorError as error:
+        return {'sensor': None, 'reason': str(error)}
+    found = {'sensor': sensor.source, 'scope': sensor.scope, 'reason': sensor.reason}
+    if not sensor.members or options.energy_seconds <= 0:
+        return {**found, 'sensor': None}
+    images: dict[int, Image] = {}
+    for item in run.source.items(set(run.sample[:ENERGY_PICTURES])):
+        with suppress(ValueError):
+            images[item.number] = item.decode()
+    pairs = [(player, protocol) for protocol in protocols for player in players]
+    run.networks.live = True
+    for (player, protocol), result in zip(tqdm(pairs, 'energy', disable=None), results):
+        repeated = list(images)[:round(protocol.share * len(images))]
+        frames = [*images.values(), *(
+            turn(images[i], (run.seed, i)) if protocol.turned else images[i] for i in repeated)]
+        result['times']['energy'] = measure(
+            sensor, partial(_block, player.cascade, frames), options.energy_seconds,
+            options.energy_seconds / 2)
+    run.networks.live = False
+    return found
+
+
+def _block(cascade: Cascade, images: Sequence[Image]) -> int:
+    cascade.memory.clear()
+    for image in images:
+        cascade.classify(Frame(image))
+    return len(images)
 
 
 def _compared_with(player: Player, players: Sequence[Player], reference: str) -> int | None:
@@ -427,11 +493,22 @@ def _disagreements(systems: Sequence[System], players: Sequence[Player], logs: S
 
     differ = [i for i, (a, b) in enumerate(zip(mine.labels, theirs.labels)) if a != b]
     return {'system': chosen, 'reference': reference, 'frames': len(differ), 'shown': [
-        {'index': frames.index[i],
+        {'number': frames.index[i],
          'label': labels[frames.truth[i]] if frames.truth[i] >= 0 else None,
          'system': labels[mine.labels[i]], 'source': mine.sources[i],
          'reference': labels[theirs.labels[i]]}
         for i in sorted(differ, key=rank)[:SHOWN]]}
+
+
+def _thumbnails(run: Run, disagreements: dict[str, Any]) -> dict[int, Image]:
+    """Return the pictures that are shown, by number."""
+    wanted = {entry['number'] for entry in disagreements.get('shown', ())}
+    return {item.number: item.decode() for item in run.source.items(wanted)}
+
+
+def _method() -> str:
+    """Return what the module says of measuring."""
+    return ''.join((__doc__ or '').partition('What is measured')[1:])
 
 
 def _describe(system: System) -> dict[str, Any]:
@@ -453,67 +530,13 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def table(report: dict[str, Any]) -> str:
-    """Return the results as text, one part for each protocol."""
-    lines = []
-    for protocol in dict.fromkeys(result['protocol'] for result in report['results']):
-        results = [r for r in report['results'] if r['protocol'] == protocol]
-        sources = [name for name in dict.fromkeys(
-            name for result in results for name in ('memory', *result['sources']))
-            if any(name in result['sources'] for result in results)]
-        rows = [['system', 'memory', 'accuracy', '95 % interval', 'difference', '95 % interval',
-                 'harm/help', *sources, 'multiply-adds', 'CPU', 'p50', 'p95']]
-        for r in results:
-            times = r['times']
-            rows.append([
-                r['system'], r['memory'], _percent(r['accuracy']), _range(r.get('interval')),
-                *([f'{100 * r["difference"]:+.2f}', _range(r['difference_interval']),
-                   f'{r["harmed"]}/{r["helped"]}'] if 'difference' in r else ['', '', '']),
-                *(_percent(r['sources'].get(name, {}).get('share')) for name in sources),
-                f'{r["multiply_adds"] / 1e6:.2f} M',
-                *(_milliseconds(times[key]) for key in (
-                    'cpu_seconds', 'latency_p50', 'latency_p95'))])
-        lines += [f'{protocol}: {results[0]["frames"]} frames, {results[0]["judged"]} with a '
-                  'known label', *_columns(rows), '']
-    data = report['data']
-    for name, count in data['unknown_labels'].items():
-        lines.append(f'unknown label {name!r} on {count} frames: not judged')
-    if data['unlabelled']:
-        lines.append(f'{data["unlabelled"]} frames without a label: not judged')
-    lines += [f'left out: {name}: {why}' for name, why in list(data['bad'].items())[:NAMED]]
-    lines += [f'label left out: {problem}' for problem in data['problems'][:NAMED]]
-    for what, count in (('frames', len(data['bad'])), ('labels', len(data['problems']))):
-        if count > NAMED:
-            lines.append(f'... {count} {what} left out in all; evaluate.json has their names')
-    return '\n'.join(lines).rstrip()
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ['  '.join(cell.ljust(width) if i < 2 else cell.rjust(width)
-                      for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
-            for row in rows]
-
-
-def _percent(value: float | None) -> str:
-    return '-' if value is None else f'{value:.2%}'
-
-
-def _range(interval: Sequence[float] | None) -> str:
-    return '-' if interval is None else f'[{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]'
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return '-' if seconds is None else f'{1e3 * seconds:.3f} ms'
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='evaluate', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data', type=Path, help='folder or tar of pictures, <class>/<file> or '
-                        '<split>/<class>/<file>, or a rosbag2 recording')
-    parser.add_argument('systems', nargs='+', metavar='SYSTEM', help='see above')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
+    parser.add_argument('data', type=Path, nargs='?', help='folder or tar of pictures, '
+                        '<class>/<file> or <split>/<class>/<file>, or a rosbag2 recording')
+    parser.add_argument('systems', nargs='*', metavar='SYSTEM', help='see above')
+    parser.add_argument('--out', type=Path, help='folder of the results')
     parser.add_argument('--repeat', type=float, nargs='+', default=[0.0], metavar='D',
                         help='shares of the pictures that are repeated, a protocol each (0)')
     parser.add_argument('--rotate', action='store_true',
@@ -539,16 +562,52 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--backend', choices=('auto', *BACKENDS), default='auto',
                         help='as of the node (auto)')
     parser.add_argument('--device', choices=DEVICES, default='auto', help='as of the node (auto)')
+    parser.add_argument('--energy-seconds', type=float, default=10.0, metavar='SECONDS',
+                        help='of each block where there is a power sensor; 0: none (10)')
+    parser.add_argument('--record', type=Path, metavar='DIR',
+                        help='write what the node would publish about all frames as a recording')
     parser.add_argument('--restart', action='store_true',
                         help='begin anew in place of going on with a run that was cut off')
+    against = parser.add_argument_group('comparing two reports, for regression tests; the exit '
+                                        'code is 1 where one became worse, 2 for an error')
+    against.add_argument('--compare', type=Path, nargs=2, metavar=('BEFORE', 'AFTER'),
+                         help='two evaluate.json, in place of DATA and SYSTEM')
+    against.add_argument('--accuracy-tolerance', type=float, default=0.005, metavar='X',
+                         help='by how much accuracy may fall (0.005)')
+    against.add_argument('--cost-tolerance', type=float, default=0.05, metavar='X',
+                         help='by what share multiply-adds may rise, and by how much the second '
+                         'share (0.05)')
+    against.add_argument('--cpu', action='store_true', help='CPU seconds must not rise either')
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 1 where anything failed."""
-    options = _parser().parse_args(arguments)
+def _compare(options: argparse.Namespace) -> int:
     try:
-        print(table(evaluate(options)))
+        before, after = (json.loads(file.read_text(encoding='utf-8')) for file in options.compare)
+        text, worse = report.compare(before, after, options.accuracy_tolerance,
+                                     options.cost_tolerance, options.cpu)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        print(f'evaluate: {" ".join(map(str, options.compare))}: {error!r}'
+              if isinstance(error, (KeyError, TypeError)) else f'evaluate: {error}',
+              file=sys.stderr)
+        return 2
+    print(text)
+    for line in worse:
+        print(f'WORSE {line}')
+    return 1 if worse else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns 1 where anything failed or became worse, 2 for bad usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.compare:
+        return _compare(options)
+    if not options.systems or options.out is None:
+        parser.error('needs DATA, one SYSTEM or more, and --out; or --compare')
+    try:
+        print(report.table(evaluate(options)))
+        print(f'report: {options.out / "evaluate.json"} and {options.out / "evaluate.html"}')
     except (ValueError, OSError) as error:
         print(f'evaluate: {error}', file=sys.stderr)
         return 1

@@ -25,7 +25,7 @@ from functools import partial
 import hashlib
 from pathlib import Path, PurePosixPath
 import struct
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +38,7 @@ from dual_cnn_ros.tools.dataset import DatasetError
 from dual_cnn_ros.tools.recording import COMPRESSED_IMAGE, Message, Recording
 
 NANOSECONDS = 10 ** 9
+CAMERA = 'camera'
 
 
 class Item(NamedTuple):
@@ -46,32 +47,20 @@ class Item(NamedTuple):
 
     number: its place among all frames. name: for people. label: the true one, None where unknown.
     unit: number of the picture, or of the stretch of a recording, that bootstrap draws as one.
-    stamp: of its header, nanoseconds. camera: its namespace. decode: gives the picture as the node
-    sees it, and raises ImageError where there is none.
+    time: when it was received, stamp: of its header, both in nanoseconds. frame_id: of its header.
+    camera: its namespace. decode: gives the picture as the node sees it, and raises ImageError
+    where there is none.
     """
 
     number: int
     name: str
     label: str | None
     unit: int
+    time: int
     stamp: int
+    frame_id: str
     camera: str
     decode: Callable[[], Image]
-
-
-class Source(Protocol):
-    """What can be evaluated. count: of frames. problems: what is wrong with the labels, named."""
-
-    path: Path
-    kind: str
-    count: int
-    problems: list[str]
-
-    def identity(self) -> str:
-        """Return what changes when the data are changed."""
-
-    def items(self, wanted: Collection[int] | None = None) -> Iterator[Item]:
-        """Yield all frames or those wanted, always in the same order."""
 
 
 class Pictures:
@@ -83,6 +72,7 @@ class Pictures:
     """
 
     kind = 'pictures'
+    cameras = (CAMERA,)
 
     def __init__(self, path: Path, split: str | None = None,
                  exclude: Collection[str] = ()) -> None:
@@ -115,8 +105,9 @@ class Pictures:
         names = {name: i for name, i in self._names.items() if wanted is None or i in wanted}
         for name, data in dataset.contents(self.path, names):
             i = names[name]
-            # Numbered as if they came ten times a second, for whom wants time stamps.
-            yield Item(i, name, self._labels[i], i, (i + 1) * NANOSECONDS // 10, 'camera',
+            # As if they came ten times a second, for whoever wants time stamps.
+            stamp = (i + 1) * NANOSECONDS // 10
+            yield Item(i, name, self._labels[i], i, stamp, stamp, CAMERA, CAMERA,
                        partial(_picture, data))
 
 
@@ -141,6 +132,7 @@ class Frames:
             there = ', '.join(f'{t.name} ({t.type})' for t in self._recording.topics.values())
             raise DatasetError(f'{path} has no images: it holds {there or "nothing"}')
         self.problems: list[str] = []
+        self.cameras = [camera_of(topic) for topic in self._topics]
         self.count = sum(self._recording.topics[topic].count for topic in self._topics
                          if topic in self._recording.topics)
         self._labels = (_ground_truth(self._recording, self._topics, self.problems)
@@ -161,18 +153,22 @@ class Frames:
             number, counts[message.topic] = counts[message.topic], counts[message.topic] + 1
             if wanted is not None and index not in wanted:
                 continue
-            stamp = _stamp(message)
+            stamp, frame_id = _header(message)
             label = next((self._labels[key] for key in (
                 ('', str(index)), (message.topic, str(number)), ('', f'@{stamp}'),
                 (message.topic, f'@{stamp}')) if key in self._labels), None)
             yield Item(index, f'{message.topic} {stamp / NANOSECONDS:.3f}', label,
                        int((message.time - self._recording.start) / NANOSECONDS / self._block),
-                       stamp, camera_of(message.topic), partial(_frame, message))
+                       message.time, stamp, frame_id, camera_of(message.topic),
+                       partial(_frame, message))
+
+
+Source = Pictures | Frames
 
 
 def open_source(path: Path, *, split: str | None = None, exclude: Collection[str] = (),
                 labels: Path | None = None, block: float = 2.0,
-                topics: Collection[str] | None = None) -> Pictures | Frames:
+                topics: Collection[str] | None = None) -> Source:
     """Return the pictures or the recording at a path; see there."""
     if (path / 'metadata.yaml').is_file() or path.suffix in ('.db3', '.mcap'):
         return Frames(path, labels, block, topics)
@@ -184,7 +180,7 @@ def open_source(path: Path, *, split: str | None = None, exclude: Collection[str
 
 def camera_of(topic: str) -> str:
     """Return the namespace of an image topic, without slashes around it."""
-    return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or 'camera'
+    return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or CAMERA
 
 
 def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
@@ -234,14 +230,15 @@ def _ground_truth(recording: Recording, topics: Collection[str],
     return found
 
 
-def _stamp(message: Message) -> int:
-    """Return the stamp of the header, which stands at the front, whatever follows is worth."""
+def _header(message: Message) -> tuple[int, str]:
+    """Return the stamp and frame_id, which stand at the front, whatever follows is worth."""
     try:
         order = '<' if message.data[1] else '>'
-        seconds, fraction = struct.unpack_from(f'{order}iI', message.data, 4)
+        seconds, fraction, length = struct.unpack_from(f'{order}iII', message.data, 4)
     except (struct.error, IndexError):
-        return message.time
-    return int(seconds) * NANOSECONDS + int(fraction)
+        return message.time, ''
+    text = message.data[16:16 + length].rstrip(b'\0')
+    return seconds * NANOSECONDS + fraction, text.decode(errors='replace')
 
 
 def _frame(message: Message) -> Image:

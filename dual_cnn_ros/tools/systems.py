@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import json
 import math
 from pathlib import Path
@@ -72,15 +72,9 @@ def parse(text: str) -> System:
         if stage.name == part:
             # Its score is only shown: there is nobody to ask after it.
             return System(title, bundle, (i,), Settings(thresholds=()))
-    for point in bundle.operating_points:
-        if point.get('name') == part:
-            settings = replace(
-                bundle.settings, score=point.get('score', bundle.settings.score),
-                post_check=point.get('post_check', bundle.settings.post_check),
-                thresholds=(float(point['threshold']),) * len(bundle.settings.thresholds))
-            return System(title, bundle, tuple(range(len(bundle.stages))), settings)
-    there = [stage.name for stage in bundle.stages] + [
-        str(point['name']) for point in bundle.operating_points if 'name' in point]
+    if part in bundle.points:
+        return System(title, bundle, tuple(range(len(bundle.stages))), bundle.points[part])
+    there = [*(stage.name for stage in bundle.stages), *bundle.points]
     raise ValueError(f'{text}: bundle {bundle.name} has no stage or operating point {part!r}; '
                      f'it has: {"; ".join(there)}')
 
