@@ -62,7 +62,7 @@ setup(
             f'{name} = {PACKAGE}.{folder}.{name}:main'
             for folder, names in {
                 'nodes': ('classifier', 'energy', 'power'),
-                'tools': ('calibrate', 'course', 'demo', 'evaluate', 'replay', 'signs',
+                'tools': ('calibrate', 'course', 'demo', 'evaluate', 'measure', 'replay', 'signs',
                           'simulate_power', 'train'),
             }.items()
             for name in names

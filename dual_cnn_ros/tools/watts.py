@@ -184,15 +184,14 @@ def table(meter: Meter, report: Sections, sources: Sequence[str]) -> str:
     return '\n'.join(lines)
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines, the first cell to the left, ruled below the head and above the end."""
+def columns(rows: Sequence[Sequence[str]], sums: bool = True) -> list[str]:
+    """Return rows as lines, ruled below the head and, where the last holds sums, above that."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ['  '.join(cell.ljust(width) if i == 0 else cell.rjust(width)
                        for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
              for row in rows]
-    lines.insert(1, '-' * len(lines[0]))
-    lines.insert(len(lines) - 1, '-' * len(lines[0]))
-    return lines
+    rule = '-' * len(lines[0])
+    return [lines[0], rule, *lines[1:-1], *([rule] if sums else []), lines[-1]]
 
 
 def _short(number: str) -> str:
