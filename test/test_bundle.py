@@ -287,7 +287,7 @@ SOUND = {'intercept': 0, 'weights': [1.0, 2], 'offsets': [0.1, 0, -0.1]}
     ((*FILE, 'sha265'), ABSENT, 'unknown field stages[1].files.onnx.sha265'),
     (('score',), MISSING, 'the field score is missing'),
     (('score',), 'margin', 'score must be one of max_probability, difference, entropy'),
-    (('score',), 'deferral', 'score deferral: the bundle has no deferral for stage first'),
+    (('score',), 'deferral', 'yaml: score deferral: the bundle has no deferral for stage first'),
     (('threshold',), MISSING, 'the field threshold is missing'),
     (('threshold',), 1.2, 'threshold must be in [0, 1], not 1.2'),
     (('threshold',), float('nan'), 'threshold must be in [0, 1]'),

@@ -239,6 +239,17 @@ def test_a_learned_score_is_one_more_score(
     assert choices()['source'] == 'first'
 
 
+def test_a_score_that_was_not_learned_is_refused(node: NodeProcess, client: Client) -> None:
+    client.wait_for_status('cascade', b'\0')
+    for threshold in (-1.0, 0.5):
+        assert client.set('threshold', threshold).successful
+        refused = client.set('score', 'deferral')
+        assert not refused.successful
+        assert 'no deferral for stage first; calibrate learns it' in refused.reason
+        assert client.get('score') == 'bundle'
+    assert client.values('cascade')['score'] == 'max_probability'
+
+
 def test_the_threshold_of_another_rule_is_never_taken(
     choices: Callable[[], dict[str, str]], client: Client
 ) -> None:

@@ -151,12 +151,18 @@ def test_predicted_gain_is_the_gain() -> None:
 
 
 def test_without_evidence_it_is_the_largest_probability() -> None:
-    rng = np.random.default_rng(5)
-    p = rng.dirichlet(np.full(6, 0.3), 400).astype(np.float32)
-    gain = np.where(rng.random(400) < 0.3 * (1 - p.max(axis=1)), 1, 0)
-    learned = fit(p, gain)
-    assert len(learned.weights) == 1 and not learned.offsets
-    np.testing.assert_array_equal(np.argsort(learned(p)), np.argsort(p.max(axis=1)))
+    # The gain depends on nothing else. Without the standard error, 13 of these 40 say otherwise.
+    misled = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        p = rng.dirichlet(np.full(6, 0.3), 400).astype(np.float32)
+        learned = fit(p, (rng.random(400) < 0.5 * (1 - p.max(axis=1))).astype(int))
+        if learned.offsets:
+            misled += 1
+        else:
+            assert len(learned.weights) == 1
+            np.testing.assert_array_equal(np.argsort(learned(p)), np.argsort(p.max(axis=1)))
+    assert misled <= 6
 
 
 @pytest.mark.parametrize('gain', [-1, 0, 1])
