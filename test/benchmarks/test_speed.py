@@ -32,9 +32,10 @@ import pytest
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.fingerprints import dhash, invariants
 from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
-from dual_cnn_ros.cascade.scores import entropy, softmax
+from dual_cnn_ros.cascade.scores import entropy, max_probability, softmax
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.cascade.threshold import best_threshold
 from dual_cnn_ros.share import share_directory
@@ -140,6 +141,15 @@ def test_entropy(benchmark: Any, version: str) -> None:
         'loop over a tensor': lambda: -sum(v.item() * math.log(v.item()) for v in values)})
     uncertainty = (1 - result) * math.log(1000) if version == 'ours' else result
     assert uncertainty == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
+
+
+@compared('learned score over 1,000 classes', 'entropy', 'largest probability')
+def test_deferral(benchmark: Any, version: str) -> None:
+    rng = np.random.default_rng(0)
+    p = softmax(rng.normal(size=1000) * 3)
+    learned = Deferral(0.1, tuple(rng.normal(size=10).tolist()), tuple(rng.normal(size=1000)))
+    run(benchmark, version, {'ours': lambda: learned(p), 'entropy': lambda: entropy(p),
+                             'largest probability': lambda: max_probability(p)})
 
 
 def python_grid(scores: list[float], first: list[bool], final: list[bool]) -> float:
