@@ -49,14 +49,18 @@ def generate_launch_description() -> LaunchDescription:
 
 def _monitors(context: LaunchContext) -> list[Node]:
     file = Path(LaunchConfiguration('params_file').perform(context)).expanduser()
-    given = {}
+    given: dict[str, dict[str, ParameterValue]] = {'power': {}, 'energy': {}}
     if LaunchConfiguration('use_sim_time').perform(context):
-        given['use_sim_time'] = ParameterValue(
-            LaunchConfiguration('use_sim_time'), value_type=bool)
+        for parameters in given.values():
+            parameters['use_sim_time'] = ParameterValue(
+                LaunchConfiguration('use_sim_time'), value_type=bool)
+    # The energy node compares with what the classifier's bundle holds.
+    if LaunchConfiguration('bundle').perform(context):
+        given['energy']['bundle'] = ParameterValue(LaunchConfiguration('bundle'), value_type=str)
     return [
         Node(
             package='dual_cnn_ros', executable=executable, name=f'{executable}_monitor',
             namespace=LaunchConfiguration('namespace'), output='screen',
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            parameters=[str(file), given])
-        for executable in ('power', 'energy')]
+            parameters=[str(file), parameters])
+        for executable, parameters in given.items()]

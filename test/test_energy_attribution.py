@@ -158,8 +158,13 @@ def test_average_and_saving() -> None:
         saving = split.saving(account.frame(), account.baseline(name))
         assert saving.value == pytest.approx(expected, abs=max(4 * saving.error, 0.02))
         assert 0 < saving.error < 0.1
-    measured = split.saving(account.frame(), 0.5)
+    measured = split.saving(account.frame(), Estimate(0.5, 0.0))
     assert measured.value == pytest.approx(1 - true / 0.5, abs=0.02)
+    # A baseline that is known to 5 % makes the share that is left uncertain by 5 % of it.
+    unsure = split.saving(account.frame(), Estimate(0.5, 0.025))
+    assert unsure.value == measured.value
+    assert unsure.error == pytest.approx(
+        math.hypot(measured.error, 0.05 * (1 - measured.value)), rel=1e-6)
 
 
 # The least squares

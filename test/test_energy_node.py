@@ -37,6 +37,7 @@ from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle
 
+from dual_cnn_ros.bundle import Baseline
 from dual_cnn_ros.nodes.energy import EnergyNode
 from dual_cnn_ros.power.message import PREFIX, to_values
 from dual_cnn_ros.power.reading import Reading
@@ -256,6 +257,19 @@ def test_joules_by_source_and_what_was_saved(tmp_path: Path, robot: Robot) -> No
         saving = robot.reported('saving', 'baseline', 'measured')
         assert float(saving['saving']) == pytest.approx(1 - used / 2000 / 0.5, abs=0.05)
         assert 'one large CNN on this board' in saving['message']
+        # And what the measure tool stored in a bundle.
+        folder = make_bundle(tmp_path / 'bundle')
+        assert robot.change('bundle', str(folder)).successful
+        refused = robot.change('baseline', 'bundle')
+        assert not refused.successful and '--large CNN stores one' in refused.reason
+        make_bundle(tmp_path / 'bundle', baseline=Baseline(
+            'wide', 0.25, 0.01, 0.9, IDLE, 'ina3221', 'module', 'a board', '2026-11-21', 'cold'))
+        assert robot.change('baseline', 'bundle').successful
+        saving = robot.reported('saving', 'baseline', 'bundle')
+        assert float(saving['saving']) == pytest.approx(1 - used / 2000 / 0.25, abs=0.05)
+        assert 'J per frame of wide (a board, 2026-11-21)' in saving['message']
+        gone = robot.change('bundle', 'nowhere')
+        assert not gone.successful and 'bundle.yaml: not found' in gone.reason
         assert robot.change('baseline', 'none').successful
         robot.wait_until('no saving', lambda: 'saving' not in robot.report)
         # And from the start.
@@ -425,6 +439,7 @@ BAD: list[tuple[str, Any]] = [
     ('baseline', ''),
     ('baseline', 'measured'),
     ('baseline', 3),
+    ('baseline', 'bundle'),
     ('baseline_joules', -1.0),
     ('baseline_joules', float('inf')),
     ('baseline_joules', float('nan')),

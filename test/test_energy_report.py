@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dual_cnn_ros.power.account import Account
@@ -86,6 +88,17 @@ def test_saving_says_against_what() -> None:
     assert saving.values['saving'] == pytest.approx(1 - used / 0.5)
     # Against what costs less than the cascade, it is a loss and says so.
     assert sections(account, Baseline('measured', 0.05, 'x'))['saving'].message.startswith('-')
+
+
+def test_saving_against_what_was_measured_in_another_scope_is_unknown() -> None:
+    account = worked()
+    stored = Baseline('bundle', 0.5, 'ResNet-50 (a board, 2026)', 0.01, 'module')
+    saving = sections(account, stored)['saving']
+    assert not saving.missing and 'less than 0.5 J per frame of ResNet-50' in saving.message
+    assert saving.values['error'] == pytest.approx(
+        0.02 * (1 - saving.values['saving']), rel=0.5)  # type: ignore[operator]
+    other = sections(account, replace(stored, scope='cpu package'))['saving']
+    assert other.missing and 'scope cpu package, these readings are of the module' in other.message
 
 
 def test_saving_against_a_cnn_that_never_ran_is_unknown() -> None:

@@ -39,6 +39,7 @@ from node_fixtures import Camera, Client, compressed, frame, PATIENCE
 import pytest
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Float64
 from tiny_bundle import make_bundle
 import yaml
@@ -160,14 +161,24 @@ class TestNodes(unittest.TestCase):
             bundle, ['front/image_raw', 'rear/image_raw/compressed'], True, False, 1]
         assert self.parameters('/robot/dual_cnn', *names) == [bundle, ['image'], False, True, 2]
 
-    def test_all_nodes_of_a_robot_have_its_file_and_the_arguments(self) -> None:
+    def test_all_nodes_of_a_robot_have_its_file_and_the_arguments(self, folder: Path) -> None:
         assert self.parameters('/robot/power_monitor', 'source', 'use_sim_time') == [
             'recording', True]
-        assert self.parameters('/robot/energy_monitor', 'window_s', 'use_sim_time') == [3.0, True]
+        assert self.parameters('/robot/energy_monitor', 'window_s', 'use_sim_time', 'bundle') == [
+            3.0, True, str(folder / 'tiny')]
         heard: list[float] = []
         self.client.node.create_subscription(
             Float64, '/robot/power_monitor/power', lambda message: heard.append(message.data), 10)
-        self.client.wait_until('power is published', lambda: heard)
+        # A recording waits for its time to come.
+        clock = self.client.node.create_publisher(Clock, '/clock', 10)
+        seconds = iter(range(1, 999))
+
+        def tick() -> None:
+            message = Clock()
+            message.clock.sec = next(seconds)
+            clock.publish(message)
+
+        self.client.wait_until('power is published', lambda: heard, meanwhile=tick, every=0.1)
         assert heard[0] == 5.0
 
     def test_every_camera_is_classified(self) -> None:

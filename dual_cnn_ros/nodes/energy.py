@@ -78,7 +78,7 @@ PARAMETERS = {
     'baseline': Parameter(
         'none',
         'What the saving is stated against: always running both CNNs, always the second, or a '
-        'measured figure.',
+        'measured figure, given here or stored in the bundle by the measure tool.',
         LIVE,
         BASELINES,
     ),
@@ -90,6 +90,9 @@ PARAMETERS = {
     ),
     'baseline_source': Parameter(
         '', 'For the baseline measured: which CNN, measured on which machine.', LIVE
+    ),
+    'bundle': Parameter(
+        'scenes', 'For the baseline bundle: the name or path of it, as of the classifier.', LIVE
     ),
 }
 
@@ -103,6 +106,7 @@ class EnergyNode(Node):
             self.declare_parameter(name, parameter.default, parameter.descriptor())
         self._values = {name: self.get_parameter(name).value for name in PARAMETERS}
         _check(self._values)
+        self._baseline = _baseline(self._values)
         self._account = Account(self._values['window_s'])
         self._counts: Counter[str] = Counter()
         self._least_lag = math.inf
@@ -222,10 +226,6 @@ class EnergyNode(Node):
             self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=THROTTLE)
 
     def _sections(self) -> list[DiagnosticStatus]:
-        values = self._values
-        baseline = Baseline(
-            values['baseline'], values['baseline_joules'], values['baseline_source']
-        )
         return [
             status(
                 f'{self.get_name()}: {section.name}',
@@ -234,7 +234,7 @@ class EnergyNode(Node):
                 self._source,
                 section.values,
             )
-            for section in report(self._account, baseline, self._scope)
+            for section in report(self._account, self._baseline, self._scope)
         ]
 
     def _health(self) -> DiagnosticStatus:
@@ -276,9 +276,10 @@ class EnergyNode(Node):
         values = {**self._values, **{c.name: c.value for c in changes if c.name in PARAMETERS}}
         try:
             _check(values)
+            baseline = _baseline(values)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._values = values
+        self._values, self._baseline = values, baseline
         return SetParametersResult(successful=True)
 
 
@@ -330,13 +331,43 @@ def _check(values: dict[str, Any]) -> None:
             validate_topic_name(topic)
         except (InvalidTopicNameException, ValueError) as error:
             raise ParameterError(f'rails_topic, decision_topics: {error}') from None
-    if values['baseline'] == 'measured' and not (
-        values['baseline_joules'] > 0 and values['baseline_source'].strip()
-    ):
+
+
+def _baseline(values: dict[str, Any]) -> Baseline:
+    """Return what the parameters name, a bundle's with what it says of itself."""
+    name, joules, source = (
+        values[key] for key in ('baseline', 'baseline_joules', 'baseline_source')
+    )
+    if name == 'measured':
+        if not (joules > 0 and source.strip()):
+            raise ParameterError(
+                'baseline measured needs baseline_joules above 0 and a baseline_source: '
+                'set these first'
+            )
+        return Baseline(name, joules, source)
+    if name != 'bundle':
+        return Baseline(name)
+    # They bring OpenCV along, which nothing else here needs.
+    from dual_cnn_ros import bundle as bundles
+    from dual_cnn_ros.nodes.parameters import bundle_path
+
+    try:
+        bundle = bundles.read(bundle_path(values['bundle']))
+    except ValueError as error:
+        raise ParameterError(f'baseline bundle: {error}') from None
+    stored = bundle.baseline
+    if stored is None:
         raise ParameterError(
-            'baseline measured needs baseline_joules above 0 and a baseline_source: '
-            'set these first'
+            f'baseline bundle: {bundle.path / bundles.FILE} has none; measure {bundle.path} '
+            '--large CNN stores one'
         )
+    return Baseline(
+        name,
+        stored.joules,
+        f'{stored.name} ({stored.machine}, {stored.date})',
+        stored.error_joules,
+        stored.scope,
+    )
 
 
 def main(args: list[str] | None = None) -> int:

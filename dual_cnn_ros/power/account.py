@@ -31,7 +31,7 @@ from dual_cnn_ros.power.windows import Use, Window, Windows
 
 # The part that is no CNN: everything a frame costs before the first one runs.
 MEMORY = 'memory'
-BASELINES = ('none', 'always_both', 'always_second', 'measured')
+BASELINES = ('none', 'always_both', 'always_second', 'measured', 'bundle')
 
 _MOST_WAITING = 10_000
 _LEAST_COVERED = 0.999

@@ -77,18 +77,19 @@ class Split:
         return Estimate(float(weights @ self.watts), math.sqrt(max(variance, 0.0)))
 
     def saving(
-        self, seconds: Mapping[str, float], baseline: Mapping[str, float] | float
+        self, seconds: Mapping[str, float], baseline: Mapping[str, float] | Estimate
     ) -> Estimate:
         """
         Return the share saved by spending `seconds` and not the baseline.
 
-        baseline: busy seconds too, or a measured figure in joules. Raises InseparableError where
-        the baseline's own cost is not clearly above zero.
+        baseline: busy seconds too, or measured joules with their own error. Raises
+        InseparableError where the baseline's own cost is not clearly above zero.
         """
         spent = self.vector(seconds)
         used = float(spent @ self.watts)
-        if isinstance(baseline, float):
-            against, cost = np.zeros_like(spent), Estimate(baseline, 0.0)
+        apart = 0.0
+        if isinstance(baseline, Estimate):
+            against, cost, apart = np.zeros_like(spent), baseline, baseline.error
         else:
             against, cost = self.vector(baseline), self.cost(baseline)
         if cost.value <= 2 * cost.error:
@@ -97,6 +98,7 @@ class Split:
             )
         gradient = (against * used / cost.value - spent) / cost.value
         variance = float(gradient @ self.covariance @ gradient)
+        variance += (apart * used / cost.value**2) ** 2
         return Estimate(1 - used / cost.value, math.sqrt(max(variance, 0.0)))
 
 

@@ -29,13 +29,16 @@ class Baseline:
     """
     What the cascade is compared with.
 
-    name: one of BASELINES. joules, source: for 'measured', the dynamic energy of a frame and
-    what it was measured on.
+    name: one of BASELINES. joules, source: for a measured one, the energy of a frame above idle
+    and what it was measured on. error: its standard error. scope: what its readings covered,
+    where that is known.
     """
 
     name: str = 'none'
     joules: float = 0.0
     source: str = ''
+    error: float = 0.0
+    scope: str = ''
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def report(account: Account, baseline: Baseline, scope: str) -> list[Section]:
     sections = [_total(account, scope), _idle(account), _frames(account)]
     sections += _sources(account, split)
     if baseline.name != 'none':
-        sections.append(_saving(account, split, baseline))
+        sections.append(_saving(account, split, baseline, scope))
     return sections
 
 
@@ -149,17 +152,28 @@ def _sources(account: Account, split: Split | str) -> Iterator[Section]:
         )
 
 
-def _saving(account: Account, split: Split | str, baseline: Baseline) -> Section:
+def _saving(
+    account: Account, split: Split | str, baseline: Baseline, scope: str
+) -> Section:
     what = baseline.name.replace('_', ' ')
     values: dict[str, object] = {'baseline': baseline.name}
-    if baseline.name == 'measured':
+    measured = baseline.joules > 0
+    if measured:
         what = f'{baseline.joules:g} J per frame of {baseline.source}'
-        values |= {'baseline_joules': baseline.joules, 'baseline_source': baseline.source}
+        values |= {
+            'baseline_joules': baseline.joules,
+            'baseline_error_joules': baseline.error,
+            'baseline_source': baseline.source,
+        }
     try:
         if isinstance(split, str):
             raise InseparableError(split)
-        against: dict[str, float] | float = baseline.joules
-        if baseline.name != 'measured':
+        if baseline.scope and scope and baseline.scope != scope:
+            raise InseparableError(
+                f'it was measured in the scope {baseline.scope}, these readings are of the {scope}'
+            )
+        against: dict[str, float] | Estimate = Estimate(baseline.joules, baseline.error)
+        if not measured:
             against = account.baseline(baseline.name)
             cost = split.cost(against)
             values |= {'baseline_joules': cost.value, 'baseline_error_joules': cost.error}
