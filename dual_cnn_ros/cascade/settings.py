@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.scores import SCORE_NAMES
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER
 
 POST_CHECKS = {
     'none': 'the last stage asked has the last word',
@@ -34,9 +35,10 @@ class Settings:
     The live settings of a cascade.
 
     score: a name of SCORE_NAMES. thresholds: one for each stage but the last, in [0, 1]; a stage's
-    answer is accepted when its score is at least that. post_check: a name of POST_CHECKS. memory:
-    whether frames are remembered. fingerprint: a name of FINGERPRINTS. capacity: frames remembered
-    at most. max_age: seconds after which a frame is forgotten, 0 for never.
+    answer is accepted when its score is at least that, and never at ALWAYS_DEFER. post_check: a
+    name of POST_CHECKS. memory: whether frames are remembered. fingerprint: a name of
+    FINGERPRINTS. capacity: frames remembered at most. max_age: seconds after which a frame is
+    forgotten, 0 for never.
     """
 
     score: str = 'max_probability'
@@ -55,7 +57,7 @@ class Settings:
                 raise ValueError(f'{name} must be one of {", ".join(choices)}, '
                                  f'not {getattr(self, name)!r}')
         for threshold in self.thresholds:
-            if not 0 <= threshold <= 1:
+            if not 0 <= threshold <= ALWAYS_DEFER:
                 raise ValueError(f'threshold must be in [0, 1], not {threshold}')
         if self.capacity < 1:
             raise ValueError(f'capacity must be at least 1 frame, not {self.capacity}')

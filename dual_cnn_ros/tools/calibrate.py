@@ -15,32 +15,49 @@
 """
 Make a bundle of two trained CNNs: temperatures, score, threshold, post-check, and the evidence.
 
-The pictures that `train` held out are split once more: one part for the temperatures, the rest
-for the rule. The test pictures are looked at once, by the finished bundle.
+The pictures that `train` held out are split once more, by a hash of their names. On one part
+(fit) the temperatures and the learned score are fitted, and the score and the post-check are
+chosen. On the other (certification) the thresholds are found, the exact best of all that there
+are, and one is certified: to lose at most ALPHA of accuracy against always asking the second CNN,
+or against the model named by --reference, with a probability of at least 1 - DELTA over the draw
+of pictures.
+
+That certificate holds for one combination of score and post-check and one grid of thresholds,
+which therefore come from the fit part alone. To certify several combinations and then take the
+cheapest would be to look at the same pictures several times. The other operating points are the
+best on the certification pictures, which promises nothing. The pictures of --test are looked at
+once, by the finished bundle.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import hashlib
 import json
+import math
 from pathlib import Path
+import re
 import shutil
 import sys
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.bundle import Bundle, StageSpec
-from dual_cnn_ros.cascade.cascade import post_check
-from dual_cnn_ros.cascade.decision import Decision
-from dual_cnn_ros.cascade.scores import SCORES, softmax
+from dual_cnn_ros.cascade import deferral
+from dual_cnn_ros.cascade.deferral import Deferral
+from dual_cnn_ros.cascade.guarantee import certified_threshold, declared_grid
+from dual_cnn_ros.cascade.scores import SCORE_NAMES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
-from dual_cnn_ros.cascade.threshold import best_threshold
+from dual_cnn_ros.cascade.threshold import Curve, OperatingPoint
 from dual_cnn_ros.inference import ModelSource
+from dual_cnn_ros.tools import plots
 from dual_cnn_ros.tools.dataset import is_held_out, read_names
+from dual_cnn_ros.tools.judge import reliability
 from dual_cnn_ros.tools.predictions import (
     cpu_seconds,
     predict,
@@ -48,170 +65,338 @@ from dual_cnn_ros.tools.predictions import (
     read_trained,
     Trained,
 )
+from dual_cnn_ros.tools.rules import by_rows, choose, Combination, combinations, temperature
 
 NAMES = ('first', 'second')
 RESAMPLES = 2000
+CURVE_POINTS, PARETO_POINTS = 200, 50
+# Names of the cheapest rules that give away so much of the highest accuracy.
+WITHIN = {'within_half_point': 0.005, 'within_one_point': 0.01, 'within_two_points': 0.02}
+# Names of certified rules, and the test behind each.
+CERTIFIED = {'certified': 'betting', 'certified_harm': 'binomial'}
+PROMISES = {'betting': 'loss of accuracy', 'binomial': 'share of pictures harmed'}
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.integer]
 
 
-class Rule(NamedTuple):
-    """A rule with what it reached on the pictures it was chosen on."""
-
-    score: str
-    post_check: str
-    threshold: float
-    accuracy: float
-    second_share: float
-
-
-def temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
+class Answers(NamedTuple):
     """
-    Return argmin over T of the mean negative log likelihood of softmax(logits / T).
+    What the stages answer to N pictures, in an order that depends on their names alone.
 
-    Golden section over ln T in [-3, 3]: in 1 / T the loss is convex, so it has one minimum
-    (Guo et al., "On Calibration of Modern Neural Networks", 2017).
+    first, second: (N, K) calibrated probabilities. truth: (N,). reference_right: (N,), whether
+    the model that must not be missed is right, or None.
     """
-    z = logits.astype(np.float64)
-    z -= z.max(axis=1, keepdims=True)
-    own = z[np.arange(len(z)), labels]
 
-    def loss(log_t: float) -> float:
-        scaled = z / np.exp(log_t)
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - own / np.exp(log_t)))
+    first: Floats
+    second: Floats
+    truth: npt.NDArray[np.int64]
+    reference_right: Bools | None
 
-    low, high, golden = -3.0, 3.0, (5 ** 0.5 - 1) / 2
-    while high - low > 1e-4:
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return float(np.exp((low + high) / 2))
+    def __len__(self) -> int:
+        return len(self.truth)
 
 
-def expected_calibration_error(probabilities: Floats, labels: npt.NDArray[np.int64],
-                               bins: int = 15) -> float:
-    """Return the gap between confidence and accuracy, averaged over equally wide bins."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    return float(sum(abs(confidence[bin_of == b].mean() - right[bin_of == b].mean())
-                     * np.mean(bin_of == b) for b in np.unique(bin_of)))
-
-
-def final_labels(first: Floats, second: Floats, score: str, rule: str) -> npt.NDArray[np.int64]:
-    """Return the cascade's answer to each picture, (N,), once both CNNs were asked."""
-    measure = SCORES[score]
-    return np.array([post_check(
-        [Decision(p, int(p.argmax()), float(measure(p)), name, name)
-         for name, p in zip(NAMES, pair)], rule, measure).label
-        for pair in zip(first, second)])
-
-
-def rules(first: Floats, second: Floats, labels: npt.NDArray[np.int64]) -> list[Rule]:
-    """Return the best threshold for each score and post-check, the best rule first."""
-    found = []
-    for score in SCORES:
-        for check in POST_CHECKS:
-            point = best_threshold(SCORES[score](first), first.argmax(axis=1) == labels,
-                                   final_labels(first, second, score, check) == labels)
-            found.append(Rule(score, check, *point))
-    return sorted(found, key=lambda rule: (-rule.accuracy, rule.second_share))
-
-
-def evaluate(first: Floats, second: Floats, labels: npt.NDArray[np.int64],
-             rule: Rule) -> tuple[Bools, Bools]:
-    """Return for each picture whether the answer is right, and whether the second was asked."""
-    asked = SCORES[rule.score](first) < rule.threshold
-    final = final_labels(first, second, rule.score, rule.post_check)
-    return np.where(asked, final, first.argmax(axis=1)) == labels, asked
-
-
-def interval(right: Bools, seed: int = 0) -> list[float]:
-    """Return the 95 % bootstrap interval of an accuracy over pictures."""
-    counts = np.random.default_rng(seed).binomial(len(right), right.mean(), RESAMPLES)
-    return [round(float(x), 4) for x in np.percentile(counts / len(right), (2.5, 97.5))]
-
-
-def calibrate(options: argparse.Namespace) -> dict[str, Any]:
-    """Write the bundle and return its metrics."""
-    pair = [read_trained(file) for file in options.models]
-    arguments, labels = pair[0].metrics['arguments'], pair[0].metrics['labels']
+def calibrate(options: argparse.Namespace) -> Bundle:
+    """Write the bundle with its metrics and its picture, and return it."""
+    trained = [read_trained(file) for file in (*options.models, *options.reference)]
+    arguments = trained[0].metrics['arguments']
     exclude = read_names(options.exclude) if options.exclude else ()
-    held = predict(pair, options.data, split=arguments['split'], held_out=True, exclude=exclude)
-    # A hash of another seed splits the held-out pictures independently of how they were chosen.
-    for_temperature = np.array([is_held_out(name, 0.3, arguments['seed'] + 1)
-                                for name in held[0].names])
-    temperatures = [temperature(o.logits[for_temperature], o.labels[for_temperature])
-                    for o in held]
-    probabilities = [softmax(o.logits[~for_temperature], t) for o, t in zip(held, temperatures)]
-    truth = held[0].labels[~for_temperature]
-    choices = rules(probabilities[0], probabilities[1], truth)
-    bundle = _write(options, pair, temperatures, cpu_seconds(pair), labels, choices)
+    held = predict(trained, options.data, split=arguments['split'], held_out=True, exclude=exclude)
+    fit, rest = _parts(held[0].names, options.fit, arguments['seed'] + 1)
+    temperatures = tuple(round(temperature(o.logits[fit], o.labels[fit]), 4) for o in held[:2])
+    on_fit, on_rest = (_answers(held, part, temperatures) for part in (fit, rest))
+
+    gain = _gain(on_fit)
+    learned = deferral.fit(on_fit.first, gain)
+    chosen = choose([
+        offered for offered in combinations(on_fit.first, on_fit.second, on_fit.truth,
+                                            _cross_fitted(on_fit.first, gain))
+        if options.score in (None, offered.score)
+        and options.post_check in (None, offered.post_check)], options.accuracy)
+    grid = declared_grid(_find(_combine(on_fit, learned), chosen).scores)
+    found = _combine(on_rest, learned)
+    own = _find(found, chosen)
+    costs = [member.metrics['multiply_adds'] for member in trained[:2]]
+    rule = (own.curve().most_accurate() if options.accuracy is None
+            else own.curve().reaching(options.accuracy))
+    points = [*_best_of_each(found, costs), *_named(own, on_rest, options.accuracy, costs),
+              *_certified(own, on_rest, grid, options, trained[2:], costs)]
+    bundle = _write(options, trained[:2], temperatures, learned,
+                    Settings(score=own.score, thresholds=(rule.threshold,),
+                             post_check=own.post_check), points)
     metrics: dict[str, Any] = {
         'bundle': bundle.name,
-        'pictures': {'temperature': int(for_temperature.sum()), 'rule': len(truth)},
-        'rule': choices[0]._asdict(),
-        'alternatives': [choice._asdict() for choice in choices[1:]],
-        'training': {name: {key: trained.metrics[key] for key in (
+        'pictures': {'fit': len(fit), 'certification': len(rest)},
+        'rule': {'score': own.score, 'post_check': own.post_check, **rule._asdict()},
+        'calibration': _calibration(held, rest, temperatures),
+        'curves': [{'score': c.score, 'post_check': c.post_check,
+                    'curve': _columns(c.curve().thinned(CURVE_POINTS)),
+                    'pareto': _columns(c.curve().pareto().thinned(PARETO_POINTS))}
+                   for c in found],
+        'training': {name: {key: member.metrics[key] for key in (
             'architecture', 'arguments', 'parameters', 'multiply_adds', 'pictures', 'device',
-            'versions')} for name, trained in zip(NAMES, pair)},
-        'held_out': {name: round(float(np.mean(p.argmax(axis=1) == truth)), 4)
-                     for name, p in zip(NAMES, probabilities)},
+            'versions')} for name, member in zip(NAMES, trained)},
     }
     if options.test:
-        test = predict(pair, options.test, split=options.test_split, held_out=False,
+        test = predict(trained, options.test, split=options.test_split, held_out=False,
                        exclude=exclude)
-        metrics['test'] = _test(test, temperatures, choices[0],
-                                [t.metrics['multiply_adds'] for t in pair])
-    (options.out / 'metrics.json').write_text(json.dumps(metrics, indent=1) + '\n',
-                                              encoding='utf-8')
-    return metrics
+        everything = np.arange(len(test[0].names))
+        metrics['test'] = _test(_answers(test, everything, temperatures), learned, bundle, costs)
+        for name, stage in _calibration(test, everything, temperatures).items():
+            metrics['test'][name]['expected_calibration_error'] = stage['after']['error']
+    (options.out / 'metrics.json').write_text(_json(metrics), encoding='utf-8')
+    _draw(metrics['calibration'], options.report or options.out)
+    print('\n'.join(_report(bundle, metrics)))
+    return bundle
+
+
+def _parts(names: Sequence[str], share: float, seed: int) -> tuple[Places, Places]:
+    """Return where the pictures to fit are and where those to certify, in the order of a hash."""
+    # Another seed than that of `train`, so that being held out says nothing about it.
+    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    fit, rest = ([i for i in order if is_held_out(names[i], share, seed) == wanted]
+                 for wanted in (True, False))
+    if len(fit) < 2 * deferral.FOLDS or not rest:
+        raise ValueError(f'{len(names)} pictures held out, {len(fit)} of them to fit, are too '
+                         'few; train with a larger --holdout')
+    return np.array(fit), np.array(rest)
+
+
+def _answers(outputs: Sequence[Predictions], which: Places,
+             temperatures: Sequence[float]) -> Answers:
+    truth = outputs[0].labels[which]
+    first, second = (by_rows(lambda z, t=t: softmax(z, t), o.logits[which])
+                     for o, t in zip(outputs, temperatures))
+    return Answers(first, second, truth, *(
+        [outputs[2].logits[which].argmax(axis=1) == truth] if len(outputs) > 2 else [None]))
+
+
+def _gain(answers: Answers) -> npt.NDArray[np.int64]:
+    first, second = (p.argmax(axis=1) == answers.truth for p in (answers.first, answers.second))
+    return second.astype(np.int64) - first
+
+
+def _cross_fitted(first: Floats, gain: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the learned score of each picture, learned from the half that it is not in."""
+    scores = np.empty(len(first))
+    for half in (0, 1):
+        here = np.arange(len(first)) % 2 == half
+        scores[here] = deferral.fit(first[~here], gain[~here])(first[here])
+    return scores
+
+
+def _combine(answers: Answers, learned: Deferral) -> list[Combination]:
+    return combinations(answers.first, answers.second, answers.truth,
+                        by_rows(learned, answers.first))
+
+
+def _find(found: Sequence[Combination], like: Combination) -> Combination:
+    return next(c for c in found if (c.score, c.post_check) == (like.score, like.post_check))
+
+
+def _point(name: str, of: Combination, at: OperatingPoint,
+           costs: Sequence[int]) -> dict[str, Any]:
+    return {'name': name, 'score': of.score, 'threshold': at.threshold,
+            'post_check': of.post_check, 'accuracy': round(at.accuracy, 4),
+            'second_share': round(at.second_share, 4),
+            'multiply_adds': round(costs[0] + at.second_share * costs[1])}
+
+
+def _best_of_each(found: Sequence[Combination], costs: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the most accurate rule of each score and post-check, the best one first."""
+    best = [(c, c.curve().most_accurate()) for c in found]
+    best.sort(key=lambda item: (-item[1].accuracy, item[1].second_share))
+    return [_point(f'{c.score}, {c.post_check}', c, at, costs) for c, at in best]
+
+
+def _named(own: Combination, answers: Answers, accuracy: float | None,
+           costs: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Give the rules of the chosen combination that nothing beats at its accuracy or its cost."""
+    rules = own.curve()
+    best = rules.most_accurate()
+    better_cnn = max(float((p.argmax(axis=1) == answers.truth).mean())
+                     for p in (answers.first, answers.second))
+    yield _point('most_accurate', own, best, costs)
+    if accuracy is not None:
+        yield _point('stated_accuracy', own, rules.reaching(accuracy), costs)
+    if better_cnn <= best.accuracy:
+        yield _point('matches_better_cnn', own, rules.reaching(better_cnn), costs)
+    for name, loss in WITHIN.items():
+        yield _point(name, own, rules.reaching(best.accuracy - loss), costs)
+
+
+def _certified(own: Combination, answers: Answers, grid: npt.NDArray[np.float64],
+               options: argparse.Namespace, reference: Sequence[Trained],
+               costs: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Give the rules that are certified; against a model of its own there may be none."""
+    for name, method in CERTIFIED.items():
+        threshold = float(certified_threshold(
+            own.scores, own.first_right, own.final_right, grid, alpha=options.alpha,
+            delta=options.delta, method=method, reference_right=answers.reference_right))
+        if not math.isnan(threshold):
+            yield _point(name, own, own.at(threshold), costs) | {'certificate': {
+                'alpha': options.alpha, 'delta': options.delta, 'method': method,
+                'pictures': len(answers),
+                'reference': reference[0].name if reference else 'always asking second'}}
 
 
 def _write(options: argparse.Namespace, pair: Sequence[Trained], temperatures: Sequence[float],
-           seconds: Sequence[float], labels: Sequence[str], choices: Sequence[Rule]) -> Bundle:
+           learned: Deferral, settings: Settings, points: Sequence[Mapping[str, Any]]) -> Bundle:
     options.out.mkdir(parents=True, exist_ok=True)
     stages = []
-    for name, trained, t, cost in zip(NAMES, pair, temperatures, seconds):
+    for name, trained, t, seconds, score in zip(NAMES, pair, temperatures, cpu_seconds(pair),
+                                                (learned, None)):
         files = {}
         for kind in ('onnx', 'safetensors'):
             files[kind] = options.out / f'{name}.{kind}'
             shutil.copyfile(trained.file(kind), files[kind])
         stages.append(StageSpec(
             name, ModelSource(files, trained.metrics['architecture']),
-            {kind: bundles.sha256(path) for kind, path in files.items()}, trained.input,
-            round(t, 4), trained.metrics['multiply_adds'], round(cost, 6)))
-    best = choices[0]
-    bundle = Bundle(
-        options.out, options.name, options.description, tuple(labels), tuple(stages),
-        Settings(score=best.score, thresholds=(best.threshold,), post_check=best.post_check),
-        tuple({'name': f'{c.score}, {c.post_check}', 'score': c.score, 'threshold': c.threshold,
-               'post_check': c.post_check, 'accuracy': round(c.accuracy, 4),
-               'second_share': round(c.second_share, 4)} for c in choices))
-    bundles.write(bundle)
+            {kind: bundles.sha256(path) for kind, path in files.items()}, trained.input, t,
+            trained.metrics['multiply_adds'], round(seconds, 6), deferral=score))
+    bundles.write(Bundle(options.out, options.name, options.description,
+                         tuple(pair[0].metrics['labels']), tuple(stages), settings,
+                         tuple(points)))
     return bundles.read(options.out)
 
 
-def _test(outputs: Sequence[Predictions], temperatures: Sequence[float], rule: Rule,
-          multiply_adds: Sequence[int]) -> dict[str, Any]:
-    truth = outputs[0].labels
-    first, second = (softmax(o.logits, round(t, 4)) for o, t in zip(outputs, temperatures))
-    members = [p.argmax(axis=1) == truth for p in (first, second)]
-    right, asked = evaluate(first, second, truth, rule)
+def _calibration(outputs: Sequence[Predictions], which: Places,
+                 temperatures: Sequence[float]) -> dict[str, Any]:
+    """Return of each stage its accuracy, and its calibration before and after the temperature."""
+    result: dict[str, Any] = {}
+    for name, o, t in zip(NAMES, outputs, temperatures):
+        right = o.logits[which].argmax(axis=1) == o.labels[which]
+        result[name] = {'accuracy': round(float(right.mean()), 4), 'temperature': t}
+        for when, divisor in (('before', 1.0), ('after', t)):
+            confidence = by_rows(lambda z, d=divisor: softmax(z, d).max(axis=1), o.logits[which])
+            error, bins = reliability(confidence, right)
+            result[name][when] = {'error': round(error, 4), 'bins': [
+                {key: round(value, 4) for key, value in entry.items()} for entry in bins]}
+    return result
+
+
+def _columns(curve: Curve) -> dict[str, list[float]]:
+    return {'threshold': [float(f'{t:.6g}') for t in curve.thresholds],
+            'accuracy': curve.accuracy.round(5).tolist(),
+            'second_share': curve.second_share.round(5).tolist()}
+
+
+def _test(answers: Answers, learned: Deferral, bundle: Bundle,
+          costs: Sequence[int]) -> dict[str, Any]:
+    members = [p.argmax(axis=1) == answers.truth for p in (answers.first, answers.second)]
+    found = {(c.score, c.post_check): c for c in _combine(answers, learned)}
+    own = found[bundle.settings.score, bundle.settings.post_check]
+    right, at = own.right(bundle.settings.thresholds[0]), own.at(bundle.settings.thresholds[0])
     only_first, only_second = members[0] & ~members[1], members[1] & ~members[0]
-    result: dict[str, Any] = {'pictures': len(truth)}
-    for name, correct, p in zip(NAMES, members, (first, second)):
-        result[name] = {'accuracy': round(float(correct.mean()), 4), 'interval': interval(correct),
-                        'expected_calibration_error':
-                            round(expected_calibration_error(p, truth), 4)}
+    wanted = own.final_right if answers.reference_right is None else answers.reference_right
+    result: dict[str, Any] = {'pictures': len(answers)}
+    for name, correct in zip(NAMES, members):
+        result[name] = {'accuracy': round(float(correct.mean()), 4),
+                        'interval': _interval(correct)}
     result['pair'] = {
-        'accuracy': round(float(right.mean()), 4), 'interval': interval(right),
-        'second_share': round(float(asked.mean()), 4),
-        'multiply_adds': round(multiply_adds[0] + float(asked.mean()) * multiply_adds[1]),
+        'accuracy': round(at.accuracy, 4), 'interval': _interval(right),
+        'second_share': round(at.second_share, 4),
+        'multiply_adds': round(costs[0] + at.second_share * costs[1]),
     }
+    result['operating_points'] = {
+        point['name']: {
+            'accuracy': round(at.accuracy, 4), 'second_share': round(at.second_share, 4),
+            **({'loss': round(float(wanted.mean()) - at.accuracy, 4)}
+               if 'certificate' in point else {})}
+        for point in bundle.operating_points
+        for at in [found[point['score'], point['post_check']].at(point['threshold'])]}
     result['complementarity'] = round(
-        2 * min(int(only_first.sum()), int(only_second.sum())) / len(truth), 4)
+        2 * min(int(only_first.sum()), int(only_second.sum())) / len(answers), 4)
     result['either_right'] = round(float((members[0] | members[1]).mean()), 4)
     return result
+
+
+def _interval(right: Bools, seed: int = 0) -> list[float]:
+    """Return the 95 % bootstrap interval of an accuracy over pictures."""
+    counts = np.random.default_rng(seed).binomial(len(right), right.mean(), RESAMPLES)
+    return [round(float(x), 4) for x in np.percentile(counts / len(right), (2.5, 97.5))]
+
+
+def _json(metrics: Mapping[str, Any]) -> str:
+    """Return JSON to read and to compare by lines, a list of numbers taking one."""
+    return re.sub(r'\[([-+.\deE,\s]+)\]', lambda found: f'[{" ".join(found[1].split())}]',
+                  json.dumps(metrics, indent=1)) + '\n'
+
+
+def _draw(calibration: Mapping[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = np.vstack([np.hstack([
+        plots.reliability(stage[when]['bins'], f'{name} CNN, {when}: ECE '
+                                               f'{100 * stage[when]["error"]:.1f} %')
+        for when in ('before', 'after')]) for name, stage in calibration.items()])
+    file = folder / 'reliability.png'
+    if not cv2.imwrite(str(file), picture):
+        raise OSError(f'{file} cannot be written')
+
+
+def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield f'bundle {bundle.name}: ' + ' then '.join(
+        stage.source.architecture or stage.name for stage in bundle.stages)
+    yield ('{fit} held-out pictures to fit on, {certification} for thresholds and certificates'
+           .format(**metrics['pictures']))
+    yield ''
+    yield from _table([['CNN', 'accuracy', 'temperature', 'ECE before', 'after'], *(
+        [name, _percent(stage['accuracy']), f'{stage["temperature"]:.3f}',
+         _percent(stage['before']['error']), _percent(stage['after']['error'])]
+        for name, stage in metrics['calibration'].items())])
+    yield ''
+    tested = metrics.get('test', {}).get('operating_points', {})
+    yield from _table([['operating point', 'score', 'post-check', 'threshold', 'accuracy',
+                        'second asked', 'multiply-adds', *(['test'] if tested else [])], *(
+        [point['name'], point['score'], point['post_check'], f'{point["threshold"]:.4f}',
+         _percent(point['accuracy']), _percent(point['second_share']),
+         f'{point["multiply_adds"] / 1e6:.1f} M',
+         *([_percent(tested[point['name']]['accuracy'])] if tested else [])]
+        for point in bundle.operating_points)])
+    yield ''
+    rule = metrics['rule']
+    yield (f'The bundle uses {rule["score"]} >= {rule["threshold"]:.4f}, {rule["post_check"]}: '
+           'score and post-check chosen on the pictures to fit on.')
+    promised = [point for point in bundle.operating_points if 'certificate' in point]
+    for point in promised:
+        certificate = point['certificate']
+        yield (f'{point["name"]}: with {_percent(1 - certificate["delta"])} confidence, '
+               f'{PROMISES[certificate["method"]]} of at most {_percent(certificate["alpha"])} '
+               f'against {certificate["reference"]}.')
+        if not point['threshold'] <= 1:
+            yield (f'{point["name"]}: no threshold was shown to keep that, so it always asks the '
+                   'second CNN.')
+    if not promised:
+        yield 'No threshold could be certified.'
+    if 'test' in metrics:
+        test = metrics['test']
+        yield f'Test, {test["pictures"]} pictures: ' + ', '.join(
+            f'{name} {_percent(test[name]["accuracy"])} ({_percent(test[name]["interval"][0])} to '
+            f'{_percent(test[name]["interval"][1])})' for name in (*NAMES, 'pair')) + '.'
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.1f} %'
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Align columns, to the right those that hold numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    numeric = [any(map(str.isdigit, column[-1][:1])) for column in zip(*rows)]
+    for number, row in enumerate(rows):
+        yield '  '.join(cell.rjust(width) if right else cell.ljust(width)
+                        for cell, width, right in zip(row, widths, numeric)).rstrip()
+        if not number:
+            yield '-' * (sum(widths) + 2 * len(widths) - 2)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f'must be between 0 and 1, not {text}')
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -224,9 +409,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--test-split', help='its split, where it has several')
     parser.add_argument('--exclude', type=Path, metavar='FILE',
                         help='the names that train left out')
+    parser.add_argument('--fit', type=_share, default=0.5, metavar='SHARE',
+                        help='of the held-out pictures, to fit on; the others are to find and '
+                        'certify thresholds (default %(default)s)')
+    parser.add_argument('--score', choices=SCORE_NAMES, help='instead of the best on the former')
+    parser.add_argument('--post-check', choices=POST_CHECKS,
+                        help='instead of the best on the former')
+    parser.add_argument('--accuracy', type=_share, metavar='SHARE',
+                        help='use the cheapest rule that reaches this, not the most accurate one')
+    parser.add_argument('--alpha', type=_share, default=0.01,
+                        help='accuracy that a certified threshold may lose (default %(default)s)')
+    parser.add_argument('--delta', type=_share, default=0.05,
+                        help='probability that it loses more (default %(default)s)')
+    parser.add_argument('--reference', type=Path, nargs=1, default=[], metavar='MODEL',
+                        help='metrics file of a strong CNN to certify against, in place of always '
+                        'asking the second one')
     parser.add_argument('--name', required=True, help='of the bundle')
     parser.add_argument('--description', default='', help='of the bundle, one line')
     parser.add_argument('--out', type=Path, required=True, help='folder of the bundle')
+    parser.add_argument('--report', type=Path, metavar='DIR',
+                        help='folder of reliability.png, if not that of the bundle')
     return parser
 
 
@@ -234,13 +436,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
     try:
-        metrics = calibrate(options)
+        calibrate(options)
     except (ValueError, OSError) as error:
         print(f'calibrate: {error}', file=sys.stderr)
         return 1
-    shown = {key: value for key, value in metrics.items()
-             if key not in ('alternatives', 'training')}
-    print(json.dumps(shown, indent=1))
     return 0
 
 
