@@ -402,7 +402,7 @@ def _measure(run: Run, players: Sequence[Player], protocols: Sequence[Protocol],
              results: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
     """Add the energy of each system and protocol to its times; return by which sensor."""
     try:
-        sensor = discover('auto', Path('/sys'))
+        sensor = discover('auto', options.sysfs_root)
     except NoSensorError as error:
         return {'sensor': None, 'reason': str(error)}
     found = {'sensor': sensor.source, 'scope': sensor.scope, 'reason': sensor.reason}
@@ -488,16 +488,20 @@ def _disagreements(systems: Sequence[System], players: Sequence[Player], logs: S
     mine, theirs = (next(log for player, log in zip(players, logs) if player.system.name == name)
                     for name in (chosen, reference))
 
-    def rank(i: int) -> tuple[bool, bool]:
-        return theirs.labels[i] != frames.truth[i], mine.labels[i] != frames.truth[i]
-
     differ = [i for i, (a, b) in enumerate(zip(mine.labels, theirs.labels)) if a != b]
+    # Of a stretch of a recording one frame tells as much as all.
+    seen: Counter[int] = Counter()
+    ranks = []
+    for i in differ:
+        seen[frames.unit[i]] += 1
+        truth = frames.truth[i]
+        ranks.append((theirs.labels[i] != truth, mine.labels[i] != truth, seen[frames.unit[i]], i))
     return {'system': chosen, 'reference': reference, 'frames': len(differ), 'shown': [
         {'number': frames.index[i],
          'label': labels[frames.truth[i]] if frames.truth[i] >= 0 else None,
          'system': labels[mine.labels[i]], 'source': mine.sources[i],
          'reference': labels[theirs.labels[i]]}
-        for i in sorted(differ, key=rank)[:SHOWN]]}
+        for *_, i in sorted(ranks)[:SHOWN]]}
 
 
 def _thumbnails(run: Run, disagreements: dict[str, Any]) -> dict[int, Image]:
@@ -564,6 +568,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--device', choices=DEVICES, default='auto', help='as of the node (auto)')
     parser.add_argument('--energy-seconds', type=float, default=10.0, metavar='SECONDS',
                         help='of each block where there is a power sensor; 0: none (10)')
+    parser.add_argument('--sysfs-root', type=Path, default=Path('/sys'),
+                        help='where sysfs is mounted (/sys)')
     parser.add_argument('--record', type=Path, metavar='DIR',
                         help='write what the node would publish about all frames as a recording')
     parser.add_argument('--restart', action='store_true',

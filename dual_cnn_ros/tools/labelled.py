@@ -253,7 +253,8 @@ def _frame(message: Message) -> Image:
 def _picture(data: bytes) -> Image:
     if data.startswith((b'\xff\xd8', b'\x89PNG')):
         return images.from_compressed_msg(CompressedImage(data=array('B', data)))
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    # OpenCV raises on no bytes at all, and answers None on others that it cannot read.
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if picture is None:
         raise images.ImageError(f'its {len(data)} bytes cannot be decoded')
     return np.asarray(picture, np.uint8)

@@ -35,14 +35,15 @@ INK, FAINT = '#333333', '#dddddd'
 THUMBNAIL, CELL, LARGEST_CONFUSION = 160, 34, 30
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #333; background: #fff; max-width: 1180px;
+body { font: 15px/1.5 system-ui, sans-serif; color: #333; background: #fff; max-width: 1240px;
   margin: 2em auto; padding: 0 1.5em; }
 h1 { font-size: 1.6em; margin-bottom: 0; } h2 { font-size: 1.2em; margin: 2em 0 .4em; }
 h3 { font-size: 1em; margin: 1.2em 0 .3em; }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; border-bottom: 1px solid #999; padding: .2em .7em; }
-td { text-align: right; border-bottom: 1px solid #eee; padding: .2em .7em; white-space: nowrap; }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+table { border-collapse: collapse; font-size: 12.5px; font-variant-numeric: tabular-nums; }
+th { text-align: right; font-weight: 600; border-bottom: 1px solid #999; padding: .2em .5em;
+  white-space: nowrap; }
+td { text-align: right; border-bottom: 1px solid #eee; padding: .2em .5em; white-space: nowrap; }
+th:nth-child(-n+2), td:nth-child(-n+2), .words th, .words td { text-align: left; }
 .wide { overflow-x: auto; } .row { display: flex; flex-wrap: wrap; gap: 1.5em; }
 svg text { font: 12px system-ui, sans-serif; fill: #333; } svg .small { font-size: 11px; }
 figure { margin: 0; width: 170px; font-size: 12px; line-height: 1.35; }
@@ -57,7 +58,7 @@ class Point:
     """
     A mark in a chart, with a line to either side of it where there is an interval in y.
 
-    form: 'disc', 'ring' or 'diamond'. hint: shown where the pointer rests on it.
+    form: 'disc', 'ring' or 'diamond'. hint: shown where the pointer rests on it. radius: pixels.
     """
 
     x: float
@@ -66,6 +67,7 @@ class Point:
     form: str = 'disc'
     interval: Sequence[float] | None = None
     hint: str = ''
+    radius: float = 5
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def chart(points: Sequence[Point], lines: Sequence[Line], x_label: str, y_label:
             low, high = (place(p.x, edge)[1] for edge in p.interval)
             parts.append(_line(x, low, x, high, p.colour) + _line(x - 3, low, x + 3, low, p.colour)
                          + _line(x - 3, high, x + 3, high, p.colour))
-        parts.append(_mark(x, y, p.colour, p.form, p.hint))
+        parts.append(_mark(x, y, p.colour, p.form, p.hint, p.radius))
     for i, (colour, form, text) in enumerate(legend):
         x, y = left + (i % 2) * (width - left) / 2, height + 18 * (i // 2) + 6
         parts.append(_line(x - 8, y, x + 8, y, colour, 2) if form == 'line'
@@ -146,11 +148,11 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], x_label: str,
     rows: the name of each and its parts, a colour and a length. legend: colour and text of each
     part. largest: the length of the axis, None for that of the longest bar.
     """
-    left = 14 + 6.6 * max((len(name) for name, _ in rows), default=0)
-    width, top, step = left + 470, 26, 21
+    left = 14 + 6.3 * max((len(name) for name, _ in rows), default=0)
+    width, top, step = left + 340, 26, 21
     longest = largest or max((sum(length for _, length in parts) for _, parts in rows),
                              default=0) or 1
-    scale, end = 420 / longest, top + step * len(rows)
+    scale, end = 310 / longest, top + step * len(rows)
     out = [f'<svg width="{width:.0f}" height="{end + 44}" role="img" '
            f'aria-label="{escape(x_label)}">']
     x = left
@@ -168,7 +170,7 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], x_label: str,
             out.append(f'<rect x="{start:.1f}" y="{y + 3}" width="{max(0, length * scale):.1f}" '
                        f'height="14" fill="{colour}"><title>{length:.4g}</title></rect>')
             start += length * scale
-    out.append(_text(left + 210, end + 36, x_label, 'middle'))
+    out.append(_text(left + 155, end + 36, x_label, 'middle'))
     return ''.join([*out, '</svg>'])
 
 
@@ -196,12 +198,12 @@ def _text(x: float, y: float, text: str, anchor: str = 'start') -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _mark(x: float, y: float, colour: str, form: str, hint: str) -> str:
+def _mark(x: float, y: float, colour: str, form: str, hint: str, radius: float = 5) -> str:
     if form == 'diamond':
         shape = (f'<path d="M{x:.1f} {y - 7:.1f}l7 7l-7 7l-7-7z" fill="#fff" stroke="{colour}" '
                  'stroke-width="2">')
     else:
-        shape = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="'
+        shape = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="'
                  f'{colour if form == "disc" else "#fff"}" stroke="{colour}" stroke-width="2">')
     kind = 'path' if form == 'diamond' else 'circle'
     return f'{shape}<title>{escape(hint)}</title></{kind}>'
@@ -234,9 +236,10 @@ def page(findings: Mapping[str, Any], thumbnails: Mapping[int, Image], method: s
             + '\n</body></html>\n')
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _table(rows: Sequence[Sequence[str]], kind: str = '') -> str:
     head, *rest = ([escape(cell) for cell in row] for row in rows)
-    return ('<div class="wide"><table><tr><th>' + '</th><th>'.join(head) + '</th></tr>'
+    return (f'<div class="wide"><table class="{kind}"><tr><th>' + '</th><th>'.join(head)
+            + '</th></tr>'
             + ''.join('<tr><td>' + '</td><td>'.join(row) + '</td></tr>' for row in rest)
             + '</table></div>')
 
@@ -250,7 +253,7 @@ def _systems(findings: Mapping[str, Any]) -> str:
                 f'{", ".join(f"{t:.4f}" for t in system["thresholds"])}, '
                 f'post-check {system["post_check"]}' if 'score' in system else 'alone')
         rows.append([system['name'], system['bundle'], cnns, rule])
-    return _table(rows)
+    return _table(rows, 'words')
 
 
 def _colour(findings: Mapping[str, Any], name: str) -> str:
@@ -320,7 +323,9 @@ def _reliability(results: Sequence[Mapping[str, Any]], protocol: str) -> str:
     charts = []
     for name, result in reversed(own.items()):
         points = [Point(100 * b['confidence'], 100 * b['accuracy'], COLOURS[0],
-                        hint=f'{b["frames"]} frames') for b in result['reliability']]
+                        hint=f'{b["frames"]} frames',
+                        radius=2 + 6 * (b['frames'] / result['judged']) ** 0.5)
+                  for b in result['reliability']]
         charts.append(f'<div><h3>{escape(name)}: error {100 * result["calibration_error"]:.2f} '
                       'points</h3>' + chart(
                           points, [Line((0, 100), (0, 100), '#888888', dashed=True)],
@@ -329,9 +334,9 @@ def _reliability(results: Sequence[Mapping[str, Any]], protocol: str) -> str:
     if not charts:
         return ''
     return (f'<h2>Calibration, {escape(protocol)}</h2><p class="note">Frames in 15 equally wide '
-            'bins of confidence; on the dashed line, confidence is what it promises to be. The '
-            'error is the mean distance from it.</p><div class="row">' + ''.join(charts)
-            + '</div>')
+            'bins of confidence, the larger a dot the more of them; on the dashed line, '
+            'confidence is what it promises to be. The error is the mean distance from it.</p>'
+            '<div class="row">' + ''.join(charts) + '</div>')
 
 
 def _confusion(findings: Mapping[str, Any], protocol: str) -> str:

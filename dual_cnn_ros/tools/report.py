@@ -84,7 +84,7 @@ def tables(findings: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
         names = dict.fromkeys(name for r in results for name in ('memory', *r['sources']))
         sources = [name for name in names if any(name in r['sources'] for r in results)]
         rows = [['system', 'memory', 'accuracy', '95 % interval', 'difference', '95 % interval',
-                 'harm/help', *sources, 'multiply-adds', 'CPU', 'latency p50', 'p95',
+                 'harm/help', *sources, 'multiply-adds', 'CPU', 'p50', 'p95',
                  *(['above idle', 'in all'] if joules else [])]]
         for r in results:
             times = r['times']
@@ -107,7 +107,8 @@ def notes(findings: dict[str, Any]) -> list[str]:
     """Return what a reader of the tables has to know: references, frames left out, energy."""
     data, power = findings['data'], findings['times']['power']
     lines = [f'difference: from {findings["reference"]}, without memory where that was run, in '
-             'points; harm/help: frames that only the reference, and only this system, got right']
+             'points; harm/help: frames that only the reference, and only this system, got right; '
+             'p50, p95: of the latency']
     if power['sensor'] is None:
         lines.append(f'no energy was measured ({power["reason"]}): multiply-adds and CPU seconds '
                      'stand for it')
