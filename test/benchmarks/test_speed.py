@@ -35,10 +35,12 @@ from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.fingerprints import dhash, invariants
 from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
-from dual_cnn_ros.cascade.scores import entropy, max_probability, softmax
-from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.guarantee import certified_threshold, declared_grid
+from dual_cnn_ros.cascade.scores import entropy, max_probability, SCORES, softmax
+from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.cascade.threshold import best_threshold
 from dual_cnn_ros.share import share_directory
+from dual_cnn_ros.tools.rules import by_rows, combinations
 
 Versions = dict[str, Callable[[], Any]]
 
@@ -173,14 +175,91 @@ def numpy_grid(scores: np.ndarray, first: np.ndarray, final: np.ndarray) -> floa
           'grid, in Python', 'grid, in NumPy', rounds=3)
 def test_threshold(benchmark: Any, version: str) -> None:
     rng = np.random.default_rng(0)
-    s = rng.beta(4, 1, size=1000)
+    # Between the values of the grid, so that it can tell all of them apart.
+    s = np.round(rng.beta(4, 1, size=1000) * 1998 + 1) / 2000 + 0.5 / 2000
     first, final = rng.random(1000) < s, rng.random(1000) < 0.85
     lists: Any = s.tolist(), first.tolist(), final.tolist()
     result = run(benchmark, version, {
         'ours': lambda: best_threshold(s, first, final).threshold,
         'grid, in Python': lambda: python_grid(*lists),
         'grid, in NumPy': lambda: numpy_grid(s, first, final)})
-    assert np.where(s >= result, first, final).mean() > 0.8
+    best = best_threshold(s, first, final)
+    assert np.where(s >= result, first, final).mean() == best.accuracy
+    # Of equally good ones all take that which asks least.
+    assert (s < result).mean() == best.second_share
+
+
+def answers(count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the probabilities of two CNNs that are right on most pictures, and what is true."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, classes, count)
+    p = []
+    for strength in (8, 9):
+        logits = 2 * rng.standard_normal((count, classes), np.float32)
+        logits[np.arange(count), truth] += strength
+        p.append(by_rows(softmax, logits))
+    return p[0], p[1], truth
+
+
+def grid_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> list[float]:
+    """
+    Return the best accuracy for each score and post-check as the authors search for it.
+
+    Per score and post-check, 2,000 thresholds and a loop over the pictures; what a picture's two
+    answers and their scores are is found once, which is more than they do.
+    """
+    found = []
+    for score in SCORES.values():
+        rows = [(float(score(a)), float(score(b)), int(a.argmax()), int(b.argmax()),
+                 int(np.mean([a, b], axis=0).argmax())) for a, b in zip(first, second)]
+        for check in POST_CHECKS:
+            final = [{'none': label_b, 'average': average,
+                      'more_confident': label_b if score_b > score_a else label_a}[check] == wanted
+                     for (score_a, score_b, label_a, label_b, average), wanted
+                     in zip(rows, truth.tolist())]
+            scores = [row[0] for row in rows]
+            right = [row[2] == wanted for row, wanted in zip(rows, truth.tolist())]
+            best = python_grid(scores, right, final)
+            found.append(sum(r if s >= best else f for s, r, f in zip(scores, right, final))
+                         / len(truth))
+    return found
+
+
+def exact_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> list[float]:
+    return [c.curve().most_accurate().accuracy for c in combinations(first, second, truth)]
+
+
+@compared('search of 3 scores x 3 post-checks, 1,000 samples of 1,000 classes',
+          'grid of 2,000, in Python', rounds=1)
+def test_search(benchmark: Any, version: str) -> None:
+    drawn = answers(1000, 1000)
+    found = run(benchmark, version, {'ours': lambda: exact_search(*drawn),
+                                     'grid of 2,000, in Python': lambda: grid_search(*drawn)})
+    # A grid may miss what lies between two of its values, and never finds more.
+    exact = exact_search(*drawn)
+    assert all(best - 0.003 <= accuracy <= best for accuracy, best in zip(found, exact))
+
+
+@compared('search of 3 scores x 3 post-checks, 50,000 samples of 1,000 classes', rounds=1)
+def test_large_search(benchmark: Any, version: str) -> None:
+    drawn = answers(50_000, 1000)
+    found = run(benchmark, version, {'ours': lambda: exact_search(*drawn)})
+    assert len(found) == 9 and min(found) > 0.5
+
+
+@compared('certified threshold, 25,000 samples, 200 steps', 'binomial test', rounds=3)
+def test_certificate(benchmark: Any, version: str) -> None:
+    rng = np.random.default_rng(0)
+    s = rng.random(25_000)
+    # So little is lost that every step is taken.
+    final = rng.random(25_000) < 0.9
+    first = final & (rng.random(25_000) < 0.998)
+    grid = declared_grid(s)
+    threshold = run(benchmark, version, {
+        'ours': lambda: certified_threshold(s, first, final, grid, alpha=0.01, delta=0.05),
+        'binomial test': lambda: certified_threshold(s, first, final, grid, alpha=0.01,
+                                                     delta=0.05, method='binomial')})
+    assert threshold == s.min()
 
 
 # Frame -------------------------------------------------------------------------------------------
