@@ -331,6 +331,14 @@ def test_flips_about_half_and_only_when_asked(pictures):
     assert bool((warped[..., -1] > warped[..., 0]).all())
 
 
+def test_shifts_alone_do_not_blur(pictures):
+    chequered = torch.zeros_like(pictures)
+    chequered[..., ::2, ::2] = 255
+    shifted = augmented(chequered, flip=True, shift=0.2)
+    assert ((shifted - chequered / 255).abs().amax((1, 2, 3)) > 0.5).float().mean() > 0.5
+    assert ((shifted - shifted.round()).abs() < 1e-3).all()
+
+
 def test_crops_lie_within_the_picture(pictures):
     pixels = augmented(pictures, (12, 16), zoom=0.3) * 255
     assert float(pixels.min()) >= 40

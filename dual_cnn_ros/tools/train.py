@@ -103,6 +103,10 @@ def augment(images: Tensor, size: tuple[int, int], how: Augmentation, mean: Tens
         height = (area / ratio).sqrt().clamp(max=1)
         across = uniform(-1, 1) * (1 - width + 2 * how.shift)
         down = uniform(-1, 1) * (1 - height + 2 * how.shift)
+        if images.shape[-2:] == size and how.zoom == 1 and not how.rotate:
+            # Whole pixels, because interpolation blurs, which the pictures of use are not.
+            across = torch.round(across * size[1] / 2) * 2 / size[1]
+            down = torch.round(down * size[0] / 2) * 2 / size[0]
         angle = uniform(-1, 1) * math.radians(how.rotate)
         cos, sin = angle.cos(), angle.sin()
         mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) if how.flip else 1.0
