@@ -124,7 +124,7 @@ class _Channel:
     def period(self) -> float | None:
         """The usual time between readings, seconds; None for a single one."""
         steps = [later - sooner for sooner, later in pairwise(self._moments) if later > sooner]
-        return median(steps) if steps else None
+        return round(median(steps), 6) if steps else None
 
     def read(self) -> list[Reading]:
         reached = bisect_right(self._moments, self._clock())
