@@ -41,8 +41,9 @@ from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.nodes.images import from_compressed_msg, from_image_msg
+from dual_cnn_ros.power import bench
 from dual_cnn_ros.power.reading import Reading, Sensor
-from dual_cnn_ros.tools import evaluate, joules, judge, page, recording, report, systems
+from dual_cnn_ros.tools import evaluate, judge, page, recording, report, systems
 from dual_cnn_ros.tools.evaluate import turn
 from dual_cnn_ros.tools.labelled import open_source
 from dual_cnn_ros.tools.recording import Recorder, Recording
@@ -196,6 +197,18 @@ def test_same_seed_same_findings(bundle, pictures, tmp_path) -> None:
             for name, seed in (('a', '3'), ('b', '3'), ('c', '4'))]
     assert without_times(runs[0]) == without_times(runs[1])
     assert without_times(runs[0])['results'] != without_times(runs[2])['results']
+
+
+def test_every_key_is_documented(findings) -> None:
+    def keys(value: Any) -> set[str]:
+        """Return the keys, but not those that are names of labels, files and sources."""
+        if isinstance(value, dict):
+            named = {'confusion', 'sources', 'by_source', 'bad', 'unknown_labels', 'power'}
+            return set(value).union(*(keys(v) for k, v in value.items() if k not in named))
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+    words = set(re.findall(r'\w+', evaluate.evaluate.__doc__ or ''))
+    assert len(keys(findings)) > 40 and keys(findings) <= words
 
 
 def test_a_tar_gives_what_its_folder_gives(bundle, pictures, tmp_path) -> None:
@@ -530,36 +543,47 @@ def test_cpu_seconds_weigh_each_source_with_its_share() -> None:
 
 
 class Meter:
-    """A rail of 5 W, and of 8 W while `busy`."""
+    """A rail of 5 W, and of 8 W while the machine works."""
 
     rails = ('IN',)
-    busy = False
+    working = False
 
     def read(self) -> list[Reading]:
         """Return the power now."""
-        return [Reading('IN', time.monotonic(), watts=8.0 if self.busy else 5.0)]
+        return [Reading('IN', time.monotonic(), watts=8.0 if self.working else 5.0)]
 
 
-def test_joules_above_idle_are_those_of_the_work() -> None:
+def test_joules_are_those_of_each_image(bundle, pictures, tmp_path, monkeypatch) -> None:
+    """At 3 W above idle, joules are three times the seconds of an image."""
     meter = Meter()
-    sensor = Sensor('fake', '', (meter,), ('IN',), 'module')
 
-    def work() -> int:
-        meter.busy = True
-        time.sleep(0.2)
-        meter.busy = False
-        return 4
+    def once(cascade: Cascade, images: Any) -> None:
+        meter.working = True
+        time.sleep(0.05)
 
-    found = joules.measure(sensor, work, 1.2, 0.5)
-    seconds = found['seconds'] / found['images']
-    assert found['images'] >= 4 and found['coverage'] > 0.95 and not found['refused']
-    # The edges of the block are known to a period of the sensor, of which there are many.
-    assert found['joules'] == pytest.approx(3 * seconds, rel=0.25)
-    assert found['gross_joules'] == pytest.approx(8 * seconds, rel=0.1)
-    assert found['idle_watts'] == pytest.approx(5, rel=0.05)
+    def begun(self: bench.Bench, name: str) -> tuple[float, float]:
+        meter.working = False
+        return rest(self, name)
+
+    rest = bench.Bench._rest
+    monkeypatch.setattr(bench.Bench, '_rest', begun)
+    monkeypatch.setattr(bench, 'SETTLE_SECONDS', 0.3)
+    monkeypatch.setattr(evaluate, '_once', once)
+    monkeypatch.setattr(evaluate, 'discover', lambda source, root: Sensor(
+        'fake', '', (meter,), ('IN',), 'module'))
+    findings = run(pictures, tmp_path, str(bundle), '--no-memory', '--repeat', '0.5',
+                   '--energy-seconds', '1')
+    energy = of(findings, 'tiny', 'off', 'd=0.5')['times']['energy']
+    assert energy['images'] % 36 == 0
+    seconds = energy['seconds'] / energy['images']
+    assert energy['joules'] == pytest.approx(3 * seconds, rel=0.02)
+    assert energy['gross_joules'] == pytest.approx(8 * seconds, rel=0.02)
+    assert energy['idle_watts'] == pytest.approx(5) and not energy['refused']
 
 
-def test_energy_is_of_the_sensor_or_not_at_all(bundle, pictures, tmp_path, capsys) -> None:
+def test_energy_is_of_the_sensor_or_not_at_all(bundle, pictures, tmp_path, capsys,
+                                               monkeypatch) -> None:
+    monkeypatch.setattr(bench, 'SETTLE_SECONDS', 0.1)
     root = sysfs_fixtures.build(tmp_path, sysfs_fixtures.agx_orin())
     assert evaluate.main([str(pictures), str(bundle), '--no-memory', '--sysfs-root', str(root),
                           '--energy-seconds', '0.6', '--out', str(tmp_path / 'out')]) == 0

@@ -28,8 +28,9 @@ included, which is given those answers instead of asking again. For a random sam
 pictures (--timed) it does ask again, all systems in turn, in an order that rotates with the
 pictures: of these frames, CPU seconds (of the process, one thread, from the decoded picture to
 the answer) and latency are measured. Where the machine has a power sensor with a total, each
-system also repeats a protocol of some of these pictures in a block of its own, between two rests:
-joules per image above idle, and in all. Without one there are no joules.
+system also repeats each protocol, on some of these pictures, in a block of its own, with rests
+before and after all blocks: joules per image above idle, and in all. Without one there are no
+joules.
 
 What is derived: a system's CPU seconds per image are the median of the timed frames that the same
 source answered, weighted with that source's share of all frames; multiply-adds are those that the
@@ -64,11 +65,11 @@ from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, curve
 from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.power.bench import Bench
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import NoSensorError
 from dual_cnn_ros.tools import judge, page, report
 from dual_cnn_ros.tools.dataset import read_names
-from dual_cnn_ros.tools.joules import measure
 from dual_cnn_ros.tools.labelled import Item, open_source, Source
 from dual_cnn_ros.tools.publish import Publisher
 from dual_cnn_ros.tools.systems import Answers, Networks, parse, System
@@ -210,7 +211,7 @@ class Run:
         """Return the pictures of a share that is repeated; a larger one has those of a smaller."""
         return set(self._repeats[:round(share * self.source.count)])
 
-    def pass_(self, name: str, players: Sequence[Player], wanted: Collection[int] | None,
+    def play(self, name: str, players: Sequence[Player], wanted: Collection[int] | None,
               turned: bool, publisher: Publisher | None = None) -> Frames:
         """Play all pictures, or those wanted, to all players, and publish what is in their log."""
         frames = Frames()
@@ -248,7 +249,29 @@ def turn(image: Image, seed: tuple[int, int]) -> Image:
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the comparison and return what is written as JSON; ValueError or OSError on failure."""
+    """
+    Run the comparison and return what is written as JSON; ValueError or OSError on failure.
+
+    Keys: format. data: name, kind ('pictures', 'recording'), frames, labelled, unlabelled,
+    unknown_labels (name to frames), bad (name to reason), problems (of labels). labels.
+    reference. seed. memory_capacity. timed_pictures. bootstrap: resamples, unit. systems: name,
+    bundle, stages (name, architecture, multiply_adds), and for cascades score, thresholds,
+    post_check. curves: for each cascade of two, lists of thresholds, accuracy, second_share,
+    multiply_adds, with system, protocol, memory. disagreements: system, reference, frames, shown
+    (number, label, system, source, reference). times: seconds, machine, python, power. results: a
+    list, one for each system, memory ('off' or a fingerprint) and protocol:
+
+    frames, judged (those with a known label), accuracy and its interval (null without labels);
+    difference from compared_with, difference_interval, harmed, helped; calibration_error,
+    reliability (confidence, accuracy, frames of each bin), confusion (truth to answer to frames);
+    sources (name to share, accuracy), second_share (frames that asked more than the first CNN),
+    multiply_adds per image; times: cpu_seconds per image, by_source (cpu_seconds, timed),
+    latency_p50, latency_p95 in seconds, and with a sensor energy: joules per image above idle,
+    error_joules, gross_joules, refused (why there are none above idle), idle_watts, images,
+    seconds, coverage.
+
+    All but what `times` hold is the same for the same data, systems and seed.
+    """
     begun = perf_counter()
     systems = _systems(options.systems)
     reference = options.reference or systems[0].name
@@ -343,7 +366,7 @@ def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
           publisher: Publisher | None) -> tuple[Frames, list[Log], list[dict[str, Any]]]:
     """Return the frames played once, what each player answered to those, and all results."""
     both = [*players, *(probe for pair in probes.values() for probe in pair)]
-    frames = run.pass_('d=0', both, None, False, publisher)
+    frames = run.play('d=0', both, None, False, publisher)
     if not frames.index:
         raise ValueError(f'{run.source.path}: not one frame could be read, for example '
                          f'{next(iter(frames.bad.items()), "")}')
@@ -354,7 +377,7 @@ def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
             with tempfile.TemporaryDirectory() as folder:
                 followers = [player.follower(Path(folder)) for player in players]
             wanted = run.repeated(protocol.share)
-            played = frames + run.pass_(protocol.name, followers, wanted, protocol.turned)
+            played = frames + run.play(protocol.name, followers, wanted, protocol.turned)
             logs = [log + follower.log for log, follower in zip(logs, followers)]
         results += _results(run, protocol, players, logs, played, reference)
     return frames, [player.log for player in players], results
@@ -412,24 +435,39 @@ def _measure(run: Run, players: Sequence[Player], protocols: Sequence[Protocol],
     for item in run.source.items(set(run.sample[:ENERGY_PICTURES])):
         with suppress(ValueError):
             images[item.number] = item.decode()
+    works, counts = {}, {}
     pairs = [(player, protocol) for protocol in protocols for player in players]
-    run.networks.live = True
-    for (player, protocol), result in zip(tqdm(pairs, 'energy', disable=None), results):
+    for (player, protocol), result in zip(pairs, results):
         repeated = list(images)[:round(protocol.share * len(images))]
         frames = [*images.values(), *(
             turn(images[i], (run.seed, i)) if protocol.turned else images[i] for i in repeated)]
-        result['times']['energy'] = measure(
-            sensor, partial(_block, player.cascade, frames), options.energy_seconds,
-            options.energy_seconds / 2)
+        name = f'{player.name}, {protocol.name}'
+        works[name] = partial(_once, player.cascade, frames)
+        counts[name] = len(frames), result
+    run.networks.live = True
+    with tqdm(total=len(works) + 2, desc='energy', unit='block', disable=None) as bar:
+        def begun(name: str) -> None:
+            bar.update()
+
+        costs = Bench(sensor, options.energy_seconds, begun=begun).run(works)
     run.networks.live = False
+    for name, cost in costs.items():
+        count, result = counts[name]
+        result['times']['energy'] = {
+            **{key: None if joules is None else joules / count for key, joules in (
+                ('joules', cost.joules), ('error_joules', cost.error),
+                ('gross_joules', cost.gross))},
+            'refused': cost.net.refused, 'idle_watts': cost.idle.watts,
+            'images': cost.images * count, 'seconds': cost.energy.window,
+            'coverage': cost.energy.coverage}
     return found
 
 
-def _block(cascade: Cascade, images: Sequence[Image]) -> int:
+def _once(cascade: Cascade, images: Sequence[Image]) -> None:
+    """Play a protocol of its own from its beginning."""
     cascade.memory.clear()
     for image in images:
         cascade.classify(Frame(image))
-    return len(images)
 
 
 def _compared_with(player: Player, players: Sequence[Player], reference: str) -> int | None:
