@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from html.parser import HTMLParser
 import json
 from pathlib import Path
@@ -34,6 +35,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
 import sysfs_fixtures
 from tiny_bundle import LABELS, make_bundle, picture
+from tiny_pool import make_pictures, make_trained
 from vision_msgs.msg import Classification
 
 from dual_cnn_ros import bundle as bundles
@@ -55,9 +57,21 @@ POINTS = ({'name': 'never ask', 'threshold': 0.0}, {'name': 'always ask', 'thres
 
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bundle whose second CNN errs where red is dark, so that systems differ."""
+    """Return a bundle whose CNNs both know the colours."""
     return make_bundle(tmp_path_factory.mktemp('bundle') / 'tiny', settings=RULE,
                        operating_points=POINTS)
+
+
+@pytest.fixture(scope='module')
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return one whose second CNN takes red for blue and blue for red."""
+    folder = make_bundle(tmp_path_factory.mktemp('odd') / 'tiny', settings=RULE,
+                         operating_points=POINTS)
+    straight = bundles.read(folder)
+    first, second = straight.stages
+    bundles.write(replace(straight, stages=(
+        first, replace(second, input=replace(second.input, colour='bgr')))))
+    return folder
 
 
 @pytest.fixture(scope='module')
@@ -118,13 +132,23 @@ def plainly(folder: Path, bundle_folder: Path, settings: Settings, share: float,
 # Against a plain loop ------------------------------------------------------------------------
 
 
+def test_a_trained_cnn_needs_no_bundle(tmp_path: Path) -> None:
+    data = make_pictures(tmp_path / 'data')
+    weak = make_trained(tmp_path, 'weak', gain=-2.0, multiply_adds=3)
+    findings = run(data, tmp_path / 'out', str(make_trained(tmp_path, 'good')), f'w={weak}')
+    assert [s['name'] for s in findings['systems']] == ['good', 'w']
+    good, wrong = of(findings, 'good'), of(findings, 'w')
+    assert good['accuracy'] > 0.9 > 0.1 > wrong['accuracy']
+    assert (good['multiply_adds'], wrong['multiply_adds']) == (9, 3)
+
+
 @pytest.mark.parametrize('timed', ['0', '7'])
-def test_agrees_with_a_plain_loop(bundle, pictures, tmp_path, timed) -> None:
+def test_agrees_with_a_plain_loop(odd, pictures, tmp_path, timed) -> None:
     """Whatever was asked again for its time, all answers are those of the real cascade."""
-    findings = run(pictures, tmp_path / 'out', f'{bundle}', f'{bundle}@never ask',
-                   f'{bundle}@always ask', '--repeat', '0', '1', '--rotate', '--timed', timed,
+    findings = run(pictures, tmp_path / 'out', f'{odd}', f'{odd}@never ask',
+                   f'{odd}@always ask', '--repeat', '0', '1', '--rotate', '--timed', timed,
                    '--fingerprint', 'dhash', 'invariants')
-    points = bundles.read(bundle).points
+    points = bundles.read(odd).points
     rules = {'tiny': RULE, 'tiny@never ask': points['never ask'],
              'tiny@always ask': points['always ask']}
     compared = 0
@@ -135,7 +159,7 @@ def test_agrees_with_a_plain_loop(bundle, pictures, tmp_path, timed) -> None:
                 settings = Settings(
                     rule.score, rule.thresholds, rule.post_check, memory=memory != 'off',
                     fingerprint=memory if memory != 'off' else 'dhash')
-                plain = plainly(pictures, bundle, settings, share, turned)
+                plain = plainly(pictures, odd, settings, share, turned)
                 found = of(findings, name, memory, protocol)
                 assert found['frames'] == found['judged'] == 24 * (1 + share)
                 assert found['accuracy'] == pytest.approx(plain['accuracy'])
@@ -150,36 +174,38 @@ def test_agrees_with_a_plain_loop(bundle, pictures, tmp_path, timed) -> None:
     assert of(findings, 'tiny', 'invariants', 'd=1 rotated')['sources']['memory']['share'] == 0.5
     assert 'memory' not in of(findings, 'tiny', 'dhash', 'd=1 rotated')['sources']
     assert 0.3 < of(findings, 'tiny')['second_share'] < 0.7
+    assert len({of(findings, name)['accuracy'] for name in rules}) == 3
 
 
-def test_half_of_the_pictures_is_repeated_after_all_of_them(bundle, pictures, tmp_path) -> None:
-    findings = run(pictures, tmp_path, str(bundle), '--memory', '--repeat', '0.5')
+def test_half_of_the_pictures_is_repeated_after_all_of_them(odd, pictures, tmp_path) -> None:
+    findings = run(pictures, tmp_path, str(odd), '--memory', '--repeat', '0.5')
     result = of(findings, 'tiny', 'dhash', 'd=0.5')
     assert result['frames'] == 36
     assert result['sources']['memory']['share'] == pytest.approx(12 / 36)
     order = np.random.default_rng((0, 0)).permutation(24).tolist()
-    plain = plainly(pictures, bundle, RULE, 0.5, False, set(order[:12]))
+    plain = plainly(pictures, odd, RULE, 0.5, False, set(order[:12]))
     assert result['accuracy'] == pytest.approx(plain['accuracy'])
     assert 'memory' not in of(run(
-        pictures, tmp_path, str(bundle), '--memory', '--repeat', '0.5', '--capacity', '1'),
+        pictures, tmp_path, str(odd), '--memory', '--repeat', '0.5', '--capacity', '1'),
         'tiny', 'dhash', 'd=0.5')['sources']
 
 
-def test_single_stages_and_the_reference(bundle, pictures, tmp_path) -> None:
-    findings = run(pictures, tmp_path, f'{bundle}@first', f'strong={bundle}@second', str(bundle),
+def test_single_stages_and_the_reference(odd, pictures, tmp_path) -> None:
+    findings = run(pictures, tmp_path, f'{odd}@first', f'strong={odd}@second', str(odd),
                    '--reference', 'strong', '--no-memory')
     first, strong, both = (of(findings, name) for name in ('tiny@first', 'strong', 'tiny'))
     assert [r['multiply_adds'] for r in (first, strong)] == [9, 9] and both['multiply_adds'] > 9
     assert set(first['sources']) == {'first'} and set(strong['sources']) == {'second'}
     assert 'difference' not in strong
     assert first['compared_with'] == both['compared_with'] == 'strong'
+    assert first['harmed'] == 4 and first['helped'] > 4
     assert first['difference'] == pytest.approx(first['accuracy'] - strong['accuracy'])
     assert (first['helped'] - first['harmed']) / 24 == pytest.approx(first['difference'])
     assert findings['disagreements']['system'] == 'tiny'
 
 
-def test_curve_passes_through_the_systems_that_are_on_it(bundle, pictures, tmp_path) -> None:
-    findings = run(pictures, tmp_path, str(bundle), f'{bundle}@first', '--no-memory')
+def test_curve_passes_through_the_systems_that_are_on_it(odd, pictures, tmp_path) -> None:
+    findings = run(pictures, tmp_path, str(odd), f'{odd}@first', '--no-memory')
     curve, = findings['curves']
     own = of(findings, 'tiny')
     near = [i for i, share in enumerate(curve['second_share'])
@@ -191,8 +217,8 @@ def test_curve_passes_through_the_systems_that_are_on_it(bundle, pictures, tmp_p
     assert (curve['second_share'][0], curve['second_share'][-1]) == (1, 0)
 
 
-def test_same_seed_same_findings(bundle, pictures, tmp_path) -> None:
-    arguments = (str(bundle), f'{bundle}@first', '--repeat', '0.5', '--rotate')
+def test_same_seed_same_findings(odd, pictures, tmp_path) -> None:
+    arguments = (str(odd), f'{odd}@first', '--repeat', '0.5', '--rotate')
     runs = [run(pictures, tmp_path / name, *arguments, '--seed', seed)
             for name, seed in (('a', '3'), ('b', '3'), ('c', '4'))]
     assert without_times(runs[0]) == without_times(runs[1])

@@ -16,8 +16,9 @@
 Compare cascades and single CNNs on labelled pictures or a rosbag2 recording, frame by frame.
 
 A SYSTEM is BUNDLE (its own rule), BUNDLE@POINT (an operating point of it, by name), or
-BUNDLE@first, BUNDLE@second, ... (that CNN alone). BUNDLE is the name of one that comes with the
-package, or a folder; NAME=SYSTEM gives a system another name.
+BUNDLE@first, BUNDLE@second, ... (that CNN alone), or MODEL.json as `train` wrote it (that CNN
+alone, without a temperature). BUNDLE is the name of one that comes with the package, or a folder;
+NAME=SYSTEM gives a system another name.
 
 The protocol d = x plays all pictures, then a share x of them once more, each turned by a quarter,
 a half, three quarters or mirrored if so wished.

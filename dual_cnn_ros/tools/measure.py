@@ -36,19 +36,18 @@ import cv2
 import numpy as np
 
 from dual_cnn_ros import bundle as bundles
-from dual_cnn_ros.bundle import Baseline, Bundle, StageSpec
+from dual_cnn_ros.bundle import Baseline, Bundle
 from dual_cnn_ros.cascade.cascade import Cascade, Stage
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.inference import BACKENDS, DEVICES, ModelSource
+from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameters import bundle_path
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.bench import Bench, Cost
 from dual_cnn_ros.power.discover import discover, SOURCES
 from dual_cnn_ros.power.reading import Sensor
 from dual_cnn_ros.power.recording import write_csv
-from dual_cnn_ros.tools.predictions import read_trained
 from dual_cnn_ros.tools.systems import parse
 from dual_cnn_ros.tools.watts import columns
 
@@ -102,13 +101,6 @@ def large_cnn(text: str) -> Bundle:
 
     text: a metrics file (.json) that train wrote, or BUNDLE@STAGE. ValueError where it is neither.
     """
-    if text.endswith('.json'):
-        trained = read_trained(Path(text))
-        files = {kind: trained.file(kind) for kind in ('onnx', 'safetensors')}
-        source = ModelSource(files, trained.metrics['architecture'])
-        return Bundle(trained.folder, trained.name, '', tuple(trained.metrics['labels']),
-                      (StageSpec(trained.name, source, {}, trained.input),),
-                      Settings(thresholds=()))
     system = parse(text)
     if len(system.specs) != 1:
         raise MeasureError(f'--large {text}: name one CNN, as a metrics file (.json) of train or '

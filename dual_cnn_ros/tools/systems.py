@@ -31,7 +31,9 @@ from dual_cnn_ros.bundle import Bundle, StageSpec
 from dual_cnn_ros.cascade.cascade import Cascade, Probabilities, Stage
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.inference import ModelSource
 from dual_cnn_ros.nodes.parameters import bundle_path
+from dual_cnn_ros.tools.predictions import read_trained, Trained
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,16 @@ class System:
 
 def parse(text: str) -> System:
     """
-    Return the system that BUNDLE, BUNDLE@POINT or BUNDLE@STAGE names; see evaluate.
+    Return the system that BUNDLE, BUNDLE@POINT, BUNDLE@STAGE or MODEL.json names; see evaluate.
 
     NAME= before it gives it another name. ValueError says which points and stages there are.
     """
     given = ''
     if not _is_bundle(text) and (match := re.fullmatch(r'([^/@=]+)=(.+)', text)):
         given, text = match.groups()
+    if text.endswith('.json'):
+        alone = _alone(read_trained(Path(text)))
+        return System(given or alone.name, alone, (0,), alone.settings)
     name, _, part = (text, '', '') if _is_bundle(text) or '@' not in text else text.rpartition('@')
     bundle = bundles.read(Path(name) if _is_bundle(name) else bundle_path(name))
     title = given or f'{bundle.name}@{part}'.removesuffix('@')
@@ -77,6 +82,17 @@ def parse(text: str) -> System:
     there = [*(stage.name for stage in bundle.stages), *bundle.points]
     raise ValueError(f'{text}: bundle {bundle.name} has no stage or operating point {part!r}; '
                      f'it has: {"; ".join(there)}')
+
+
+def _alone(trained: Trained) -> Bundle:
+    """Return a CNN that is in no bundle as one of a single stage, its logits as they are."""
+    files = {kind: trained.file(kind) for kind in ('onnx', 'safetensors')}
+    stage = StageSpec(
+        'alone', ModelSource(files, trained.metrics['architecture']),
+        {kind: bundles.sha256(file) for kind, file in files.items()}, trained.input,
+        multiply_adds=trained.metrics['multiply_adds'])
+    return Bundle(trained.folder / trained.name, trained.name, '',
+                  tuple(trained.metrics['labels']), (stage,), Settings(thresholds=()))
 
 
 def _is_bundle(text: str) -> bool:
