@@ -155,7 +155,7 @@ def _part(images: dict[str, Image], classes: Sequence[str], reduction: Reduction
 
 
 def pictures(path: Path) -> tuple[str, ...]:
-    """Return the pictures of a folder or a tar, relative to it and sorted, or raise DatasetError."""
+    """Return the pictures of a folder or a tar, by their paths in it; DatasetError if neither."""
     with _readable(path):
         return _list(path).files
 
