@@ -37,8 +37,9 @@ from dual_cnn_ros.power.message import from_status, from_values, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
 Clock = Callable[[], float]
-# Moments by which it may be late before it leaves some out.
+# What it may be late by before it leaves some out, and the step of a clock that was not set.
 MOST_BEHIND = 100
+LONGEST_STEP = 20.0
 # The readings of one moment, each with its scope.
 _Rows = list[tuple[Reading, str]]
 
@@ -118,6 +119,7 @@ class _Channel:
         self._shift = clock() - begun if moved else 0.0
         self._moments = [_moment(one) + self._shift for one in self._sets]
         self._clock = clock
+        self._asked = clock()
         self._given = 0
 
     @property
@@ -127,11 +129,14 @@ class _Channel:
         return round(median(steps), 6) if steps else None
 
     def read(self) -> list[Reading]:
-        reached = bisect_right(self._moments, self._clock())
-        # The clock was set, or the beginning missed: what lies between is of no time played.
-        if not 0 <= reached - self._given <= MOST_BEHIND:
+        asked, self._asked = self._asked, self._clock()
+        reached = bisect_right(self._moments, self._asked)
+        if self._asked < asked:
             self._given = max(0, reached - 1)
-        if self._given == reached:
+        elif self._asked > asked + LONGEST_STEP or reached > self._given + MOST_BEHIND:
+            # The clock was set: what lies between is of no time that was played.
+            self._given = max(self._given, reached - 1)
+        if self._given >= reached:
             return []
         self._given += 1
         readings = self._sets[self._given - 1]
