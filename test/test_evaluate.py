@@ -174,7 +174,7 @@ def test_agrees_with_a_plain_loop(odd, pictures, tmp_path, timed) -> None:
     assert of(findings, 'tiny', 'invariants', 'd=1 rotated')['sources']['memory']['share'] == 0.5
     assert 'memory' not in of(findings, 'tiny', 'dhash', 'd=1 rotated')['sources']
     assert 0.3 < of(findings, 'tiny')['second_share'] < 0.7
-    assert len({str(of(findings, name)['confusion']) for name in rules}) == 3
+    assert all(of(findings, name)['harmed'] for name in rules if name != 'tiny')
 
 
 def test_half_of_the_pictures_is_repeated_after_all_of_them(odd, pictures, tmp_path) -> None:
