@@ -148,7 +148,7 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], x_label: str,
     rows: the name of each and its parts, a colour and a length. legend: colour and text of each
     part. largest: the length of the axis, None for that of the longest bar.
     """
-    left = 14 + 6.3 * max((len(name) for name, _ in rows), default=0)
+    left = 14 + 7 * max((len(name) for name, _ in rows), default=0)
     width, top, step = left + 340, 26, 21
     longest = largest or max((sum(length for _, length in parts) for _, parts in rows),
                              default=0) or 1
