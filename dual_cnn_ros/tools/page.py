@@ -155,7 +155,7 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], x_label: str,
     scale, end = 310 / longest, top + step * len(rows)
     out = [f'<svg width="{width:.0f}" height="{end + 44}" role="img" '
            f'aria-label="{escape(x_label)}">']
-    x = left
+    x = float(left)
     for colour, text in legend:
         out.append(f'<rect x="{x:g}" y="5" width="12" height="12" fill="{colour}"/>'
                    + _text(x + 17, 15, text))
@@ -164,7 +164,7 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], x_label: str,
         out.append(_line(left + tick * scale, top, left + tick * scale, end, FAINT)
                    + _text(left + tick * scale, end + 15, f'{tick:g}', 'middle'))
     for i, (name, parts) in enumerate(rows):
-        y, start = top + step * i, left
+        y, start = top + step * i, float(left)
         out.append(_text(left - 8, y + 14, name, 'end'))
         for colour, length in parts:
             out.append(f'<rect x="{start:.1f}" y="{y + 3}" width="{max(0, length * scale):.1f}" '
