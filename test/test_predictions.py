@@ -63,8 +63,9 @@ def same(one: Predictions, other: Predictions) -> bool:
             and np.array_equal(one.logits, other.logits))
 
 
-def test_answers_are_those_that_a_robot_gets(pictures, tmp_path, runs) -> None:
-    pool = [read_trained(make_trained(tmp_path, name, gain, size))
+@pytest.mark.parametrize('colour', ['bgr', 'rgb', 'grey'])
+def test_answers_are_those_that_a_robot_gets(pictures, tmp_path, runs, colour) -> None:
+    pool = [read_trained(make_trained(tmp_path, name, gain, size, colour=colour))
             for name, gain, size in (('a', 2.0, 16), ('b', -3.0, 8), ('c', 5.0, 16))]
     found = held_out(pool, pictures)
     names = sorted(name for file in pictures.glob('*/*.png')

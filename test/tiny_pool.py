@@ -27,6 +27,8 @@ import cv2
 import numpy as np
 from tiny_bundle import save_model
 
+from dual_cnn_ros.cascade.frame import COLOURS
+
 LABELS = ('blue', 'green', 'red')
 
 
@@ -44,16 +46,17 @@ def make_pictures(folder: Path, count: int = 12, seed: int = 0) -> Path:
 
 def make_trained(folder: Path, name: str, gain: float = 2.0, size: int = 16, logits: int = 3,
                  multiply_adds: int = 9, labels: tuple[str, ...] = LABELS,
-                 **arguments: object) -> Path:
+                 colour: str = 'bgr', **arguments: object) -> Path:
     """Write a CNN with its metrics, and return the file of the latter; arguments: of `train`."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(folder / f'{name}.onnx', logits, size, gain)
+    channels = len(COLOURS[colour])
+    save_model(folder / f'{name}.onnx', logits, size, gain, channels)
     (folder / f'{name}.safetensors').write_bytes(b'')
     file = folder / f'{name}.json'
     file.write_text(json.dumps({
         'architecture': 'tiny', 'labels': list(labels), 'multiply_adds': multiply_adds,
-        'preprocessing': {'height': size, 'width': size, 'colour': 'bgr', 'crop': None,
-                          'mean': [0.5] * 3, 'std': [0.25] * 3},
+        'preprocessing': {'height': size, 'width': size, 'colour': colour, 'crop': None,
+                          'mean': [0.5] * channels, 'std': [0.25] * channels},
         'files': {kind: {'path': f'{name}.{kind}'} for kind in ('onnx', 'safetensors')},
         'arguments': {'split': None, 'holdout': 0.5, 'seed': 3, **arguments},
     }))

@@ -173,11 +173,12 @@ def _common(trained: Sequence[Trained], held_out: bool) -> tuple[Mapping[str, An
 
 def _ask(trained: Trained, part: Part) -> Predictions:
     model, want = trained.load(), trained.input
-    # The pictures are in the CNN's channel order already; blob wants BGR.
+    # The pictures are in the CNN's channel order already; blob wants BGR, or a plane of grey.
     order = np.argsort(COLOURS[want.colour])
 
     def answer(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        return model(want.blob(np.ascontiguousarray(image[order].transpose(1, 2, 0))))
+        return model(want.blob(image[0] if len(order) == 1 else np.ascontiguousarray(
+            image[order].transpose(1, 2, 0))))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         logits = np.array(list(tqdm(pool.map(answer, part.images), desc=trained.name, unit='img',
