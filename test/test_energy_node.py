@@ -23,7 +23,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from node_fixtures import Camera, classifier, Client, frame, NodeProcess
+from node_fixtures import Camera, classifier, Client, frame, NOBODYS_DOMAIN, NodeProcess
 import pytest
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
@@ -461,7 +461,7 @@ BAD: list[tuple[str, Any]] = [
 @pytest.fixture(scope='module')
 def context() -> Iterator[Context]:
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=NOBODYS_DOMAIN)
     yield context
     context.try_shutdown()
 

@@ -27,7 +27,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_fixtures import Client, NodeProcess
+from node_fixtures import Client, NOBODYS_DOMAIN, NodeProcess
 import pytest
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import DescribeParameters, SetParameters
@@ -243,7 +243,7 @@ def test_bad_parameters_at_the_start(
 ) -> None:
     root = fixtures.build(tmp_path, fixtures.ORIN_NANO)
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=NOBODYS_DOMAIN)
     overrides = [
         Parameter(name, value=value)
         for name, value in {'sysfs_root': str(root), **parameters}.items()

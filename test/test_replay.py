@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
-import os
 from pathlib import Path
 import shutil
 import signal
@@ -52,10 +51,6 @@ from std_msgs.msg import String
 from dual_cnn_ros.tools import recording, replay
 from dual_cnn_ros.tools.recording import Message, Recorder, Recording, RecordingError
 from dual_cnn_ros.tools.replay import Replayer
-
-# A domain of this test run's own: neither a robot in the same network nor another run is heard.
-os.environ['ROS_DOMAIN_ID'] = str(60 + os.getpid() % 40)
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 PATIENCE = 30.0
 """Seconds after which something that takes well under one is taken to have failed."""
