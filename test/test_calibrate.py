@@ -38,6 +38,7 @@ from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER
 from dual_cnn_ros.tools import calibrate, rules, train
 from dual_cnn_ros.tools.judge import reliability
+from dual_cnn_ros.tools.predictions import fit_and_rest
 
 RANDOM = np.random.default_rng(5)
 
@@ -291,7 +292,7 @@ def test_what_is_certified_depends_on_the_fit_pictures_and_the_order_on_names_al
 
     def mislabelled(*arguments: Any, **more: Any) -> Any:
         outputs = predict(*arguments, **more)
-        _, rest = calibrate._parts(outputs[0].names, 0.5, 1)
+        _, rest = fit_and_rest(outputs[0].names, 0.5, 0)
         for output in outputs:
             output.labels[rest] = (output.labels[rest] + 1) % 3
         return outputs

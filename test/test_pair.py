@@ -34,6 +34,7 @@ from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.tools import pair, predictions
 from dual_cnn_ros.tools.pair import complementarity, expect, Member, only_first, recommend, Row
 from dual_cnn_ros.tools.plots import CELL, heat_map, MARK
+from dual_cnn_ros.tools.predictions import fit_and_rest
 from dual_cnn_ros.tools.rules import temperature
 
 
@@ -273,6 +274,44 @@ def test_a_second_call_runs_no_model_for_its_answers(pool, tmp_path, monkeypatch
     monkeypatch.delattr(predictions, 'load_model')
     monkeypatch.delattr(predictions, 'load')
     assert pair.main(command) == 0
+
+
+@pytest.mark.parametrize(('part', 'changes'), [(0, True), (1, False)])
+def test_pictures_to_certify_on_have_no_say(pool, tmp_path, monkeypatch, part, changes) -> None:
+    """What is wrong on either part tells whether that part is looked at."""
+    data, models = pool
+    monkeypatch.setattr(pair, 'cpu_seconds', lambda pool: [1.0, 2.0, 3.0])
+    true = predictions.predict
+
+    def mislabelled(*arguments, **named):
+        answers = true(*arguments, **named)
+        which = fit_and_rest(answers[0].names, 0.5, 3)[part]
+        assert 0 < len(which) < len(answers[0].names)
+        for answer in answers:
+            answer.labels[which] = (answer.labels[which] + 1) % 3
+        return answers
+
+    written = []
+    for name, predict in (('x', true), ('y', mislabelled)):
+        monkeypatch.setattr(pair, 'predict', predict)
+        assert pair.main([str(data), *models, '--out', str(tmp_path / name)]) == 0
+        written.append([(tmp_path / name / file).read_bytes() for file in (
+            'pairs.csv', 'recommendation.json', 'complementarity.png')])
+    assert (written[0] != written[1]) == changes
+
+
+def test_as_many_pictures_choose_as_it_says(pool, tmp_path, capsys) -> None:
+    data, models = pool
+    names = predictions.predict([predictions.read_trained(Path(models[0]))], data, split=None,
+                                held_out=True)[0].names
+    for more, share in (([], 0.5), (['--fit', '0.7'], 0.7)):
+        assert pair.main([str(data), *models, '--out', str(tmp_path / 'out'), *more]) == 0
+        advice = json.loads((tmp_path / 'out' / 'recommendation.json').read_text())
+        count = len(fit_and_rest(names, share, 3)[0])
+        assert (advice['pictures'], advice['fit']) == (count, share)
+        assert capsys.readouterr().out.startswith(f'{count} held-out pictures')
+    assert '--fit 0.001 leaves 0' in refused(
+        [str(data), *models, '--out', str(tmp_path / 'x'), '--fit', '0.001'], capsys)
 
 
 def refused(command: list[str], capsys) -> str:

@@ -27,7 +27,14 @@ from tiny_pool import LABELS, make_pictures, make_trained
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.tools import predictions
 from dual_cnn_ros.tools.dataset import is_held_out
-from dual_cnn_ros.tools.predictions import cpu_seconds, predict, Predictions, read_trained, Trained
+from dual_cnn_ros.tools.predictions import (
+    cpu_seconds,
+    fit_and_rest,
+    predict,
+    Predictions,
+    read_trained,
+    Trained,
+)
 
 
 @pytest.fixture(scope='module')
@@ -203,6 +210,19 @@ def test_what_is_no_metrics_file_is_named(tmp_path, change) -> None:
     file.write_text({'text': '{', 'list': '[]'}.get(change, json.dumps(metrics)))
     with pytest.raises(ValueError, match='a.json is no metrics file written by train'):
         read_trained(file)
+
+
+def test_parts_to_choose_with_and_to_certify_on_depend_on_names_alone() -> None:
+    names = [f'sea/{number}.png' for number in range(200)]
+    fit, rest = ([names[i] for i in part] for part in fit_and_rest(names, 0.3, 7))
+    assert set(fit) == {name for name in names if is_held_out(name, 0.3, 8)}
+    assert sorted(fit + rest) == sorted(names) and 30 < len(fit) < 90
+    shuffled = names[::-1]
+    assert [[shuffled[i] for i in part] for part in fit_and_rest(shuffled, 0.3, 7)] == [fit, rest]
+    assert fit != sorted(fit, key=names.index), 'in the order of the files, classes come in turn'
+    # What is held out by the seed of `train` itself, which is all there is, would be one part.
+    held = [name for name in names if is_held_out(name, 0.3, 7)]
+    assert all(len(part) for part in fit_and_rest(held, 0.3, 7))
 
 
 def test_models_take_turns_and_cost_their_median(tmp_path, monkeypatch) -> None:

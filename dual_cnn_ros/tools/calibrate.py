@@ -17,13 +17,14 @@ Make a bundle of two trained CNNs: temperatures, score, threshold, post-check, a
 
 The pictures that `train` held out are split once more, by a hash of their names. On one part
 (fit) the temperatures and the learned score are fitted, and the score and the post-check are
-chosen. On the other (certification) the thresholds are found, the exact best of all that there
-are, and one is certified: to lose at most ALPHA of accuracy against always asking the second CNN,
+chosen; `pair` chose the two CNNs on it too, where it was given the same --fit. On the other
+(certification) the thresholds are found, the exact best of all that there are, and one is
+certified: to lose at most ALPHA of accuracy against always asking the second CNN,
 or against the model named by --reference, with a probability of at least 1 - DELTA over the draw
 of pictures.
 
-That certificate holds for one combination of score and post-check and one grid of thresholds,
-which therefore come from the fit part alone. To certify several combinations and then take the
+That certificate holds for one pair of CNNs, one combination of score and post-check and one grid
+of thresholds, which therefore come from the fit part alone. To certify several and then take the
 cheapest would be to look at the same pictures several times. The other operating points are the
 best on the certification pictures, which promises nothing. The pictures of --test are looked at
 once, by the finished bundle.
@@ -33,7 +34,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -56,10 +56,13 @@ from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.cascade.threshold import Curve, OperatingPoint
 from dual_cnn_ros.inference import ModelSource
 from dual_cnn_ros.tools import plots
-from dual_cnn_ros.tools.dataset import is_held_out, read_names
+from dual_cnn_ros.tools.dataset import read_names
 from dual_cnn_ros.tools.judge import reliability
 from dual_cnn_ros.tools.predictions import (
+    add_fit,
     cpu_seconds,
+    fit_and_rest,
+    fraction,
     predict,
     Predictions,
     read_trained,
@@ -104,7 +107,11 @@ def calibrate(options: argparse.Namespace) -> Bundle:
     arguments = trained[0].metrics['arguments']
     exclude = read_names(options.exclude) if options.exclude else ()
     held = predict(trained, options.data, split=arguments['split'], held_out=True, exclude=exclude)
-    fit, rest = _parts(held[0].names, options.fit, arguments['seed'] + 1)
+    names = held[0].names
+    fit, rest = fit_and_rest(names, options.fit, arguments['seed'])
+    if len(fit) < 2 * deferral.FOLDS or not len(rest):
+        raise ValueError(f'{len(names)} pictures held out, {len(fit)} of them to fit, are too '
+                         'few; train with a larger --holdout')
     temperatures = tuple(round(temperature(o.logits[fit], o.labels[fit]), 4) for o in held[:2])
     on_fit, on_rest = (_answers(held, part, temperatures) for part in (fit, rest))
 
@@ -150,18 +157,6 @@ def calibrate(options: argparse.Namespace) -> Bundle:
     _draw(metrics['calibration'], options.report or options.out)
     print('\n'.join(_report(bundle, metrics)))
     return bundle
-
-
-def _parts(names: Sequence[str], share: float, seed: int) -> tuple[Places, Places]:
-    """Return where the pictures to fit are and where those to certify, in the order of a hash."""
-    # Another seed than that of `train`, so that being held out says nothing about it.
-    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
-    fit, rest = ([i for i in order if is_held_out(names[i], share, seed) == wanted]
-                 for wanted in (True, False))
-    if len(fit) < 2 * deferral.FOLDS or not rest:
-        raise ValueError(f'{len(names)} pictures held out, {len(fit)} of them to fit, are too '
-                         'few; train with a larger --holdout')
-    return np.array(fit), np.array(rest)
 
 
 def _answers(outputs: Sequence[Predictions], which: Places,
@@ -392,13 +387,6 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
             yield '-' * (sum(widths) + 2 * len(widths) - 2)
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f'must be between 0 and 1, not {text}')
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='calibrate', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -409,17 +397,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--test-split', help='its split, where it has several')
     parser.add_argument('--exclude', type=Path, metavar='FILE',
                         help='the names that train left out')
-    parser.add_argument('--fit', type=_share, default=0.5, metavar='SHARE',
-                        help='of the held-out pictures, to fit on; the others are to find and '
-                        'certify thresholds (default %(default)s)')
-    parser.add_argument('--score', choices=SCORE_NAMES, help='instead of the best on the former')
+    add_fit(parser)
+    parser.add_argument('--score', choices=SCORE_NAMES,
+                        help='instead of the best on those to fit on')
     parser.add_argument('--post-check', choices=POST_CHECKS,
-                        help='instead of the best on the former')
-    parser.add_argument('--accuracy', type=_share, metavar='SHARE',
+                        help='instead of the best on those to fit on')
+    parser.add_argument('--accuracy', type=fraction, metavar='SHARE',
                         help='use the cheapest rule that reaches this, not the most accurate one')
-    parser.add_argument('--alpha', type=_share, default=0.01,
+    parser.add_argument('--alpha', type=fraction, default=0.01,
                         help='accuracy that a certified threshold may lose (default %(default)s)')
-    parser.add_argument('--delta', type=_share, default=0.05,
+    parser.add_argument('--delta', type=fraction, default=0.05,
                         help='probability that it loses more (default %(default)s)')
     parser.add_argument('--reference', type=Path, nargs=1, default=[], metavar='MODEL',
                         help='metrics file of a strong CNN to certify against, in place of always '

@@ -17,7 +17,8 @@ Choose two CNNs of a pool by how they complement each other and what each pair w
 
 Writes complementarity.png, pairs.csv and recommendation.json, and says which pair it recommends
 and why, or that a single model wins. The pictures are those that `train` held out from every
-model.
+model, and of these the part that `calibrate` fits on and chooses with. It certifies on the other
+part, which must know nothing of the choice of the pair: give both tools the same --fit.
 
 Of every ordered pair and post-check there are two rules, thresholds on the max_probability of
 temperature-scaled probabilities: the most accurate one, and the cheapest one that reaches the
@@ -46,7 +47,13 @@ from dual_cnn_ros.cascade.scores import SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.tools.dataset import read_names
 from dual_cnn_ros.tools.plots import heat_map
-from dual_cnn_ros.tools.predictions import cpu_seconds, predict, read_trained
+from dual_cnn_ros.tools.predictions import (
+    add_fit,
+    cpu_seconds,
+    fit_and_rest,
+    predict,
+    read_trained,
+)
 from dual_cnn_ros.tools.rules import Combination, final_labels, temperature
 
 SCORE = 'max_probability'
@@ -61,7 +68,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Member(NamedTuple):
-    """A model of the pool. accuracy: on all held-out pictures."""
+    """A model of the pool. accuracy: on all pictures."""
 
     name: str
     accuracy: float
@@ -290,9 +297,11 @@ def run(options: argparse.Namespace) -> str:
     exclude = read_names(options.exclude) if options.exclude else ()
     answers = predict(pool, options.data, split=pool[0].metrics['arguments']['split'],
                       held_out=True, exclude=exclude)
-    labels, logits = answers[0].labels, [answer.logits for answer in answers]
-    if len(labels) < 2:
-        raise ValueError(f'{options.data}: one picture was held out; two or more are needed')
+    fit, _ = fit_and_rest(answers[0].names, options.fit, pool[0].metrics['arguments']['seed'])
+    if len(fit) < 2:
+        raise ValueError(f'{options.data}: of the {len(answers[0].names)} pictures held out, '
+                         f'--fit {options.fit:g} leaves {len(fit)}; two or more are needed')
+    labels, logits = answers[0].labels[fit], [answer.logits[fit] for answer in answers]
     right = np.array([z.argmax(axis=1) == labels for z in logits])
     members = [Member(name, float(own.mean()), float(trained.metrics['multiply_adds']), seconds)
                for name, own, trained, seconds in zip(names, right, pool, cpu_seconds(pool))]
@@ -300,8 +309,8 @@ def run(options: argparse.Namespace) -> str:
     advice = recommend(rows, options.cost, options.accuracy)
     complements = complementarity(right)
     _write(options.out, members, complements, rows, advice, {
-        'pictures': len(labels), 'cost': options.cost, 'accuracy': options.accuracy,
-        'files': dict(zip(names, map(str, options.models)))})
+        'pictures': len(labels), 'fit': options.fit, 'cost': options.cost,
+        'accuracy': options.accuracy, 'files': dict(zip(names, map(str, options.models)))})
     return _report(members, complements, advice, options, len(labels))
 
 
@@ -331,7 +340,8 @@ def _write(out: Path, members: Sequence[Member], complements: Floats, rows: Sequ
 def _report(members: Sequence[Member], complements: Floats, advice: Recommendation,
             options: argparse.Namespace, count: int) -> str:
     width = max(len(member.name) for member in members)
-    lines = [f'{count:,} held-out pictures of {options.data.name}, complementarity in % of them',
+    lines = [f'{count:,} held-out pictures of {options.data.name} to choose with; complementarity '
+             'in % of them',
              '', f'    {"":{width}} accuracy {"M mult-adds":>11} {"CPU ms":>8}  '
              + ''.join(f'{i + 1:6}' for i in range(len(members)))]
     for i, (member, own) in enumerate(zip(members, complements), 1):
@@ -372,6 +382,7 @@ def _parser() -> argparse.ArgumentParser:
                         'here, or multiply-adds, the same on every machine (%(default)s)')
     parser.add_argument('--accuracy', type=float, metavar='FRACTION',
                         help='that is enough; where not given, that of the best single model')
+    add_fit(parser)
     parser.add_argument('--exclude', type=Path, metavar='FILE',
                         help='the names that train left out')
     return parser

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.inference import InferenceError, load_model, Model, ModelSource
-from dual_cnn_ros.tools.dataset import identity, load, Part, Reduction
+from dual_cnn_ros.tools.dataset import identity, is_held_out, load, Part, Reduction
 
 WARM_UP = 5
 
@@ -133,6 +134,38 @@ def predict(trained: Sequence[Trained], data: Path, *, split: str | None, held_o
                 if cache:
                     _write(files[i], answer)
     return [answer for answer in answers if answer is not None]
+
+
+def fit_and_rest(names: Sequence[str], share: float,
+                 seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """
+    Return where the held-out pictures to choose with are, and where those to certify on.
+
+    names: of the pictures that `train` held out with this seed. share: to choose with. Both parts
+    are in the order of a hash of the names. What is certified on the second part must have been
+    chosen without it, from the pair on, so all tools have to part the pictures alike.
+    """
+    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    # Another seed than that of `train`, so that being held out says nothing about it.
+    fit, rest = ([i for i in order if is_held_out(names[i], share, seed + 1) == wanted]
+                 for wanted in (True, False))
+    return np.array(fit, np.int64), np.array(rest, np.int64)
+
+
+def fraction(text: str) -> float:
+    """Return a fraction given on a command line; it lies between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f'must be between 0 and 1, not {text}')
+    return value
+
+
+def add_fit(parser: argparse.ArgumentParser) -> None:
+    """Add the option of `fit_and_rest`, whose default is the same in all tools."""
+    parser.add_argument('--fit', type=fraction, default=0.5, metavar='SHARE',
+                        help='of the held-out pictures, to fit on and to choose with; the others '
+                        'are for calibrate to find and certify thresholds; pair and calibrate '
+                        'need the same (default %(default)s)')
 
 
 def cpu_seconds(trained: Sequence[Trained], rounds: int = 100) -> list[float]:
