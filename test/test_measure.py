@@ -190,6 +190,33 @@ def test_readings_that_fail_are_no_figure(board: Board) -> None:
     assert cost.joules is None and cost.gross is None and 'covered' in cost.net.refused
 
 
+@pytest.mark.parametrize('first', [True, False])
+def test_rest_that_could_not_be_read_is_no_idle_power(board: Board, first: bool) -> None:
+    """The other one is what there is; counted as no watts at all it would halve the idle power."""
+    def read() -> Reading:
+        if board.now < 1013 if first else board.now > 1026:
+            return Reading('in', board.now, error='EIO')
+        return Reading('in', board.now, watts=board.watts)
+
+    cost = Bench(sensor(read), 10.0).run({'image': board.work})['image']
+    assert cost.idle.watts == pytest.approx(IDLE)
+    assert cost.joules == pytest.approx(spent(), rel=0.01) and cost.error is not None
+
+
+@pytest.mark.parametrize('readable', [0, 5])
+def test_without_an_idle_power_nothing_is_above_it(board: Board, readable: float) -> None:
+    """Nor where a rest is covered in part."""
+    def read() -> Reading:
+        if 1000 + readable < board.now < 1013 or board.now > 1026:
+            return Reading('in', board.now, error='EIO')
+        return Reading('in', board.now, watts=board.watts)
+
+    cost = Bench(sensor(read), 10.0).run({'image': board.work})['image']
+    assert cost.joules is None and cost.error is None
+    assert 'of the time without load is covered' in cost.net.refused
+    assert cost.gross == pytest.approx(BUSY * IMAGE_SECONDS, rel=0.01)
+
+
 # The command ---------------------------------------------------------------------------------
 
 

@@ -58,7 +58,8 @@ class Cost:
     def error(self) -> float | None:
         """Standard error of `joules`; None where there were too few readings to tell."""
         spread = self.energy.spread_watts
-        if spread is None or self.idle.before.spread_watts is None:
+        rests = self.idle.rests
+        if spread is None or not rests or any(rest.spread_watts is None for rest in rests):
             return None
         return self._each(self.energy.covered * math.hypot(spread, self.idle.error_watts))
 

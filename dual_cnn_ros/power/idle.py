@@ -24,23 +24,37 @@ from dual_cnn_ros.power.energy import Energy, GAIN_BOUND
 
 @dataclass(frozen=True)
 class Idle:
-    """Idle power measured before a load and, better, once more after it."""
+    """
+    Idle power measured before a load and, better, once more after it.
+
+    A rest that readings do not cover tells nothing of it.
+    """
 
     before: Energy
     after: Energy | None = None
 
     @property
+    def rests(self) -> list[Energy]:
+        """Those of before and after that readings cover."""
+        return [energy for energy in (self.before, self.after)
+                if energy is not None and energy.joules is not None]
+
+    @property
     def watts(self) -> float:
-        """Mean idle power."""
-        measured = [energy.mean_watts or 0.0 for energy in (self.before, self.after) if energy]
-        return sum(measured) / len(measured)
+        """Mean idle power; NaN where no rest is covered."""
+        return sum(self._watts) / len(self._watts) if self._watts else math.nan
 
     @property
     def error_watts(self) -> float:
         """Standard error of it: half the drift from before to after, or the spread if larger."""
-        measured = [energy for energy in (self.before, self.after) if energy is not None]
-        spread = math.hypot(*(energy.spread_watts or 0.0 for energy in measured)) / len(measured)
-        return max(spread, abs((self.before.mean_watts or 0.0) - self.watts))
+        if not self._watts:
+            return math.nan
+        spread = math.hypot(*(energy.spread_watts or 0.0 for energy in self.rests))
+        return max(spread / len(self._watts), abs(self._watts[0] - self.watts))
+
+    @property
+    def _watts(self) -> list[float]:
+        return [energy.mean_watts or 0.0 for energy in self.rests]
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,8 @@ class Net:
 
 def net(energy: Energy, idle: Idle) -> Net:
     """
-    Subtract the idle power, or refuse where the noise is larger than the difference.
+    Subtract the idle power, or refuse where one of them is not covered by readings, or where the
+    noise is larger than the difference.
 
     The noise is the largest of the idle power's drift, twice its spread, twice the spread of the
     measurement, and the sensor's resolution.
@@ -76,6 +91,8 @@ def net(energy: Energy, idle: Idle) -> Net:
     refused = ''
     if energy.joules is None:
         refused = f'only {energy.coverage:.0%} of the window is covered'
+    elif not idle.rests:
+        refused = f'only {idle.before.coverage:.0%} of the time without load is covered'
     elif abs(difference) <= noise:
         refused = f'{difference:.3g} J above idle is within the noise of {noise:.3g} J'
     bias = None if energy.bias is None else GAIN_BOUND * abs(difference)
