@@ -236,6 +236,34 @@ def test_operating_points_cover_every_combination_and_have_names(made) -> None:
         assert len(curve) <= 200
 
 
+def reference_of(check: str) -> str:
+    return {'none': 'always asking second',
+            'more_confident': 'always asking both, post-check more_confident',
+            'average': 'always asking both, post-check average'}[check]
+
+
+@pytest.mark.parametrize('check', POST_CHECKS)
+def test_certificate_and_report_name_what_is_compared_with(folders, tmp_path, capsys, monkeypatch,
+                                                           check) -> None:
+    seen: list[np.ndarray] = []
+
+    def spy(scores: Any, first: Any, final: Any, grid: Any, **rest: Any) -> Any:
+        assert rest['reference_right'] is None
+        seen.append(final)
+        return certified_threshold(scores, first, final, grid, **rest)
+
+    monkeypatch.setattr(calibrate, 'certified_threshold', spy)
+    assert run(folders, tmp_path / 'x', '--post-check', check) == 0
+    assert capsys.readouterr().out.count(f'against {reference_of(check)}.') == 2
+    bundle = bundles.read(tmp_path / 'x')
+    certified = [point for point in bundle.operating_points if 'certificate' in point]
+    for point, final in zip(certified, seen):
+        assert point['certificate']['reference'] == reference_of(check)
+        # It always asks, so it is what it is compared with.
+        assert point['threshold'] == ALWAYS_DEFER and point['post_check'] == check
+        assert point['accuracy'] == pytest.approx(final.mean(), abs=1e-4)
+
+
 def test_certificates_say_what_was_shown_on_how_many_pictures(made) -> None:
     metrics = metrics_of(made)
     certified = {point['name']: point for point in bundles.read(made).operating_points
@@ -243,7 +271,7 @@ def test_certificates_say_what_was_shown_on_how_many_pictures(made) -> None:
     assert {name: point['certificate'] for name, point in certified.items()} == {
         name: {'alpha': 0.3, 'delta': 0.1, 'method': method,
                'pictures': metrics['pictures']['certification'],
-               'reference': 'always asking second'}
+               'reference': reference_of(bundles.read(made).settings.post_check)}
         for name, method in (('certified', 'betting'), ('certified_harm', 'binomial'))}
     for name in certified:
         assert 'loss' in metrics['test']['operating_points'][name]
@@ -256,7 +284,7 @@ def test_what_cannot_be_shown_is_not_claimed(folders, tmp_path, capsys) -> None:
     for name in ('certified', 'certified_harm'):
         assert bundle.points[name].thresholds == (ALWAYS_DEFER,)
         assert next(p for p in bundle.operating_points if p['name'] == name)['second_share'] == 1
-    assert capsys.readouterr().out.count('so it always asks') == 2
+    assert capsys.readouterr().out.count('is always asked') == 2
     assert 'test' not in metrics_of(tmp_path / 'x')
 
 

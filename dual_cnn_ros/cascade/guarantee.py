@@ -105,12 +105,13 @@ def certified_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
     scores, first_right, final_right: (..., N) as in `threshold.curve`, in an order that does not
     depend on what is right; leading axes are repetitions of all this. grid: (L,), falling, chosen
     without these pictures. method: a name of METHODS. reference_right: (..., N) bool, whether the
-    model that must not be missed is right; None: the answer once the second stage was asked too.
+    model that must not be missed is right; None: final_right, what always asking both stages comes
+    to, which is the second stage alone only where there is no post-check.
 
     Where nothing can be shown the answer is ALWAYS_DEFER, which by definition loses nothing
-    against always asking the second stage. Against another reference that has to be shown like
-    the rest, and where it cannot the answer is NaN: no threshold is certified. Raise ValueError
-    for alpha or delta outside of (0, 1), an unknown method, or a grid that does not fall.
+    against always asking both. Against another reference that has to be shown like the rest, and
+    where it cannot the answer is NaN: no threshold is certified. Raise ValueError for alpha or
+    delta outside of (0, 1), an unknown method, or a grid that does not fall.
     """
     steps = np.asarray(grid, np.float64)
     if not 0 < alpha < 1 or not 0 < delta < 1:

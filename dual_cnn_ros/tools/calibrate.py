@@ -19,9 +19,9 @@ The pictures that `train` held out are split once more, by a hash of their names
 (fit) the temperatures and the learned score are fitted, and the score and the post-check are
 chosen; `pair` chose the two CNNs on it too, where it was given the same --fit. On the other
 (certification) the thresholds are found, the exact best of all that there are, and one is
-certified: to lose at most ALPHA of accuracy against always asking the second CNN,
-or against the model named by --reference, with a probability of at least 1 - DELTA over the draw
-of pictures.
+certified: to lose at most ALPHA of accuracy against always asking both CNNs under the post-check
+chosen (under 'none', which is always asking the second), or against the model named by
+--reference, with a probability of at least 1 - DELTA over the draw of pictures.
 
 That certificate holds for one pair of CNNs, one combination of score and post-check and one grid
 of thresholds, which therefore come from the fit part alone. To certify several and then take the
@@ -226,6 +226,8 @@ def _certified(own: Combination, answers: Answers, grid: npt.NDArray[np.float64]
                options: argparse.Namespace, reference: Sequence[Trained],
                costs: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Give the rules that are certified; against a model of its own there may be none."""
+    against = (reference[0].name if reference else 'always asking second'
+               if own.post_check == 'none' else f'always asking both, post-check {own.post_check}')
     for name, method in CERTIFIED.items():
         threshold = float(certified_threshold(
             own.scores, own.first_right, own.final_right, grid, alpha=options.alpha,
@@ -233,8 +235,7 @@ def _certified(own: Combination, answers: Answers, grid: npt.NDArray[np.float64]
         if not math.isnan(threshold):
             yield _point(name, own, own.at(threshold), costs) | {'certificate': {
                 'alpha': options.alpha, 'delta': options.delta, 'method': method,
-                'pictures': len(answers),
-                'reference': reference[0].name if reference else 'always asking second'}}
+                'pictures': len(answers), 'reference': against}}
 
 
 def _write(options: argparse.Namespace, pair: Sequence[Trained], temperatures: Sequence[float],
@@ -361,8 +362,8 @@ def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
                f'{PROMISES[certificate["method"]]} of at most {_percent(certificate["alpha"])} '
                f'against {certificate["reference"]}.')
         if not point['threshold'] <= 1:
-            yield (f'{point["name"]}: no threshold was shown to keep that, so it always asks the '
-                   'second CNN.')
+            yield (f'{point["name"]}: no threshold was shown to keep that, so the second CNN is '
+                   'always asked.')
     if not promised:
         yield 'No threshold could be certified.'
     if 'test' in metrics:
@@ -410,7 +411,7 @@ def _parser() -> argparse.ArgumentParser:
                         help='probability that it loses more (default %(default)s)')
     parser.add_argument('--reference', type=Path, nargs=1, default=[], metavar='MODEL',
                         help='metrics file of a strong CNN to certify against, in place of always '
-                        'asking the second one')
+                        'asking both')
     parser.add_argument('--name', required=True, help='of the bundle')
     parser.add_argument('--description', default='', help='of the bundle, one line')
     parser.add_argument('--out', type=Path, required=True, help='folder of the bundle')
