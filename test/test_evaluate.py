@@ -40,6 +40,7 @@ from vision_msgs.msg import Classification
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.nodes.images import from_compressed_msg, from_image_msg
@@ -175,6 +176,24 @@ def test_agrees_with_a_plain_loop(odd, pictures, tmp_path, timed) -> None:
     assert 'memory' not in of(findings, 'tiny', 'dhash', 'd=1 rotated')['sources']
     assert 0.3 < of(findings, 'tiny')['second_share'] < 0.7
     assert all(of(findings, name)['harmed'] for name in rules if name != 'tiny')
+
+
+def test_bundles_that_share_a_cnn_keep_their_own_place_and_score_for_it(pictures,
+                                                                        tmp_path) -> None:
+    """A CNN is loaded once, but what a bundle has learned about it is that bundle's own."""
+    rule = replace(RULE, score='deferral', thresholds=(0.5,))
+    # By its intercept alone, one always keeps the first answer and the other never does.
+    keep, ask, turned = (make_bundle(
+        tmp_path / name, name=name, settings=rule, gains=gains,
+        deferral=Deferral(intercept, (0.0,))) for name, intercept, gains in (
+            ('keep', -1.0, (2.0, 20.0)), ('ask', 1.0, (2.0, 20.0)), ('turned', 1.0, (20.0, 2.0))))
+    for order in ((keep, ask, turned), (turned, ask, keep)):
+        findings = run(pictures, tmp_path / order[0].name / 'out', *map(str, order), '--no-memory')
+        assert [of(findings, name)['second_share'] for name in ('keep', 'ask', 'turned')] == [
+            0, 1, 1]
+        assert set(of(findings, 'turned')['sources']) == {'second'}
+    networks = systems.Networks([systems.parse(str(folder)) for folder in order], 'auto', 'cpu')
+    assert len(networks.keys) == 2
 
 
 def test_half_of_the_pictures_is_repeated_after_all_of_them(odd, pictures, tmp_path) -> None:
@@ -345,6 +364,33 @@ def test_a_run_that_was_cut_off_goes_on(bundle, pictures, tmp_path, monkeypatch,
     whole = run(pictures, tmp_path / 'whole', *arguments[1:])
     assert without_times(json.loads((tmp_path / 'out' / 'evaluate.json').read_text())) == (
         without_times(whole))
+
+
+@pytest.mark.parametrize('now', [('torch', 'cpu'), ('onnxruntime', 'cuda')])
+def test_a_run_does_not_go_on_where_auto_comes_to_something_else(
+        bundle, pictures, tmp_path, monkeypatch, capsys, now) -> None:
+    """As after an installation of another library, or on a machine that lost its GPU."""
+    load = bundles.Bundle.load
+    there = [('onnxruntime', 'cpu')]
+
+    def only(self: bundles.Bundle, backend: str = 'auto', device: str = 'auto') -> Any:
+        if backend != 'auto' and (backend, device) not in there:
+            raise bundles.BundleError('not here')
+        return load(self)
+
+    def interrupted(frame: Frame) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundles.Bundle, 'load', only)
+    command = [str(pictures), str(bundle), '--out', str(tmp_path), '--sysfs-root', '/none']
+    with monkeypatch.context() as context:
+        context.setattr(evaluate, 'Frame', interrupted)
+        assert evaluate.main(command) == 130
+    there[:] = [now]
+    assert evaluate.main(command) == 1
+    assert 'begun with other data, CNNs, seed, backend or device' in capsys.readouterr().err
+    there[:] = [('onnxruntime', 'cpu')]
+    assert evaluate.main(command) == 0
 
 
 def test_restart_begins_anew(tmp_path) -> None:

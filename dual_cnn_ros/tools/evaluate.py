@@ -291,7 +291,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     options.out.mkdir(parents=True, exist_ok=True)
     variants = 1 + any(protocol.turned for protocol in protocols)
     answers = Answers(
-        options.out / 'partial.f32', [source.identity(), networks.keys, options.seed],
+        options.out / 'partial.f32',
+        [source.identity(), networks.keys, networks.ran_by, options.seed],
         (variants, source.count, sum(networks.widths)), options.restart)
     if answers.found:
         print(f'going on with {answers.found} frames of a run that was cut off', file=sys.stderr)

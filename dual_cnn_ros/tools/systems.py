@@ -17,7 +17,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import product
 import json
 import math
 from pathlib import Path
@@ -27,11 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros import bundle as bundles
-from dual_cnn_ros.bundle import Bundle, StageSpec
+from dual_cnn_ros.bundle import Bundle, BundleError, StageSpec
 from dual_cnn_ros.cascade.cascade import Cascade, Probabilities, Stage
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.inference import ModelSource
+from dual_cnn_ros.inference import BACKENDS, ModelSource
 from dual_cnn_ros.nodes.parameters import bundle_path
 from dual_cnn_ros.tools.predictions import read_trained, Trained
 
@@ -105,9 +107,11 @@ class Networks:
 
     A stage made by `cascade` runs its CNN while `live` is set. Otherwise it gives what `ask` found
     for the current frame, so that any number of rules is tried at the cost of asking every CNN
-    once. Equal files with equal input and temperature are one CNN.
+    once. Equal files with equal input and temperature are one CNN, in whatever place and with
+    whatever learned score each bundle has it.
 
-    answers: probabilities by number of the CNN, (K,), in each bundle's own order of labels.
+    answers: probabilities by number of the CNN, (K,), in each bundle's own order of labels. keys:
+    of the CNNs; ran_by: the backend and device that each of them was loaded for.
     """
 
     def __init__(self, systems: Iterable[System], backend: str, device: str) -> None:
@@ -115,14 +119,17 @@ class Networks:
         self.live = False
         self.answers: Sequence[Probabilities] = ()
         self.keys: list[str] = []
+        self.ran_by: list[tuple[str, str]] = []
         self.widths: list[int] = []
         self._stages: list[Stage] = []
         self._numbers: dict[tuple[Path, int], int] = {}
         for bundle in {system.bundle.path: system.bundle for system in systems}.values():
-            for i, stage in enumerate(bundle.load(backend, device)):
-                key = _key(bundle.stages[i])
+            for i, spec in enumerate(bundle.stages):
+                key = _key(spec)
                 if key not in self.keys:
+                    ran_by, stage = _load(replace(bundle, stages=(spec,)), backend, device)
                     self.keys.append(key)
+                    self.ran_by.append(ran_by)
                     self.widths.append(len(bundle.labels))
                     self._stages.append(stage)
                 self._numbers[bundle.path, i] = self.keys.index(key)
@@ -137,12 +144,22 @@ class Networks:
 
     def _stage(self, system: System, index: int) -> Stage:
         number = self._numbers[system.bundle.path, index]
-        stage = self._stages[number]
+        ask, spec = self._stages[number].classify, system.bundle.stages[index]
 
         def classify(frame: Frame) -> Probabilities:
-            return stage.classify(frame) if self.live else self.answers[number]
+            return ask(frame) if self.live else self.answers[number]
 
-        return stage._replace(name=system.bundle.stages[index].name, classify=classify)
+        return Stage(spec.name, classify, spec.deferral)
+
+
+def _load(alone: Bundle, backend: str, device: str) -> tuple[tuple[str, str], Stage]:
+    """Return what 'auto' comes to here, backend and device, and the stage of a bundle of one."""
+    for ran_by in product(BACKENDS if backend == 'auto' else (backend,),
+                          ('cuda', 'cpu') if device == 'auto' else (device,)):
+        with suppress(BundleError):
+            return ran_by, alone.load(*ran_by)[0]
+    # It says why not, of each backend.
+    return (backend, device), alone.load(backend, device)[0]
 
 
 def _key(spec: StageSpec) -> str:
@@ -165,8 +182,8 @@ class Answers:
         mine = json.loads(json.dumps({'identity': identity, 'shape': shape}))
         goes_on = path.is_file() and self._beside.is_file() and not restart
         if goes_on and json.loads(self._beside.read_text(encoding='utf-8')) != mine:
-            raise ValueError(f'{path} was begun with other data, CNNs or seed; finish that run, '
-                             'name another --out, or give it up with --restart')
+            raise ValueError(f'{path} was begun with other data, CNNs, seed, backend or device; '
+                             'finish that run, name another --out, or give it up with --restart')
         # One number more says whether a row is complete: a hole in a file reads as zeros.
         whole = (*shape[:-1], shape[-1] + 1)
         if not goes_on:
