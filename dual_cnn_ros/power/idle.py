@@ -79,8 +79,9 @@ def net(energy: Energy, idle: Idle) -> Net:
     """
     Subtract the idle power, or refuse where the noise is larger than the difference.
 
-    It is refused, too, where readings do not cover the window or any rest. The noise is the largest of the idle power's drift, twice its spread, twice the spread of the
-    measurement, and the sensor's resolution.
+    It is refused, too, where readings do not cover the window or any rest. The noise is the
+    largest of the idle power's drift, twice its spread, twice the spread of the measurement, and
+    the sensor's resolution.
     """
     idle_joules = idle.watts * energy.covered
     difference = energy.measured - idle_joules
