@@ -586,6 +586,39 @@ def test_differences_are_paired() -> None:
     assert alone['interval'][1] - alone['interval'][0] > 0.05
 
 
+def test_units_that_are_all_alike_have_an_interval_too() -> None:
+    """The exact one: with 20 of 20 right, 0.8316 is what Clopper and Pearson have."""
+    all_, none = np.ones(20, bool), np.zeros(20, bool)
+    right, wrong, same = judge.bootstrap([all_, none, none], np.arange(20), [None, 0, 1], 0)
+    assert right['units'] == 20
+    assert right['interval'] == pytest.approx([0.8316, 1], abs=1e-4)
+    assert wrong['interval'] == pytest.approx([0, 0.1684], abs=1e-4)
+    assert wrong['difference_interval'] == pytest.approx([-1, -0.6631], abs=1e-4)
+    assert same['difference_interval'] == pytest.approx([-0.1684, 0.1684], abs=1e-4)
+    twice = judge.bootstrap([np.tile(all_, 2)], np.tile(np.arange(20), 2), [None], 0)[0]
+    assert twice['units'] == 20 and twice['interval'] == right['interval']
+
+
+@pytest.mark.parametrize(('units', 'has'), [(9, False), (10, True)])
+def test_few_units_have_no_interval(units, has) -> None:
+    right = np.random.default_rng(4).random(100) < 0.5
+    pair = judge.bootstrap([right, ~right], np.arange(100) % units, [None, 0], 0)
+    assert [result['units'] for result in pair] == [units] * 2
+    for key in ('interval', 'difference_interval'):
+        assert (pair[1][key] is not None) == has
+
+
+def test_few_units_are_said_so(bundle, tmp_path, capsys) -> None:
+    write_recording(tmp_path / 'bag')
+    findings = run(tmp_path / 'bag', tmp_path / 'out', str(bundle), f'{bundle}@second')
+    result = of(findings, 'tiny@second')
+    assert result['units'] == 3 and result['interval'] is None is result['difference_interval']
+    said = capsys.readouterr().out
+    assert 'no intervals: 3 units (2 s of the recording each) are too few' in said
+    assert '100.00%              -' in said
+    assert 'no intervals: 3 units' in (tmp_path / 'out' / 'evaluate.html').read_text()
+
+
 def test_the_true_accuracy_is_mostly_in_the_interval() -> None:
     random = np.random.default_rng(3)
     inside = 0

@@ -262,8 +262,9 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     (number, label, system, source, reference). times: seconds, machine, python, power. results: a
     list, one for each system, memory ('off' or a fingerprint) and protocol:
 
-    frames, judged (those with a known label), accuracy and its interval (null without labels);
-    difference from compared_with, difference_interval, harmed, helped; calibration_error,
+    frames, judged (those with a known label) in how many units of the bootstrap, accuracy and its
+    interval (null without labels, the interval also below 10 units); difference from
+    compared_with, difference_interval, harmed, helped; calibration_error,
     reliability (confidence, accuracy, frames of each bin), confusion (truth to answer to frames);
     sources (name to share, accuracy), second_share (frames that asked more than the first CNN),
     multiply_adds per image; times: cpu_seconds per image, by_source (cpu_seconds, timed),
@@ -391,7 +392,7 @@ def _results(run: Run, protocol: Protocol, players: Sequence[Player], logs: Sequ
     judged = truth >= 0
     right = [np.array(log.labels) == truth for log in logs]
     others = [_compared_with(player, players, reference) for player in players]
-    accuracies: list[dict[str, Any]] = [{'accuracy': None} for _ in players]
+    accuracies: list[dict[str, Any]] = [{'units': 0, 'accuracy': None} for _ in players]
     if judged.any():
         accuracies = judge.bootstrap([row[judged] for row in right], units[judged], others,
                                      run.seed)

@@ -25,6 +25,8 @@ import numpy.typing as npt
 RESAMPLES = 2000
 CHUNK = 50
 BINS = 15
+# Fewer than these tell next to nothing of how far the next ones lie apart.
+LEAST_UNITS = 10
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
@@ -39,7 +41,9 @@ def bootstrap(right: Sequence[Bools], units: Ints, reference: Sequence[int | Non
     right: for each system (N,), whether its answers to the same frames are right. units: (N,),
     equal where frames are drawn together: a picture with its repeats, a stretch of a recording.
     reference: for each system the number of the one it is compared with, or None. Each result has
-    accuracy and interval, and a difference with its interval where there is a reference.
+    units (how many there are), accuracy and interval, and a difference with its interval where
+    there is a reference. Intervals are None below 10 units, and where all units are alike, of
+    which no draw differs from another, the exact ones of Clopper and Pearson.
     """
     _, unit = np.unique(units, return_inverse=True)
     count = int(unit.max()) + 1
@@ -54,15 +58,24 @@ def bootstrap(right: Sequence[Bools], units: Ints, reference: Sequence[int | Non
     accuracy = sums.sum(axis=1) / frames.sum()
     results = []
     for i, other in enumerate(reference):
-        result = {'accuracy': float(accuracy[i]), 'interval': _interval(drawn[:, i])}
+        result = {'units': count, 'accuracy': float(accuracy[i]),
+                  'interval': _interval(drawn[:, i], sums[i] / frames, 0.0)}
         if other is not None:
             result['difference'] = float(accuracy[i] - accuracy[other])
-            result['difference_interval'] = _interval(drawn[:, i] - drawn[:, other])
+            result['difference_interval'] = _interval(
+                drawn[:, i] - drawn[:, other], (sums[i] - sums[other]) / frames, -1.0)
         results.append(result)
     return results
 
 
-def _interval(drawn: Floats) -> list[float]:
+def _interval(drawn: Floats, units: Floats, least: float) -> list[float] | None:
+    """Return the interval of a mean of values from least to 1, (U,), as it was drawn."""
+    if len(units) < LEAST_UNITS:
+        return None
+    if np.ptp(units) == 0:
+        # Of n in n units, so many are such at least; the others may be as they like.
+        share = 0.025 ** (1 / len(units))
+        return [float(share * units[0] + (1 - share) * edge) for edge in (least, 1.0)]
     return [float(edge) for edge in np.percentile(drawn, (2.5, 97.5))]
 
 

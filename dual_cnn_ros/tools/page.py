@@ -286,7 +286,8 @@ def _charts(findings: Mapping[str, Any], protocol: str,
         if None in costs:
             continue
         points = [Point(cost * factor, 100 * r['accuracy'], _colour(findings, r['system']),
-                        forms[r['memory']], [100 * edge for edge in r['interval']],
+                        forms[r['memory']],
+                        r['interval'] and [100 * edge for edge in r['interval']],
                         f'{_title(r)}: {percent(r["accuracy"])}, {cost * factor:.4g}')
                   for r, cost in zip(results, costs)]
         lines = [Line([factor * cost for cost in one['multiply_adds']],

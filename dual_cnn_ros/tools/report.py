@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dual_cnn_ros.tools.judge import LEAST_UNITS
+
 NAMED = 10
 
 
@@ -114,6 +116,10 @@ def notes(findings: dict[str, Any]) -> list[str]:
                      'stand for it')
     else:
         lines.append(f'energy per image by {power["sensor"]} ({power["scope"]})')
+    few = min(result['units'] for result in findings['results'])
+    if 0 < few < LEAST_UNITS:
+        lines.append(f'no intervals: {few} units ({findings["bootstrap"]["unit"]} each) are too '
+                     f'few for the bootstrap, which wants {LEAST_UNITS}')
     for name, count in data['unknown_labels'].items():
         lines.append(f'unknown label {name!r} on {count} frames: not judged')
     if data['unlabelled']:
