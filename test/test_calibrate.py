@@ -336,6 +336,20 @@ def test_what_is_certified_depends_on_the_fit_pictures_and_the_order_on_names_al
     assert (x.settings.score, x.settings.post_check) == (y.settings.score, y.settings.post_check)
 
 
+def test_test_pictures_that_cannot_be_read_leave_the_bundle_as_it_was(folders, tmp_path,
+                                                                      capsys) -> None:
+    assert run(folders, tmp_path / 'x') == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / 'x').iterdir()}
+    assert set(before) >= {'bundle.yaml', 'metrics.json', 'first.onnx', 'reliability.png'}
+    capsys.readouterr()
+    for out in ('x', 'y'):
+        assert run(folders, tmp_path / out, '--description', 'another', '--score', 'entropy',
+                   '--test', str(tmp_path / 'nowhere')) == 1
+        assert 'nowhere' in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in (tmp_path / 'x').iterdir()} == before
+    assert not (tmp_path / 'y').exists()
+
+
 def test_score_and_post_check_can_be_given_beforehand(folders, tmp_path) -> None:
     assert run(folders, tmp_path / 'x', '--score', 'deferral', '--post-check', 'average') == 0
     settings = bundles.read(tmp_path / 'x').settings

@@ -107,6 +107,9 @@ def calibrate(options: argparse.Namespace) -> Bundle:
     arguments = trained[0].metrics['arguments']
     exclude = read_names(options.exclude) if options.exclude else ()
     held = predict(trained, options.data, split=arguments['split'], held_out=True, exclude=exclude)
+    # Before anything is written, lest pictures that cannot be read leave half a bundle.
+    test = predict(trained, options.test, split=options.test_split, held_out=False,
+                   exclude=exclude) if options.test else None
     names = held[0].names
     fit, rest = fit_and_rest(names, options.fit, arguments['seed'])
     if len(fit) < 2 * deferral.FOLDS or not len(rest):
@@ -146,9 +149,7 @@ def calibrate(options: argparse.Namespace) -> Bundle:
             'architecture', 'arguments', 'parameters', 'multiply_adds', 'pictures', 'device',
             'versions')} for name, member in zip(NAMES, trained)},
     }
-    if options.test:
-        test = predict(trained, options.test, split=options.test_split, held_out=False,
-                       exclude=exclude)
+    if test:
         everything = np.arange(len(test[0].names))
         metrics['test'] = _test(_answers(test, everything, temperatures), learned, bundle, costs)
         for name, stage in _calibration(test, everything, temperatures).items():
@@ -240,9 +241,10 @@ def _certified(own: Combination, answers: Answers, grid: npt.NDArray[np.float64]
 
 def _write(options: argparse.Namespace, pair: Sequence[Trained], temperatures: Sequence[float],
            learned: Deferral, settings: Settings, points: Sequence[Mapping[str, Any]]) -> Bundle:
+    measured = cpu_seconds(pair)
     options.out.mkdir(parents=True, exist_ok=True)
     stages = []
-    for name, trained, t, seconds, score in zip(NAMES, pair, temperatures, cpu_seconds(pair),
+    for name, trained, t, seconds, score in zip(NAMES, pair, temperatures, measured,
                                                 (learned, None)):
         files = {}
         for kind in ('onnx', 'safetensors'):
