@@ -35,7 +35,7 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.guarantee import certified_threshold
 from dual_cnn_ros.cascade.scores import confidence, DEFERRAL, SCORE_NAMES, SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
-from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, curve
 from dual_cnn_ros.tools import calibrate, rules, train
 from dual_cnn_ros.tools.judge import reliability
 from dual_cnn_ros.tools.predictions import fit_and_rest
@@ -154,6 +154,17 @@ def test_choice_is_the_most_accurate_or_the_cheapest_that_is_accurate_enough() -
         c.curve().reaching(highest - 0.05).second_share for c in found
         if c.curve().most_accurate().accuracy >= highest - 0.05)
     assert rules.choose(found, 0.9999) is best
+
+
+def test_thresholds_in_the_metrics_are_of_the_rules_beside_them() -> None:
+    scores = np.array([1.0, 0.9 + 2e-9, 0.9 + 1e-9, 0.9, 0.1, 0.0])
+    first, final = np.arange(6) % 2 == 0, np.arange(6) % 3 == 0
+    columns = json.loads(calibrate._json(calibrate._columns(curve(scores, first, final))))
+    assert len(columns['threshold']) == 7
+    for threshold, accuracy, share in zip(*columns.values()):
+        accepted = scores >= threshold
+        assert accuracy == pytest.approx(np.where(accepted, first, final).mean(), abs=1e-5)
+        assert share == pytest.approx(1 - accepted.mean(), abs=1e-5)
 
 
 @pytest.fixture(scope='module')

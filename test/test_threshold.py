@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from dual_cnn_ros.cascade.threshold import best_threshold, curve, OperatingPoint
+from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, curve, OperatingPoint
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -45,10 +46,10 @@ def outcome(threshold: float, samples: list[Sample]) -> tuple[int, int]:
 
 def all_outcomes(samples: list[Sample]) -> set[tuple[int, int]]:
     """Return what thresholds on, just below and just above every score come to."""
-    candidates = {0.5, math.nextafter(0, 1), math.nextafter(1, 0)}
+    candidates = {0.0, 0.5, math.nextafter(0, 1), math.nextafter(1, 0), 1.0, ALWAYS_DEFER}
     for score, _, _ in samples:
         candidates |= {score, math.nextafter(score, 0), math.nextafter(score, 1)}
-    return {outcome(t, samples) for t in candidates if 0 < t < 1}
+    return {outcome(t, samples) for t in candidates if 0 <= t <= ALWAYS_DEFER}
 
 
 def brute_force(samples: list[Sample]) -> tuple[int, int]:
@@ -56,9 +57,9 @@ def brute_force(samples: list[Sample]) -> tuple[int, int]:
 
 
 def check(samples: list[Sample]) -> OperatingPoint:
-    point = best_threshold(*zip(*samples))
+    point = curve(*zip(*samples)).most_accurate()
     right, asked = brute_force(samples)
-    assert 0 < point.threshold < 1
+    assert 0 <= point.threshold <= ALWAYS_DEFER
     assert outcome(point.threshold, samples) == (right, asked)
     assert point.accuracy == right / len(samples)
     assert point.second_share == asked / len(samples)
@@ -93,6 +94,9 @@ def test_curve_has_every_rule_once_and_its_readings_are_the_best(samples: list[S
         right, asked = outcome(point.threshold, samples)
         assert (right / n, asked / n) == point[1:]
     assert points == sorted(points, reverse=True), 'the rule that asks least comes last'
+    assert points[0][1:] == (sum(final for _, _, final in samples) / n, 1), 'it always asks'
+    assert points[-1][1:] == (sum(first for _, first, _ in samples) / n, 0), 'it never asks'
+    Settings(thresholds=tuple(found.thresholds.tolist()))  # which refuses what is out of range
 
     efficient = {(a, share) for a, share in expected if not any(
         (b >= a and other < share) or (b > a and other <= share) for b, other in expected)}
@@ -133,7 +137,7 @@ def test_threshold_is_at_least_as_good_as_a_fine_grid(seed: int) -> None:
     rng = np.random.default_rng(seed)
     s = rng.beta(4, 1, size=500).astype(np.float32)
     first, final = rng.random(500) < s, rng.random(500) < 0.8
-    point = best_threshold(s, first, final)
+    point = curve(s, first, final).most_accurate()
     accuracies = [np.where(s >= t, first, final).mean() for t in np.linspace(0, 1, 2002)[1:-1]]
     assert point.accuracy >= max(accuracies)
     assert np.where(s >= point.threshold, first, final).mean() == point.accuracy
@@ -162,18 +166,21 @@ def test_second_stage_that_is_always_right_is_always_asked() -> None:
     assert point.second_share == 1 and point.threshold > 0.9
 
 
-def test_a_score_of_one_is_accepted_whatever_that_costs() -> None:
-    assert check([(1.0, False, True)]) == OperatingPoint(0.5, 0.0, 0.0)
+def test_a_score_of_one_is_refused_where_the_second_stage_is_better() -> None:
+    assert check([(1.0, False, True)]) == OperatingPoint(ALWAYS_DEFER, 1.0, 1.0)
+    assert curve([1.0, 0.2], [True] * 2, [True] * 2).thresholds.tolist() == [
+        ALWAYS_DEFER, 0.6, 0.1]
 
 
-def test_a_score_of_zero_is_never_accepted() -> None:
-    assert check([(0.0, True, False)]) == OperatingPoint(0.5, 0.0, 1.0)
+def test_a_score_of_zero_is_accepted_where_the_first_stage_is_better() -> None:
+    assert check([(0.0, True, False)]) == OperatingPoint(0.0, 1.0, 0.0)
+    assert curve([0.8, 0.0], [True] * 2, [True] * 2).thresholds.tolist() == [0.9, 0.4, 0.0]
 
 
 def test_float32_scores_that_are_neighbours_are_told_apart() -> None:
     low = np.float32(0.7)
     high = np.nextafter(low, np.float32(1))
-    point = best_threshold(np.array([low, high]), [False, True], [True, False])
+    point = curve(np.array([low, high]), [False, True], [True, False]).most_accurate()
     assert float(low) < point.threshold <= float(high)
     assert point.accuracy == 1
 
@@ -189,4 +196,4 @@ def test_float32_scores_that_are_neighbours_are_told_apart() -> None:
 ])
 def test_what_makes_no_sense_is_refused(arrays: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        best_threshold(*arrays)
+        curve(*arrays)

@@ -41,7 +41,7 @@ class OperatingPoint(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Curve:
     """
-    The rules that differ on N pictures, at most N + 1, the one that asks least coming last.
+    The rules that differ on N pictures, at most N + 1: the first always asks, the last never.
 
     thresholds, accuracy, second_share: (M,), the first and the last of them falling.
     """
@@ -93,13 +93,14 @@ class Curve:
 
 def curve(scores: npt.ArrayLike, first_right: npt.ArrayLike, final_right: npt.ArrayLike) -> Curve:
     """
-    Return all rules 'accept where the score is at least t' that differ, with t in (0, 1).
+    Return all rules 'accept where the score is at least t' that differ, always asking first.
 
     scores: (N,) of the first stage. first_right: (N,) bool, whether its answer is right.
     final_right: (N,) bool, whether the answer is right once the second stage has been asked too,
     post-check included. Accuracy changes only where the threshold passes a score, so sorting them
-    and summing up gives all N + 1 rules in O(N log N). ValueError where the arrays are empty or
-    differ in length, or a score is not in [0, 1].
+    and summing up gives all N + 1 rules in O(N log N). Their t are in (0, 1), or at its borders
+    where a score is: ALWAYS_DEFER to refuse a score of 1, 0 to accept one of 0. ValueError where
+    the arrays are empty or differ in length, or a score is not in [0, 1].
     """
     s = np.asarray(scores, dtype=np.float64)
     first, final = np.asarray(first_right, dtype=bool), np.asarray(final_right, dtype=bool)
@@ -113,16 +114,10 @@ def curve(scores: npt.ArrayLike, first_right: npt.ArrayLike, final_right: npt.Ar
              + np.concatenate((np.cumsum(final[::-1])[::-1], [0])))
     # Halfway between the last score accepted and the first refused, so that rounding does not
     # matter.
-    edges = np.concatenate(([1.0], s, [0.0]))
+    edges = np.concatenate(([1.0 if s[0] < 1 else ALWAYS_DEFER], s, [0.0]))
     thresholds = (edges[:-1] + edges[1:]) / 2
     # Between neighbouring floats there is no half way, and the lower one would accept itself.
     thresholds = np.where(thresholds > edges[1:], thresholds, edges[:-1])
-    # Equal scores cannot be told apart, and a threshold of 1 would be no rule.
-    accepted = np.flatnonzero((edges[:-1] > edges[1:]) & (thresholds < 1))
+    # Equal scores cannot be told apart.
+    accepted = np.flatnonzero(np.concatenate(([True], s[:-1] > s[1:], [True])))
     return Curve(thresholds[accepted], right[accepted] / s.size, (s.size - accepted) / s.size)
-
-
-def best_threshold(scores: npt.ArrayLike, first_right: npt.ArrayLike,
-                   final_right: npt.ArrayLike) -> OperatingPoint:
-    """Return the threshold of the highest accuracy, as in the paper; see `curve`."""
-    return curve(scores, first_right, final_right).most_accurate()

@@ -276,7 +276,8 @@ def _calibration(outputs: Sequence[Predictions], which: Places,
 
 
 def _columns(curve: Curve) -> dict[str, list[float]]:
-    return {'threshold': [float(f'{t:.6g}') for t in curve.thresholds],
+    # Thresholds to the last digit, because rounding may carry one past a score.
+    return {'threshold': curve.thresholds.tolist(),
             'accuracy': curve.accuracy.round(5).tolist(),
             'second_share': curve.second_share.round(5).tolist()}
 

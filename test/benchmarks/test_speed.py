@@ -38,7 +38,7 @@ from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
 from dual_cnn_ros.cascade.guarantee import certified_threshold, declared_grid
 from dual_cnn_ros.cascade.scores import entropy, max_probability, SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
-from dual_cnn_ros.cascade.threshold import best_threshold
+from dual_cnn_ros.cascade.threshold import curve
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.tools.rules import by_rows, combinations
 
@@ -180,10 +180,10 @@ def test_threshold(benchmark: Any, version: str) -> None:
     first, final = rng.random(1000) < s, rng.random(1000) < 0.85
     lists: Any = s.tolist(), first.tolist(), final.tolist()
     result = run(benchmark, version, {
-        'ours': lambda: best_threshold(s, first, final).threshold,
+        'ours': lambda: curve(s, first, final).most_accurate().threshold,
         'grid, in Python': lambda: python_grid(*lists),
         'grid, in NumPy': lambda: numpy_grid(s, first, final)})
-    best = best_threshold(s, first, final)
+    best = curve(s, first, final).most_accurate()
     assert np.where(s >= result, first, final).mean() == best.accuracy
     # Of equally good ones all take that which asks least.
     assert (s < result).mean() == best.second_share
