@@ -64,7 +64,7 @@ class Net:
 
     joules: None where it is `refused`, with the reason there. noise: below this a difference
     means nothing. bias: bound of the gain's error, as a constant offset cancels; None where the
-    sensor states none.
+    sensor states none, or no rest is covered. Without one, idle and noise are NaN.
     """
 
     gross: float
@@ -95,5 +95,5 @@ def net(energy: Energy, idle: Idle) -> Net:
         refused = f'only {idle.before.coverage:.0%} of the time without load is covered'
     elif abs(difference) <= noise:
         refused = f'{difference:.3g} J above idle is within the noise of {noise:.3g} J'
-    bias = None if energy.bias is None else GAIN_BOUND * abs(difference)
+    bias = None if energy.bias is None or not idle.rests else GAIN_BOUND * abs(difference)
     return Net(energy.measured, idle_joules, noise, None if refused else difference, bias, refused)
