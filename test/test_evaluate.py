@@ -313,6 +313,9 @@ def test_without_labels_there_is_everything_but_accuracy(bundle, tmp_path) -> No
     (['{bundle}', '--repeat', '2'], '--repeat must be shares in [0, 1], not 2'),
     (['{bundle}', '--split', 'x'], "has no split 'x'"),
     (['nowhere'], 'bundle.yaml: not found'),
+    (['{bundle}', '--timed', '-1'], '--timed must be 0 or more pictures, not -1'),
+    (['{bundle}', '--block', '0'], '--block must be more than 0 seconds, not 0'),
+    (['{bundle}', '--block', 'nan'], '--block must be more than 0 seconds, not nan'),
 ])
 def test_refuses_in_words(bundle, pictures, tmp_path, capsys, arguments, said) -> None:
     arguments = [argument.format(bundle=bundle) for argument in arguments]
@@ -642,6 +645,79 @@ def test_cpu_seconds_weigh_each_source_with_its_share() -> None:
                        timed={0: (1.0, 9.0), 1: (5.0, 9.0), 2: (3.0, 9.0)})
     sources = {'first': {'share': 0.75}, 'second': {'share': 0.25}}
     assert evaluate._times(log, sources)['cpu_seconds'] == pytest.approx(0.75 * 2 + 0.25 * 5)
+    # Without the costly source the rest would stand for it.
+    del log.timed[1]
+    assert log.untimed == ['second'] and evaluate._times(log, sources)['cpu_seconds'] is None
+    log.more['second'] = [4.0, 6.0, 5.0]
+    times = evaluate._times(log, sources)
+    assert times['cpu_seconds'] == pytest.approx(0.75 * 2 + 0.25 * 5)
+    assert times['latency_p50'] == 9 and log.untimed == []
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the name of each CNN that is run."""
+    asked = []
+    load = bundles.Bundle.load
+
+    def counted(self: bundles.Bundle, *arguments: str) -> Any:
+        def stage(inner: Any) -> Any:
+            def classify(frame: Frame) -> Any:
+                asked.append(inner.name)
+                return inner.classify(frame)
+            return inner._replace(classify=classify)
+        return tuple(map(stage, load(self, *arguments)))
+
+    monkeypatch.setattr(bundles.Bundle, 'load', counted)
+    return asked
+
+
+def test_every_source_is_timed_however_rare_it_is(pictures, bundle, tmp_path,
+                                                  monkeypatch) -> None:
+    """With one picture in the sample, there is one source of each system in it."""
+    asked = counting(monkeypatch)
+    findings = run(pictures, tmp_path, str(bundle), '--repeat', '0', '0.5', '1', '--rotate',
+                   '--timed', '1', '--fingerprint', 'dhash', 'invariants')
+    for result in findings['results']:
+        timed = {name: s['timed'] for name, s in result['times']['by_source'].items()}
+        assert set(timed) == set(result['sources'])
+        assert result['times']['cpu_seconds'] == pytest.approx(sum(
+            s['share'] * result['times']['by_source'][name]['cpu_seconds']
+            for name, s in result['sources'].items()))
+        assert {'first', 'second'} <= set(timed) and max(timed.values()) >= 12
+    assert 1 <= of(findings, 'tiny', 'dhash', 'd=1')['times']['by_source']['memory']['timed'] <= 20
+    # Nobody times anything where that is not wanted, and every CNN is asked once.
+    asked.clear()
+    findings = run(pictures, tmp_path, str(bundle), '--timed', '0')
+    assert len(asked) == 2 * 24
+    times = of(findings, 'tiny')['times']
+    assert times['cpu_seconds'] is None is times['latency_p50'] and times['by_source'] == {}
+    assert 'no CPU seconds for 2 results' in report.table(findings)
+
+
+def test_what_is_not_shown_runs_no_cnn(pictures, bundle, tmp_path, monkeypatch) -> None:
+    """The curve is made of what is known already, even where all frames are timed."""
+    asked = counting(monkeypatch)
+    findings = run(pictures, tmp_path, str(bundle), '--no-memory', '--timed', '24')
+    share = of(findings, 'tiny')['second_share']
+    assert len(asked) == 2 * 24 + 24 + round(24 * share) and 0 < share < 1
+
+
+def test_rules_that_differ_in_the_threshold_have_one_curve(pictures, bundle, tmp_path,
+                                                           monkeypatch) -> None:
+    counts = []
+    play = evaluate.Run.play
+
+    def counted(self: evaluate.Run, name: str, players: Any, *arguments: Any) -> Any:
+        counts.append(len(players))
+        return play(self, name, players, *arguments)
+
+    monkeypatch.setattr(evaluate.Run, 'play', counted)
+    findings = run(pictures, tmp_path, str(bundle), f'{bundle}@never ask', f'{bundle}@always ask',
+                   '--no-memory')
+    assert counts == [3 + 2]
+    names = [curve.pop('system') for curve in findings['curves']]
+    assert names == ['tiny', 'tiny@never ask', 'tiny@always ask']
+    assert findings['curves'][0] == findings['curves'][1] == findings['curves'][2]
 
 
 # Energy --------------------------------------------------------------------------------------
@@ -705,6 +781,31 @@ def test_energy_is_of_the_sensor_or_not_at_all(bundle, pictures, tmp_path, capsy
         assert 'energy' not in of(findings, 'tiny')['times']
         said = capsys.readouterr().out
         assert 'no energy was measured' in said and ' mJ' not in said
+
+
+def test_what_no_reading_covers_is_no_number(bundle, pictures, tmp_path, monkeypatch) -> None:
+    class Broken(Meter):
+        """A rail that cannot be read any more."""
+
+        def read(self) -> list[Reading]:
+            return [Reading('IN', time.monotonic(), error='EIO')]
+
+    monkeypatch.setattr(bench, 'SETTLE_SECONDS', 0.0)
+    monkeypatch.setattr(evaluate, 'discover', lambda source, root: Sensor(
+        'fake', '', (Broken(),), ('IN',), 'module'))
+    findings = run(pictures, tmp_path, str(bundle), '--no-memory', '--energy-seconds', '0.3')
+    energy = of(findings, 'tiny')['times']['energy']
+    assert energy['joules'] is None is energy['idle_watts'] and 'covered' in energy['refused']
+    assert 'NaN' not in (tmp_path / 'evaluate.json').read_text()
+
+
+def test_no_energy_without_pictures(bundle, pictures, tmp_path, capsys) -> None:
+    root = sysfs_fixtures.build(tmp_path, sysfs_fixtures.agx_orin())
+    assert evaluate.main([str(pictures), str(bundle), '--no-memory', '--sysfs-root', str(root),
+                          '--timed', '0', '--out', str(tmp_path / 'out')]) == 0
+    findings = json.loads((tmp_path / 'out' / 'evaluate.json').read_text())
+    assert 'energy' not in of(findings, 'tiny')['times']
+    assert 'no energy was measured (ina3221 is there, but no picture' in capsys.readouterr().out
 
 
 # Comparing -----------------------------------------------------------------------------------

@@ -25,17 +25,19 @@ a half, three quarters or mirrored if so wished.
 
 What is measured: every CNN is asked once about every picture, and every turned picture, by the
 code of the node. Every frame then passes every system's real cascade, fingerprint and memory
-included, which is given those answers instead of asking again. For a random sample of the
-pictures (--timed) it does ask again, all systems in turn, in an order that rotates with the
-pictures: of these frames, CPU seconds (of the process, one thread, from the decoded picture to
-the answer) and latency are measured. Where the machine has a power sensor with a total, each
-system also repeats each protocol, on some of these pictures, in a block of its own, with rests
-before and after all blocks: joules per image above idle, and in all. Without one there are no
-joules.
+included, which is given those answers instead of asking again. For a random sample of the pictures
+(--timed) it does ask again, all systems in turn, in an order that rotates with the pictures: of
+these frames, CPU seconds (of the process, one thread, from the decoded picture to the answer) and
+latency are measured. Where none of them was answered by a source that a system needs elsewhere, up
+to 20 frames that it did answer are timed too, for CPU seconds only: those of a CNN with an empty
+memory, those of the memory with one that knows just this frame. Where the machine has a power
+sensor with a total, each system also repeats each protocol, on some of these pictures, in a block
+of its own, with rests before and after all blocks: joules per image above idle, and in all.
+Without one there are no joules.
 
 What is derived: a system's CPU seconds per image are the median of the timed frames that the same
-source answered, weighted with that source's share of all frames; multiply-adds are those that the
-bundle states for the CNNs that a frame asked.
+source answered, weighted with that source's share of all frames (none where a source was not
+timed); multiply-adds are those that the bundle states for the CNNs that a frame asked.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dual_cnn_ros.cascade.cascade import Cascade
-from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.cascade.settings import Settings
@@ -80,6 +82,7 @@ OFF = 'off'
 CURVE_POINTS = 101
 SHOWN = 24
 ENERGY_PICTURES = 100
+TIMED_MORE = 20
 NAMED = 10
 TURNS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 
@@ -103,7 +106,7 @@ class Log:
     What one system answered, frame by frame.
 
     scores: of the first CNN asked, NaN where the memory answered. timed: number of a frame to its
-    CPU seconds and wall seconds.
+    CPU seconds and wall seconds. more: CPU seconds of frames that were timed for their source.
     """
 
     labels: list[int] = field(default_factory=list)
@@ -112,13 +115,20 @@ class Log:
     scores: list[float] = field(default_factory=list)
     multiply_adds: list[int] = field(default_factory=list)
     timed: dict[int, tuple[float, float]] = field(default_factory=dict)
+    more: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def untimed(self) -> list[str]:
+        """Sources that have not been timed."""
+        return sorted(set(self.sources) - {self.sources[i] for i in self.timed} - set(self.more))
 
     def __add__(self, later: Log) -> Log:
         """Return both, one after the other."""
         return Log(self.labels + later.labels, self.sources + later.sources,
                    self.confidence + later.confidence, self.scores + later.scores,
                    self.multiply_adds + later.multiply_adds,
-                   self.timed | {i + len(self.labels): t for i, t in later.timed.items()})
+                   self.timed | {i + len(self.labels): t for i, t in later.timed.items()},
+                   self.more | later.more)
 
 
 class Player:
@@ -155,6 +165,16 @@ class Player:
         self.log.scores.append(next(iter(decision.scores.values()), float('nan')))
         self.log.multiply_adds.append(sum(self._cost[name] for name in decision.scores))
         return decision
+
+    def cost(self, image: Image, source: str) -> float | None:
+        """Return the CPU seconds of a frame that this source answers, None if another one does."""
+        cascade = Player(*self._again).cascade
+        if source == MEMORY:
+            cascade.classify(Frame(image))
+        cpu = process_time()
+        decision = cascade.classify(Frame(image))
+        cpu = process_time() - cpu
+        return cpu if decision.source == source else None
 
     def follower(self, folder: Path) -> Player:
         """Return a player with an empty log and a memory of its own that knows the same."""
@@ -233,13 +253,37 @@ class Run:
             timed = item.number in self._timed
             first = len(frames.index) % max(1, len(players))
             for player in (*players[first:], *players[:first]):
-                self.networks.live = timed
+                self.networks.live = timed and player.is_shown
                 decision = player.play(Frame(image) if timed else frame, timed)
                 if publisher is not None and player.is_shown:
                     publisher.write(item, player.name, player.system.bundle, decision)
             self.networks.live = False
             frames.add(item, self.labels)
         return frames
+
+    def time_more(self, players: Sequence[Player], logs: Sequence[Log], frames: Frames,
+                  first: int, turned: bool) -> None:
+        """Time what the sample has none of; the frames from number `first` on were turned."""
+        wanted: dict[int, list[tuple[bool, Player, Log, str]]] = {}
+        for player, log in zip(players, logs):
+            for source in log.untimed if self.sample else ():
+                places = [i for i, name in enumerate(log.sources) if name == source]
+                order = np.random.default_rng((self.seed, len(places))).permutation(places)
+                for i in order[:TIMED_MORE].tolist():
+                    wanted.setdefault(frames.index[i], []).append(
+                        (turned and i >= first, player, log, source))
+        if not wanted:
+            return
+        self.networks.live = True
+        for item in tqdm(self.source.items(wanted), 'timing', len(wanted), unit='img',
+                         disable=None):
+            image = item.decode()
+            for is_turned, player, log, source in wanted[item.number]:
+                cpu = player.cost(turn(image, (self.seed, item.number)) if is_turned else image,
+                                  source)
+                if cpu is not None:
+                    log.more.setdefault(source, []).append(cpu)
+        self.networks.live = False
 
 
 def turn(image: Image, seed: tuple[int, int]) -> Image:
@@ -268,13 +312,17 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     reliability (confidence, accuracy, frames of each bin), confusion (truth to answer to frames);
     sources (name to share, accuracy), second_share (frames that asked more than the first CNN),
     multiply_adds per image; times: cpu_seconds per image, by_source (cpu_seconds, timed),
-    latency_p50, latency_p95 in seconds, and with a sensor energy: joules per image above idle,
-    error_joules, gross_joules, refused (why there are none above idle), idle_watts, images,
-    seconds, coverage.
+    latency_p50, latency_p95 in seconds (null where not timed), and with a sensor energy: joules
+    per image above idle, error_joules, gross_joules, refused (why there are none above idle),
+    idle_watts, images, seconds, coverage.
 
     All but what `times` hold is the same for the same data, systems and seed.
     """
     begun = perf_counter()
+    if options.timed < 0:
+        raise ValueError(f'--timed must be 0 or more pictures, not {options.timed}')
+    if not options.block > 0:
+        raise ValueError(f'--block must be more than 0 seconds, not {options.block:g}')
     systems = _systems(options.systems)
     reference = options.reference or systems[0].name
     if reference not in [system.name for system in systems]:
@@ -302,10 +350,16 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         system.settings, memory=memory != OFF, capacity=capacity,
         fingerprint=memory if memory != OFF else system.settings.fingerprint),
         networks, run.labels) for system in systems for memory in memories]
-    # Neither is timed or shown: at these thresholds each answers what the curve is made of.
-    probes = {system.name: [Player(system, replace(
-        system.settings, memory=False, thresholds=(threshold,)), networks, run.labels, False)
-        for threshold in (0.0, ALWAYS_DEFER)] for system in systems if len(system.stages) == 2}
+    # Neither is timed or shown: at these thresholds each answers what the curve is made of. The
+    # rules of a bundle that differ in nothing else have the same ones.
+    pairs: dict[tuple[Path, Settings], list[Player]] = {}
+    probes = {}
+    for system in systems:
+        if len(system.stages) == 2:
+            lower, upper = (replace(system.settings, memory=False, thresholds=(threshold,))
+                            for threshold in (0.0, ALWAYS_DEFER))
+            probes[system.name] = pairs.setdefault((system.bundle.path, lower), [
+                Player(system, rule, networks, run.labels, False) for rule in (lower, upper)])
     with ExitStack() as stack:
         stack.enter_context(_one_thread())
         publisher = None if options.record is None else stack.enter_context(Publisher(
@@ -368,11 +422,12 @@ def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
           protocols: Sequence[Protocol], reference: str,
           publisher: Publisher | None) -> tuple[Frames, list[Log], list[dict[str, Any]]]:
     """Return the frames played once, what each player answered to those, and all results."""
-    both = [*players, *(probe for pair in probes.values() for probe in pair)]
-    frames = run.play('d=0', both, None, False, publisher)
+    both = dict.fromkeys([*players, *(probe for pair in probes.values() for probe in pair)])
+    frames = run.play('d=0', list(both), None, False, publisher)
     if not frames.index:
         raise ValueError(f'{run.source.path}: not one frame could be read, for example '
                          f'{next(iter(frames.bad.items()), "")}')
+    run.time_more(players, [player.log for player in players], frames, 0, False)
     results = []
     for protocol in protocols:
         played, logs = frames, [player.log for player in players]
@@ -382,6 +437,7 @@ def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
             wanted = run.repeated(protocol.share)
             played = frames + run.play(protocol.name, followers, wanted, protocol.turned)
             logs = [log + follower.log for log, follower in zip(logs, followers)]
+            run.time_more(players, logs, played, len(frames.index), protocol.turned)
         results += _results(run, protocol, players, logs, played, reference)
     return frames, [player.log for player in players], results
 
@@ -438,6 +494,9 @@ def _measure(run: Run, players: Sequence[Player], protocols: Sequence[Protocol],
     for item in run.source.items(set(run.sample[:ENERGY_PICTURES])):
         with suppress(ValueError):
             images[item.number] = item.decode()
+    if not images:
+        return {**found, 'sensor': None, 'reason': f'{sensor.source} is there, but no picture of '
+                f'those to time (--timed {options.timed}) can be read'}
     works, counts = {}, {}
     pairs = [(player, protocol) for protocol in protocols for player in players]
     for (player, protocol), result in zip(pairs, results):
@@ -460,7 +519,8 @@ def _measure(run: Run, players: Sequence[Player], protocols: Sequence[Protocol],
             **{key: None if joules is None else joules / count for key, joules in (
                 ('joules', cost.joules), ('error_joules', cost.error),
                 ('gross_joules', cost.gross))},
-            'refused': cost.net.refused, 'idle_watts': cost.idle.watts,
+            'refused': cost.net.refused,
+            'idle_watts': cost.idle.watts if cost.idle.rests else None,
             'images': cost.images * count, 'seconds': cost.energy.window,
             'coverage': cost.energy.coverage}
     return found
@@ -485,16 +545,16 @@ def _times(log: Log, sources: dict[str, Any]) -> dict[str, Any]:
     """Return CPU seconds per image and percentiles of the latency; see the module."""
     by_source: dict[str, Any] = {}
     for name in sources:
-        cpu = [log.timed[i][0] for i in log.timed if log.sources[i] == name]
+        cpu = [*(log.timed[i][0] for i in log.timed if log.sources[i] == name),
+               *log.more.get(name, ())]
         if cpu:
             by_source[name] = {'cpu_seconds': float(np.median(cpu)), 'timed': len(cpu)}
-    if not by_source:
-        return {'cpu_seconds': None, 'by_source': {}, 'latency_p50': None, 'latency_p95': None}
-    covered = sum(sources[name]['share'] for name in by_source)
-    p50, p95 = np.percentile([wall for _, wall in log.timed.values()], (50, 95))
+    p50, p95 = (np.percentile([wall for _, wall in log.timed.values()], (50, 95)).tolist()
+                if log.timed else (None, None))
     return {'cpu_seconds': sum(sources[name]['share'] * entry['cpu_seconds']
-                               for name, entry in by_source.items()) / covered,
-            'by_source': by_source, 'latency_p50': float(p50), 'latency_p95': float(p95)}
+                               for name, entry in by_source.items())
+            if len(by_source) == len(sources) else None,
+            'by_source': by_source, 'latency_p50': p50, 'latency_p95': p95}
 
 
 def _mean(values: npt.NDArray[np.bool_]) -> float | None:

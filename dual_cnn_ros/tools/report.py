@@ -111,6 +111,10 @@ def notes(findings: dict[str, Any]) -> list[str]:
     lines = [f'difference: from {findings["reference"]}, without memory where that was run, in '
              'points; harm/help: frames that only the reference, and only this system, got right; '
              'p50, p95: of the latency']
+    untimed = [r for r in findings['results'] if r['times']['cpu_seconds'] is None]
+    if untimed:
+        lines.append(f'no CPU seconds for {len(untimed)} results: not all who answered were timed '
+                     '(--timed)')
     if power['sensor'] is None:
         lines.append(f'no energy was measured ({power["reason"]}): multiply-adds and CPU seconds '
                      'stand for it')
