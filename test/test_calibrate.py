@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 import json
 from typing import Any
 
@@ -245,6 +245,42 @@ def test_operating_points_cover_every_combination_and_have_names(made) -> None:
             'threshold', 'accuracy', 'second_share')] in [list(row) for row in curve]
         assert set(zip(*found['pareto'].values())) <= set(curve)
         assert len(curve) <= 200
+
+
+def test_pareto_points_of_the_chosen_combination_have_names(made) -> None:
+    bundle = bundles.read(made)
+    settings = bundle.settings
+    pareto = next(c['pareto'] for c in metrics_of(made)['curves'] if (
+        c['score'], c['post_check']) == (settings.score, settings.post_check))
+    efficient = set(zip(*pareto.values()))
+    points = [p for p in bundle.operating_points if p['name'].startswith('asks_')]
+    assert 1 <= len(points) <= 10
+    for point in points:
+        assert point['name'] == f'asks_{100 * point["second_share"]:.0f}_percent'
+        assert bundle.points[point['name']] == replace(settings, thresholds=(point['threshold'],))
+        assert any(row == pytest.approx((point['threshold'], point['accuracy'],
+                                         point['second_share']), abs=1e-4) for row in efficient)
+    best = next(p for p in bundle.operating_points if p['name'] == 'most_accurate')
+    assert {**points[0], 'name': 'most_accurate'} == best
+
+
+def test_pareto_points_spread_and_differ_in_name() -> None:
+    scores = np.sort(RANDOM.random(4000))[::-1]
+    for gain in (np.linspace(-0.3, 0.5, 4000), np.linspace(-9, 0.3, 4000)):
+        final = RANDOM.random(4000) < 0.5 + np.clip(gain, -0.5, 0.5)
+        own = rules.Combination('entropy', 'none', scores, RANDOM.random(4000) < 0.5, final)
+        points = calibrate._pareto(own, [100, 1000])
+        names = [point['name'] for point in points]
+        assert 1 < len(set(names)) == len(names) <= 10
+        for point, after in pairwise(points):
+            assert point['accuracy'] >= after['accuracy']
+            assert point['second_share'] > after['second_share']
+            assert point['multiply_adds'] == pytest.approx(100 + 1000 * point['second_share'],
+                                                           abs=1)
+            assert point['accuracy'] == pytest.approx(own.at(point['threshold']).accuracy,
+                                                      abs=1e-4)
+        highest = own.curve().most_accurate()
+        assert points[0]['threshold'] == highest.threshold
 
 
 def reference_of(check: str) -> str:

@@ -72,7 +72,7 @@ from dual_cnn_ros.tools.rules import by_rows, choose, Combination, combinations,
 
 NAMES = ('first', 'second')
 RESAMPLES = 2000
-CURVE_POINTS, PARETO_POINTS = 200, 50
+CURVE_POINTS, PARETO_POINTS, NAMED_PARETO_POINTS = 200, 50, 10
 # Names of the cheapest rules that give away so much of the highest accuracy.
 WITHIN = {'within_half_point': 0.005, 'within_one_point': 0.01, 'within_two_points': 0.02}
 # Names of certified rules, and the test behind each.
@@ -132,7 +132,7 @@ def calibrate(options: argparse.Namespace) -> Bundle:
     rule = (own.curve().most_accurate() if options.accuracy is None
             else own.curve().reaching(options.accuracy))
     points = [*_best_of_each(found, costs), *_named(own, on_rest, options.accuracy, costs),
-              *_certified(own, on_rest, grid, options, trained[2:], costs)]
+              *_certified(own, on_rest, grid, options, trained[2:], costs), *_pareto(own, costs)]
     bundle = _write(options, trained[:2], temperatures, learned,
                     Settings(score=own.score, thresholds=(rule.threshold,),
                              post_check=own.post_check), points)
@@ -237,6 +237,17 @@ def _certified(own: Combination, answers: Answers, grid: npt.NDArray[np.float64]
             yield _point(name, own, own.at(threshold), costs) | {'certificate': {
                 'alpha': options.alpha, 'delta': options.delta, 'method': method,
                 'pictures': len(answers), 'reference': against}}
+
+
+def _pareto(own: Combination, costs: Sequence[int]) -> list[dict[str, Any]]:
+    """Return rules of the chosen combination along its Pareto points, named by what they ask."""
+    found: dict[str, dict[str, Any]] = {}
+    points = own.curve().pareto().thinned(NAMED_PARETO_POINTS)
+    for at in map(own.at, points.thresholds.tolist()):
+        name = f'asks_{100 * at.second_share:.0f}_percent'
+        # Of those of one name the first, which is the most accurate.
+        found.setdefault(name, _point(name, own, at, costs))
+    return list(found.values())
 
 
 def _write(options: argparse.Namespace, pair: Sequence[Trained], temperatures: Sequence[float],
