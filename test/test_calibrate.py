@@ -283,6 +283,26 @@ def test_pareto_points_spread_and_differ_in_name() -> None:
         assert points[0]['threshold'] == highest.threshold
 
 
+def test_scores_are_compared_where_they_cost_the_same(made) -> None:
+    metrics = metrics_of(made)
+    rule, count = metrics['rule'], metrics['pictures']['certification']
+    compared = metrics['at_equal_cost']
+    assert {check: set(scores) for check, scores in compared.items()} == {
+        check: set(SCORE_NAMES) for check in POST_CHECKS}
+    own = compared[rule['post_check']][rule['score']]
+    assert (own['accuracy'], own['second_share']) == pytest.approx(
+        (rule['accuracy'], rule['second_share']), abs=1e-5)
+    # So few pictures are certified on that no curve is thinned.
+    assert count < 200
+    for found in metrics['curves']:
+        curve_of = found['curve']
+        at = compared[found['post_check']][found['score']]
+        allowed = [i for i, s in enumerate(curve_of['second_share'])
+                   if s <= rule['second_share'] + 1e-5]
+        nearest = max(allowed, key=lambda i: curve_of['second_share'][i])
+        assert at == {key: curve_of[key][nearest] for key in ('accuracy', 'second_share')}
+
+
 def reference_of(check: str) -> str:
     return {'none': 'always asking second',
             'more_confident': 'always asking both, post-check more_confident',
@@ -431,6 +451,10 @@ def test_report_is_a_table_and_a_picture(folders, tmp_path, capsys) -> None:
         assert sum(entry['frames'] for entry in stage['after']['bins']) == metrics['pictures'][
             'certification']
     assert sum(row[0] == 'most_accurate' for row in rows if row) == 1
+    for check, scores in metrics['at_equal_cost'].items():
+        row = ' '.join([check, *(f'{100 * scores[name]["accuracy"]:.1f} %'
+                                 for name in SCORE_NAMES)]).split()
+        assert rows.count(row) == 1
     picture = cv2.imread(str(tmp_path / 'report' / 'reliability.png'))
     assert picture is not None and len(np.unique(picture)) > 10
     assert not (tmp_path / 'x' / 'reliability.png').exists()

@@ -106,6 +106,10 @@ def test_curve_has_every_rule_once_and_its_readings_are_the_best(samples: list[S
         cheapest = found.reaching(accuracy)
         assert cheapest in points and cheapest.accuracy >= accuracy
         assert cheapest.second_share == min(s for a, s in expected if a >= accuracy)
+    for asked in range(n + 1):
+        nearest = found.asking_at_most(asked / n)
+        assert nearest in points
+        assert nearest.second_share == max(s for _, s in expected if s <= asked / n)
     with pytest.raises(ValueError, match=r'no threshold reaches'):
         found.reaching(max(a for a, _ in expected) + 1e-9)
 

@@ -71,6 +71,11 @@ class Curve:
                              f'{self.accuracy.max():.4f}')
         return OperatingPoint(*(float(column[enough[-1]]) for column in self._columns))
 
+    def asking_at_most(self, share: float) -> OperatingPoint:
+        """Return the rule that asks the second stage most often without asking more than this."""
+        nearest = int(np.argmax(self.second_share <= share))
+        return OperatingPoint(*(float(column[nearest]) for column in self._columns))
+
     def pareto(self) -> Curve:
         """Return the rules that no other beats in accuracy or cost without losing in the other."""
         falling = self.accuracy[::-1]

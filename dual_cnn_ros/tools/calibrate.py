@@ -141,6 +141,7 @@ def calibrate(options: argparse.Namespace) -> Bundle:
         'pictures': {'fit': len(fit), 'certification': len(rest)},
         'rule': {'score': own.score, 'post_check': own.post_check, **rule._asdict()},
         'calibration': _calibration(held, rest, temperatures),
+        'at_equal_cost': _at_equal_cost(found, rule.second_share),
         'curves': [{'score': c.score, 'post_check': c.post_check,
                     'curve': _columns(c.curve().thinned(CURVE_POINTS)),
                     'pareto': _columns(c.curve().pareto().thinned(PARETO_POINTS))}
@@ -248,6 +249,17 @@ def _pareto(own: Combination, costs: Sequence[int]) -> list[dict[str, Any]]:
         # Of those of one name the first, which is the most accurate.
         found.setdefault(name, _point(name, own, at, costs))
     return list(found.values())
+
+
+def _at_equal_cost(found: Sequence[Combination],
+                   second_share: float) -> dict[str, dict[str, Any]]:
+    """Return what each post-check and score come to where they ask as often, or just less."""
+    result: dict[str, dict[str, Any]] = {check: {} for check in POST_CHECKS}
+    for c in found:
+        at = c.curve().asking_at_most(second_share)
+        result[c.post_check][c.score] = {'accuracy': round(at.accuracy, 5),
+                                         'second_share': round(at.second_share, 5)}
+    return result
 
 
 def _write(options: argparse.Namespace, pair: Sequence[Trained], temperatures: Sequence[float],
@@ -369,6 +381,13 @@ def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
     rule = metrics['rule']
     yield (f'The bundle uses {rule["score"]} >= {rule["threshold"]:.4f}, {rule["post_check"]}: '
            'score and post-check chosen on the pictures to fit on.')
+    yield ''
+    yield (f'Accuracy of each score where the second CNN is asked about '
+           f'{_percent(rule["second_share"])} of the pictures, as by that rule, or just less:')
+    yield from _table([['post-check', *SCORE_NAMES], *(
+        [check, *(_percent(scores[name]['accuracy']) for name in SCORE_NAMES)]
+        for check, scores in metrics['at_equal_cost'].items())])
+    yield ''
     promised = [point for point in bundle.operating_points if 'certificate' in point]
     for point in promised:
         certificate = point['certificate']
