@@ -215,6 +215,7 @@ def test_without_an_idle_power_nothing_is_above_it(board: Board, readable: float
     assert cost.joules is None and cost.error is None
     assert 'of the time without load is covered' in cost.net.refused
     assert cost.gross == pytest.approx(BUSY * IMAGE_SECONDS, rel=0.01)
+    assert 'nan' not in measure.table({'image': cost})
 
 
 # The command ---------------------------------------------------------------------------------

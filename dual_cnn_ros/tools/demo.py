@@ -44,6 +44,7 @@ from dual_cnn_ros.nodes import images, parameters
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.tools import watts
 from dual_cnn_ros.tools.frames import FrameSource, from_folder, from_video
+from dual_cnn_ros.tools.labelled import camera_of, ground_truth
 from dual_cnn_ros.tools.recording import Message, Recording, RecordingError
 from dual_cnn_ros.tools.replay import Replayer
 from dual_cnn_ros.tools.sheet import contact_sheet
@@ -96,22 +97,16 @@ def _stamp(header: Any) -> int:
     return int(header.stamp.sec) * 10 ** 9 + int(header.stamp.nanosec)
 
 
-def _camera(topic: str) -> str:
-    return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or 'camera'
-
-
 def labels_of(source: Recording | FrameSource) -> dict[tuple[str, int], str]:
     """Return the true labels by camera and time stamp, as far as the source has them."""
-    cameras = [_camera(topic) for topic in source.image_topics]
     if isinstance(source, FrameSource):
-        return {(cameras[0], stamp): label for stamp, label in source.labels.items()}
-    topics = {f'/{camera}/ground_truth': camera for camera in cameras}
-    labels = {}
-    for message in source.messages([topic for topic in topics if topic in source.topics]):
-        truth = message.decode()
-        if truth.results:
-            labels[topics[message.topic], _stamp(truth.header)] = truth.results[0].class_id
-    return labels
+        camera = camera_of(source.image_topics[0])
+        return {(camera, stamp): label for stamp, label in source.labels.items()}
+    problems: list[str] = []
+    labels = ground_truth(source, source.image_topics, problems)
+    for problem in problems:
+        print(f'demo: left out the label {problem}', file=sys.stderr)
+    return {(camera_of(topic), stamp): label for (topic, stamp), label in labels.items()}
 
 
 class Processes(dict[str, 'subprocess.Popen[bytes]']):
@@ -155,7 +150,7 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, meter: watts.
     from rclpy.executors import ExternalShutdownException
     from sensor_msgs.msg import Image
 
-    cameras = {topic: _camera(topic) for topic in source.image_topics}
+    cameras = {topic: camera_of(topic) for topic in source.image_topics}
     audience = Audience()
     rclpy.init()
     node = rclpy.create_node('demo')

@@ -135,8 +135,9 @@ class Frames:
         self.cameras = [camera_of(topic) for topic in self._topics]
         self.count = sum(self._recording.topics[topic].count for topic in self._topics
                          if topic in self._recording.topics)
-        self._labels = (_ground_truth(self._recording, self._topics, self.problems)
-                        if labels is None else read_labels(labels, self.problems))
+        self._labels = read_labels(labels, self.problems) if labels else {
+            (topic, f'@{stamp}'): label for (topic, stamp), label in ground_truth(
+                self._recording, self._topics, self.problems).items()}
         self._labels_file = labels
 
     def identity(self) -> str:
@@ -216,17 +217,24 @@ def _nanoseconds(text: str) -> int:
     return int(Decimal(text) * NANOSECONDS) if '.' in text else int(text)
 
 
-def _ground_truth(recording: Recording, topics: Collection[str],
-                  problems: list[str]) -> dict[tuple[str, str], str]:
+def ground_truth(recording: Recording, topics: Collection[str],
+                 problems: list[str]) -> dict[tuple[str, int], str]:
+    """
+    Return the labels on <camera>/ground_truth by image topic and stamp of the header in ns.
+
+    A Classification without a result labels nothing. What cannot be read is named in problems.
+    """
     labelled = {f'/{camera_of(topic)}/ground_truth': topic for topic in topics}
     found = {}
     for message in recording.messages([name for name in labelled if name in recording.topics]):
         try:
             truth = message.decode()
-            stamp = truth.header.stamp.sec * NANOSECONDS + truth.header.stamp.nanosec
-            found[labelled[message.topic], f'@{stamp}'] = str(truth.results[0].class_id)
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             problems.append(f'{message.topic} at {message.time / NANOSECONDS:.3f}: {error}')
+            continue
+        stamp = truth.header.stamp.sec * NANOSECONDS + truth.header.stamp.nanosec
+        if truth.results:
+            found[labelled[message.topic], stamp] = str(truth.results[0].class_id)
     return found
 
 

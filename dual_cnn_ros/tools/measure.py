@@ -133,7 +133,8 @@ def table(costs: dict[str, Cost]) -> str:
              for name, cost in costs.items()]
     idle = next(iter(costs.values())).idle
     lines = columns(rows, sums=False)
-    lines.append(f'Idle: {idle.watts:.3f} W, with a standard error of {idle.error_watts:.3f} W.')
+    lines.append(f'Idle: {idle.watts:.3f} W, with a standard error of {idle.error_watts:.3f} W.'
+                 if idle.rests else 'Idle: unknown, as readings cover neither rest.')
     lines += [f'{name}: refused, {cost.net.refused}' for name, cost in costs.items()
               if cost.net.refused]
     return '\n'.join(lines)
