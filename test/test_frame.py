@@ -242,12 +242,30 @@ def test_frames_share_nothing() -> None:
                               Frame(noise(96, 128, seed=2)).blob(RGB))
 
 
+@pytest.mark.parametrize('size', [(8, 9), (64, 72), (100, 76), (33, 31), (480, 640)], ids=str)
+def test_brightness_is_the_mean_of_channels_over_whole_pixels(size: tuple[int, int]) -> None:
+    image = noise(*size)
+    image[..., 2] //= 3
+    small = Frame(image).brightness(8, 9)
+    factor = size[0] // len(small)
+    assert small.shape == (size[0] // factor, size[1] // factor)
+    exact = image.reshape(len(small), factor, -1, factor, 3).mean(axis=(1, 3, 4))
+    # Each halving rounds up, by at most half a level and by a quarter of one on average.
+    assert np.abs(small - exact).max() <= 0.5 + 0.5 * np.log2(factor)
+
+
+def test_brightness_of_a_grey_frame_is_its_grey() -> None:
+    frame = Frame(noise(48, 64, channels=1))
+    np.testing.assert_array_equal(frame.brightness(8, 9), frame.grey(8, 9))
+
+
 def test_frame_leaves_the_image_alone() -> None:
     image = noise(96, 128)
     before = image.copy()
     frame = Frame(image)
     frame.blob(RGB)
     frame.grey(8, 9)
+    frame.brightness(8, 9)
     frame.reduced(96, 128)
     assert frame.image is image
     np.testing.assert_array_equal(image, before)
@@ -260,6 +278,7 @@ def test_memory_layout_does_not_matter(layout: Any) -> None:
     view = layout(noise(48, 64))
     copy = np.array(view, order='C')
     np.testing.assert_array_equal(Frame(view).blob(RGB), Frame(copy).blob(RGB))
+    np.testing.assert_array_equal(Frame(view).brightness(8, 9), Frame(copy).brightness(8, 9))
 
 
 @pytest.mark.parametrize('image', [

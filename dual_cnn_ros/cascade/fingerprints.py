@@ -38,11 +38,11 @@ def dhash(frame: Frame) -> bytes | None:
     """
     Return the difference hash, 8 bytes, or None for a flat frame.
 
-    Every pixel is averaged into 9 x 8 grey cells, interpolated where the frame is smaller; each
-    bit says whether a cell is brighter than its left neighbour, row by row, the first bit the
-    highest.
+    Every pixel is averaged into 9 x 8 cells, interpolated where the frame is smaller; each bit
+    says whether a cell is brighter, by the mean of its channels, than its left neighbour, row by
+    row, the first bit the highest.
     """
-    cells = cv2.resize(shrink(frame.grey(8, 9), 8, 9), (9, 8))
+    cells = cv2.resize(shrink(frame.brightness(8, 9), 8, 9), (9, 8))
     if _is_flat(cells):
         return None
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()

@@ -25,6 +25,8 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 
+_MEAN_OF_CHANNELS = np.full((1, 3), 1 / 3)
+
 COLOURS = {'rgb': (2, 1, 0), 'bgr': (0, 1, 2), 'grey': (0,)}
 
 
@@ -104,7 +106,7 @@ class Frame:
     One frame; its fingerprint and every CNN share the reductions made of it.
 
     image: uint8, (H, W, 3) in BGR order or (H, W) grey; kept, not copied. ValueError where it is
-    anything else. A repeat needs only the grey pyramid, which costs half the coloured one.
+    anything else. A repeat needs no colours, which would cost more than the rest of its answer.
     """
 
     def __init__(self, image: Image) -> None:
@@ -115,15 +117,37 @@ class Frame:
                              f'not {image.dtype} {image.shape}')
         self.image = image
         self._pyramid = Pyramid(image)
-        self._grey = self._pyramid if image.ndim == 2 else None
+        self._grey = self._bytes = self._pyramid if image.ndim == 2 else None
         self._blobs: dict[Preprocessing, npt.NDArray[np.float32]] = {}
 
     def grey(self, height: int, width: int) -> Image:
-        """Return the frame in grey, uint8, halved as often as it stays at least height x width."""
+        """
+        Return the frame in grey, uint8, halved as often as it stays at least height x width.
+
+        It is the same, to the last bit, whether the frame is turned or mirrored before or after.
+        """
         if self._grey is None:
             self._grey = Pyramid(_to_grey(self.image))
         rows, columns = self.image.shape[:2]
         return self._grey.level(_halvings(rows, columns, height, width))
+
+    def brightness(self, height: int, width: int) -> Image:
+        """
+        Return the mean of the channels, uint8, halved while it stays at least height x width.
+
+        The halvings mix neighbouring channels, and the mean over three of the bytes that are left
+        is that of whole pixels again. This takes less than half the time of `grey`, whose weights
+        have to be applied to every pixel, and rounds a little differently.
+        """
+        rows, columns = self.image.shape[:2]
+        if self._bytes is None:
+            # An image of one channel: those of a pixel side by side, as they lie.
+            self._bytes = Pyramid(self.image.reshape(rows, -1))
+        level = self._bytes.level(_halvings(rows, columns, height, width))
+        if self.image.ndim == 2:
+            return level
+        pixels = level.reshape(len(level), -1, 3)
+        return np.asarray(cv2.transform(pixels, _MEAN_OF_CHANNELS), np.uint8)
 
     def blob(self, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
         """Return the input of a CNN, float32 (1, C, height, width); made once per frame."""
