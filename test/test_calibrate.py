@@ -446,13 +446,13 @@ def test_report_is_a_table_and_a_picture(folders, tmp_path, capsys) -> None:
     stages = {row[0]: row for row in rows if row and row[0] in ('first', 'second')}
     metrics = metrics_of(tmp_path / 'x')
     for name, stage in metrics['calibration'].items():
-        assert stages[name][3] == f'{stage["temperature"]:.3f}'
-        assert float(stages[name][4]) == pytest.approx(100 * stage['before']['error'], abs=0.051)
+        assert stages[name][2] == f'{stage["temperature"]:.3f}'
+        assert stages[name][3] == f'{stage["before"]["error"]:.2%}'
         assert sum(entry['frames'] for entry in stage['after']['bins']) == metrics['pictures'][
             'certification']
     assert sum(row[0] == 'most_accurate' for row in rows if row) == 1
     for check, scores in metrics['at_equal_cost'].items():
-        row = ' '.join([check, *(f'{100 * scores[name]["accuracy"]:.1f} %'
+        row = ' '.join([check, *(f'{scores[name]["accuracy"]:.2%}'
                                  for name in SCORE_NAMES)]).split()
         assert rows.count(row) == 1
     picture = cv2.imread(str(tmp_path / 'report' / 'reliability.png'))

@@ -68,6 +68,7 @@ from dual_cnn_ros.tools.predictions import (
     read_trained,
     Trained,
 )
+from dual_cnn_ros.tools.report import percent, span
 from dual_cnn_ros.tools.rules import by_rows, choose, Combination, combinations, temperature
 
 NAMES = ('first', 'second')
@@ -350,8 +351,8 @@ def _json(metrics: Mapping[str, Any]) -> str:
 def _draw(calibration: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     picture = np.vstack([np.hstack([
-        plots.reliability(stage[when]['bins'], f'{name} CNN, {when}: ECE '
-                                               f'{100 * stage[when]["error"]:.1f} %')
+        plots.reliability(stage[when]['bins'],
+                          f'{name} CNN, {when}: ECE {percent(stage[when]["error"])}')
         for when in ('before', 'after')]) for name, stage in calibration.items()])
     file = folder / 'reliability.png'
     if not cv2.imwrite(str(file), picture):
@@ -365,17 +366,17 @@ def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
            .format(**metrics['pictures']))
     yield ''
     yield from _table([['CNN', 'accuracy', 'temperature', 'ECE before', 'after'], *(
-        [name, _percent(stage['accuracy']), f'{stage["temperature"]:.3f}',
-         _percent(stage['before']['error']), _percent(stage['after']['error'])]
+        [name, percent(stage['accuracy']), f'{stage["temperature"]:.3f}',
+         percent(stage['before']['error']), percent(stage['after']['error'])]
         for name, stage in metrics['calibration'].items())])
     yield ''
     tested = metrics.get('test', {}).get('operating_points', {})
     yield from _table([['operating point', 'score', 'post-check', 'threshold', 'accuracy',
                         'second asked', 'multiply-adds', *(['test'] if tested else [])], *(
         [point['name'], point['score'], point['post_check'], f'{point["threshold"]:.4f}',
-         _percent(point['accuracy']), _percent(point['second_share']),
+         percent(point['accuracy']), percent(point['second_share']),
          f'{point["multiply_adds"] / 1e6:.1f} M',
-         *([_percent(tested[point['name']]['accuracy'])] if tested else [])]
+         *([percent(tested[point['name']]['accuracy'])] if tested else [])]
         for point in bundle.operating_points)])
     yield ''
     rule = metrics['rule']
@@ -383,16 +384,16 @@ def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
            'score and post-check chosen on the pictures to fit on.')
     yield ''
     yield (f'Accuracy of each score where the second CNN is asked about '
-           f'{_percent(rule["second_share"])} of the pictures, as by that rule, or just less:')
+           f'{percent(rule["second_share"])} of the pictures, as by that rule, or just less:')
     yield from _table([['post-check', *SCORE_NAMES], *(
-        [check, *(_percent(scores[name]['accuracy']) for name in SCORE_NAMES)]
+        [check, *(percent(scores[name]['accuracy']) for name in SCORE_NAMES)]
         for check, scores in metrics['at_equal_cost'].items())])
     yield ''
     promised = [point for point in bundle.operating_points if 'certificate' in point]
     for point in promised:
         certificate = point['certificate']
-        yield (f'{point["name"]}: with {_percent(1 - certificate["delta"])} confidence, '
-               f'{PROMISES[certificate["method"]]} of at most {_percent(certificate["alpha"])} '
+        yield (f'{point["name"]}: with {100 - 100 * certificate["delta"]:g}% confidence, '
+               f'{PROMISES[certificate["method"]]} of at most {100 * certificate["alpha"]:g}% '
                f'against {certificate["reference"]}.')
         if not point['threshold'] <= 1:
             yield (f'{point["name"]}: no threshold was shown to keep that, so the second CNN is '
@@ -402,12 +403,8 @@ def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
     if 'test' in metrics:
         test = metrics['test']
         yield f'Test, {test["pictures"]} pictures: ' + ', '.join(
-            f'{name} {_percent(test[name]["accuracy"])} ({_percent(test[name]["interval"][0])} to '
-            f'{_percent(test[name]["interval"][1])})' for name in (*NAMES, 'pair')) + '.'
-
-
-def _percent(share: float) -> str:
-    return f'{100 * share:.1f} %'
+            f'{name} {percent(test[name]["accuracy"])} {span(test[name]["interval"])}'
+            for name in (*NAMES, 'pair')) + '; in brackets 95 % intervals.'
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
