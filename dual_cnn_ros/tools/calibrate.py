@@ -57,6 +57,7 @@ from dual_cnn_ros.cascade.threshold import Curve, OperatingPoint
 from dual_cnn_ros.inference import ModelSource
 from dual_cnn_ros.tools import plots
 from dual_cnn_ros.tools.dataset import read_names
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.judge import reliability
 from dual_cnn_ros.tools.predictions import (
     add_fit,
@@ -453,12 +454,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    try:
-        calibrate(options)
-    except (ValueError, OSError) as error:
-        print(f'calibrate: {error}', file=sys.stderr)
-        return 1
-    return 0
+    return ended('calibrate', lambda: calibrate(options))
 
 
 if __name__ == '__main__':

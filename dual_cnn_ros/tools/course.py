@@ -31,6 +31,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dual_cnn_ros.tools import recording, signs, world
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.recording import Recorder, RecordingError
 from dual_cnn_ros.tools.world import Camera, Exposure, Image, Panel, Pose, World
 
@@ -386,20 +387,19 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(
             f'--seed must not be negative, --rate in (0, 100], --seconds 1 to {LONGEST}'
         )
-    try:
+
+    def work() -> None:
         summary = write_course(
             options.out, seed=options.seed, seconds=options.seconds, rate=options.rate,
             storage=options.storage,
         )
-    except (RecordingError, OSError) as error:
-        print(f'course: {error}', file=sys.stderr)
-        return 1
-    size = sum(path.stat().st_size for path in options.out.iterdir())
-    print(
-        f'{options.out}: RENDERED, {options.seconds:g} s, {summary.front} + {summary.rear} '
-        f'frames, {summary.repeats} of the front camera repeat exactly, {size / 1e6:.1f} MB'
-    )
-    return 0
+        size = sum(path.stat().st_size for path in options.out.iterdir())
+        print(
+            f'{options.out}: RENDERED, {options.seconds:g} s, {summary.front} + {summary.rear} '
+            f'frames, {summary.repeats} of the front camera repeat exactly, {size / 1e6:.1f} MB'
+        )
+
+    return ended('course', work)
 
 
 if __name__ == '__main__':

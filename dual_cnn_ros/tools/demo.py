@@ -43,6 +43,7 @@ from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.nodes import images, parameters
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.tools import watts
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.frames import FrameSource, from_folder, from_video
 from dual_cnn_ros.tools.labelled import camera_of, ground_truth
 from dual_cnn_ros.tools.recording import Message, Recording, RecordingError
@@ -349,14 +350,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 1 where anything failed."""
     options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except (ValueError, OSError) as error:
-        print(f'demo: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return ended('demo', lambda: _run(options))
 
 
 if __name__ == '__main__':

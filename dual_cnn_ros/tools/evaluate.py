@@ -73,6 +73,7 @@ from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import NoSensorError
 from dual_cnn_ros.tools import judge, page, report
 from dual_cnn_ros.tools.dataset import read_names
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.labelled import Item, open_source, Source
 from dual_cnn_ros.tools.publish import Publisher
 from dual_cnn_ros.tools.systems import Answers, Networks, parse, System
@@ -712,16 +713,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _compare(options)
     if not options.systems or options.out is None:
         parser.error('needs DATA, one SYSTEM or more, and --out; or --compare')
-    try:
+
+    def work() -> None:
         print(report.table(evaluate(options)))
         print(f'report: {options.out / "evaluate.json"} and {options.out / "evaluate.html"}')
-    except (ValueError, OSError) as error:
-        print(f'evaluate: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('evaluate: interrupted; the same command goes on from here', file=sys.stderr)
-        return 130
-    return 0
+
+    return ended('evaluate', work, 'interrupted; the same command goes on from here')
 
 
 if __name__ == '__main__':

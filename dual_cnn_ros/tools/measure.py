@@ -48,6 +48,7 @@ from dual_cnn_ros.power.bench import Bench, Cost
 from dual_cnn_ros.power.discover import discover, SOURCES
 from dual_cnn_ros.power.reading import Sensor
 from dual_cnn_ros.power.recording import write_csv
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.systems import parse
 from dual_cnn_ros.tools.watts import columns
 
@@ -219,14 +220,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 1 where nothing could be measured."""
     options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except (ValueError, OSError) as error:
-        print(f'measure: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return ended('measure', lambda: _run(options))
 
 
 if __name__ == '__main__':

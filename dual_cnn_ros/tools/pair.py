@@ -46,6 +46,7 @@ from tqdm import tqdm
 from dual_cnn_ros.cascade.scores import SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.tools.dataset import read_names
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.plots import heat_map
 from dual_cnn_ros.tools.predictions import (
     add_fit,
@@ -391,12 +392,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    try:
-        print(run(options))
-    except (ValueError, OSError) as error:
-        print(f'pair: {error}', file=sys.stderr)
-        return 1
-    return 0
+    return ended('pair', lambda: print(run(options)))
 
 
 if __name__ == '__main__':

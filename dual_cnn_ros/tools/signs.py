@@ -38,6 +38,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.tools import world
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.world import Camera, Image, Panel, Pose, View, World
 
 NONE = 'none'
@@ -493,15 +494,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.per_class < 1 or options.size < 8 or min(options.seed, options.first) < 0:
         parser.error('--per-class must be at least 1, --size at least 8, --seed and --first at '
                      'least 0')
-    try:
-        write_views(
-            options.out, per_class=options.per_class, size=options.size, seed=options.seed,
-            first=options.first, quality=options.quality,
-        )
-    except OSError as error:
-        print(f'signs: {error}', file=sys.stderr)
-        return 1
-    return 0
+    return ended('signs', lambda: write_views(
+        options.out, per_class=options.per_class, size=options.size, seed=options.seed,
+        first=options.first, quality=options.quality))
 
 
 if __name__ == '__main__':

@@ -40,6 +40,7 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.nodes import images, parameters
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.power.recording import remarks, write_csv
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.recording import COMPRESSED_IMAGE, IMAGE, Recording
 from dual_cnn_ros.tools.replay import message_class
 
@@ -150,17 +151,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, required=True, metavar='FILE',
                         help='the .csv to write')
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         with Recording(options.recording) as recording:
             bundle = bundles.read(parameters.bundle_path(options.bundle))
             trace = construct(recording, bundle)
             write(trace, options.out, recording, bundle)
-    except (ValueError, OSError) as error:
-        print(f'simulate_power: {error}', file=sys.stderr)
-        return 1
-    print(f'{options.out}: CONSTRUCTED, {len(trace.readings)} readings, '
-          f'{sum(trace.decisions.values())} decisions')
-    return 0
+        print(f'{options.out}: CONSTRUCTED, {len(trace.readings)} readings, '
+              f'{sum(trace.decisions.values())} decisions')
+
+    return ended('simulate_power', work)
 
 
 if __name__ == '__main__':

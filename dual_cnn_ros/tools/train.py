@@ -53,6 +53,7 @@ from tqdm import tqdm
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.inference import networks
 from dual_cnn_ros.tools.dataset import Dataset, load, Part, read_names, Reduction
+from dual_cnn_ros.tools.exit_code import ended
 
 # The means and standard deviations of ImageNet, which fit photographs in general.
 MEAN = {'rgb': (0.485, 0.456, 0.406), 'bgr': (0.406, 0.456, 0.485), 'grey': (0.449,)}
@@ -604,21 +605,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; 0 where it succeeded, 1 after an error, 130 after Ctrl-C."""
-    try:
-        metrics = train(parser().parse_args(argv))
-    except (ValueError, OSError, ImportError) as error:
-        print(f'train: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('train: interrupted; the same command goes on after the last finished epoch',
-              file=sys.stderr)
-        return 130
-    accuracy = metrics['held_out_accuracy']
-    print(f'{metrics["architecture"]}: {metrics["parameters"]:,} parameters, '
-          f'{metrics["multiply_adds"]:,} multiply-adds, held-out accuracy '
-          f'{"not measured" if accuracy is None else f"{accuracy:.2%}"}, '
-          f'{metrics["seconds"]:.0f} s')
-    return 0
+    options = parser().parse_args(argv)
+
+    def work() -> None:
+        metrics = train(options)
+        accuracy = metrics['held_out_accuracy']
+        print(f'{metrics["architecture"]}: {metrics["parameters"]:,} parameters, '
+              f'{metrics["multiply_adds"]:,} multiply-adds, held-out accuracy '
+              f'{"not measured" if accuracy is None else f"{accuracy:.2%}"}, '
+              f'{metrics["seconds"]:.0f} s')
+
+    return ended('train', work,
+                 'interrupted; the same command goes on after the last finished epoch')
 
 
 if __name__ == '__main__':
