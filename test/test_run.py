@@ -20,6 +20,8 @@ import signal
 
 import pytest
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from dual_cnn_ros.nodes.run import run
@@ -67,6 +69,34 @@ def test_a_signal_while_the_node_is_made_ends_it_with_0() -> None:
         rclpy.shutdown()  # as the handler of the signal does, in a thread of its own
         return make()
     assert run(make_late, NO_ARGUMENTS) == 0
+
+
+def spinning_once(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+    """Let the executor fail once, with the context at its end or not, and then spin no more."""
+    spins = []
+
+    def spin(executor: SingleThreadedExecutor) -> None:
+        spins.append(executor)
+        if last or len(spins) == 2:
+            rclpy.shutdown()
+        if len(spins) == 1:
+            raise rclpy_implementation.RCLError('failed to do as it was told')
+
+    monkeypatch.setattr(SingleThreadedExecutor, 'spin', spin)
+
+
+def test_a_signal_just_before_the_executor_waits_is_no_error(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    spinning_once(monkeypatch, last=True)
+    assert run(make, NO_ARGUMENTS) == 0
+    assert capfd.readouterr().err == ''
+
+
+def test_an_error_of_the_executor_is_logged_and_survived(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    spinning_once(monkeypatch, last=False)
+    assert run(make, NO_ARGUMENTS) == 0
+    assert 'failed to do as it was told' in capfd.readouterr().err
 
 
 def test_an_error_of_ours_is_not_hidden() -> None:

@@ -51,8 +51,10 @@ def run(make: Callable[[], NodeType], args: list[str] | None = None,
                 executor.spin()
             except rclpy_implementation.RCLError as error:
                 # Humble and Jazzy raise this for a lifecycle transition that the state does not
-                # allow, which any client can ask for.
-                node.get_logger().error(str(error))
+                # allow, which any client can ask for; all of them where a signal ends the context
+                # just before the executor waits, which is no error.
+                if rclpy.ok():
+                    node.get_logger().error(str(error))
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, ParameterException) as error:
