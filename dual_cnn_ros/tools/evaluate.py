@@ -26,8 +26,8 @@ a half, three quarters or mirrored if so wished.
 What is measured: every CNN is asked once about every picture, and every turned picture, by the
 code of the node. Every frame then passes every system's real cascade, fingerprint and memory
 included, which is given those answers instead of asking again. For a random sample of the pictures
-(--timed) it does ask again, all systems in turn, in an order that rotates with the pictures: of
-these frames, CPU seconds (of the process, one thread, from the decoded picture to the answer) and
+(--timed) it does ask again, all systems in turn, in an order drawn for each picture: of these
+frames, CPU seconds (of the process, one thread, from the decoded picture to the answer) and
 latency are measured. Where none of them was answered by a source that a system needs elsewhere, up
 to 20 frames that it did answer are timed too, for CPU seconds only: those of a CNN with an empty
 memory, those of the memory with one that knows just this frame. Where the machine has a power
@@ -252,8 +252,9 @@ class Run:
                 continue
             self.networks.answers = np.split(row, self._splits)
             timed = item.number in self._timed
-            first = len(frames.index) % max(1, len(players))
-            for player in (*players[first:], *players[:first]):
+            # Who comes after a large CNN finds the caches full of its weights: nobody always does.
+            order = np.random.default_rng((self.seed, item.number)).permutation(len(players))
+            for player in map(players.__getitem__, order.tolist()):
                 self.networks.live = timed and player.is_shown
                 decision = player.play(Frame(image) if timed else frame, timed)
                 if publisher is not None and player.is_shown:
