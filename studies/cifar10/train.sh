@@ -9,7 +9,7 @@ shift 2
 pool=("$@")
 if [ ${#pool[@]} -eq 0 ]; then
   # What two CPU cores get through in an hour and a half.
-  pool=(vgg16_gap_x0_5:12 vgg9_gap:14 vgg9_gap-s2:24 resnet20-s2:24 vgg9_gap_x0_5-s2:30)
+  pool=(vgg16_gap_x0_5:12 vgg9_gap:14 vgg9_gap-s2:18 resnet20-s2:18 vgg9_gap_x0_5-s2:20)
 fi
 # So few epochs leave nothing to regularise: no label smoothing, no changes of light.
 for member in "${pool[@]}"; do
