@@ -220,6 +220,14 @@ def begun(data, tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_seconds_are_those_of_all_epochs_in_whatever_run(data, begun):
+    seconds = json.loads((begun / 'net.json').read_text())['seconds']
+    assert run(data, begun, epochs=1) == 0
+    metrics = json.loads((begun / 'net.json').read_text())
+    assert metrics['seconds'] == seconds
+    assert seconds == pytest.approx(sum(e['seconds'] for e in metrics['curve']), abs=0.06)
+
+
 def test_a_checkpoint_of_other_settings_is_refused_and_named(data, begun, capsys):
     assert run(data, begun, '--weight-decay', '0.01', '--seed', '3', epochs=1) == 1
     message = capsys.readouterr().err

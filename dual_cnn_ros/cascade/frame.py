@@ -136,8 +136,8 @@ class Frame:
         Return the mean of the channels, uint8, halved while it stays at least height x width.
 
         The halvings mix neighbouring channels, and the mean over three of the bytes that are left
-        is that of whole pixels again. This takes less than half the time of `grey`, whose weights
-        have to be applied to every pixel, and rounds a little differently.
+        is that of whole pixels again. This spares the weights that `grey` applies to every pixel,
+        which alone take longer, and rounds a little differently.
         """
         rows, columns = self.image.shape[:2]
         if self._bytes is None:

@@ -395,7 +395,6 @@ def resume(training: Training, path: Path, identity: dict[str, Any]) -> None:
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Load, train, export; return the metrics that were written."""
-    started = time.monotonic()
     name, folder = arguments.name or arguments.model, arguments.out
     colour, crop = arguments.colour, arguments.crop
     height, width = arguments.input
@@ -469,7 +468,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         'held_out_loss': last.get('held_out_loss'),
         'arguments': given,
         'curve': training.curve,
-        'seconds': round(time.monotonic() - started, 1),
+        # Of all epochs, whichever run they were in.
+        'seconds': round(sum(entry['seconds'] for entry in training.curve), 1),
         'device': torch.cuda.get_device_name() if device.type == 'cuda' else platform.machine(),
         'versions': {'python': platform.python_version(), 'torch': torch.__version__,
                      'numpy': np.__version__, 'opencv': cv2.__version__},
