@@ -16,13 +16,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 import subprocess
 import sys
+import time
 
 import cv2
+from node_fixtures import Client
 import numpy as np
 import pytest
+from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle, picture
 
@@ -41,6 +45,14 @@ def demo(*arguments: str, sysfs_root: str = '/none') -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, '-m', 'dual_cnn_ros.tools.demo', *arguments], text=True, timeout=120,
         capture_output=True, cwd=Path(dual_cnn_ros.__file__).parents[1])
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """Return the test's own node, which hears the others."""
+    client = Client()
+    yield client
+    client.close()
 
 
 @pytest.fixture
@@ -84,16 +96,18 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
     head, _, tail = done.stdout.partition('Energy from a CONSTRUCTED trace, not a measurement')
     frames = {words[0]: int(words[1]) for words in map(str.split, head.splitlines())
               if words[0] in ('memory', 'first', 'second', 'all')}
-    assert frames['all'] >= 180  # a busy machine lets a frame be overtaken
+    assert frames['all'] >= 100  # a busy machine lets frames be overtaken
     found = {words[0]: words[1:] for words in map(str.split, tail.splitlines())}
-    decisions = {source: int(found[source][0]) for source in frames}
     # What a busy machine finishes a window too late is left out, and nothing else is.
-    assert 0.9 * frames['all'] <= decisions['all'] <= frames['all']
+    assert 0.9 * frames['all'] <= int(found['all'][0]) <= frames['all']
     # How busy the node was, and so how the joules fall to the sources, is this machine's; what
-    # they are together is the trace's. test_simulate_power.py has the rest.
-    for source in frames.keys() - {'all'}:
-        assert decisions[source] <= frames[source] and float(found[source][2]) > 0
-    assert float(found['all'][1]) == pytest.approx(0.061, rel=0.1)
+    # they are together is the trace's. test_simulate_power.py has the rest. The second CNN is
+    # asked about two frames only, either of which may be overtaken.
+    for source in 'memory', 'first':
+        assert 0.8 * frames[source] <= int(found[source][0]) <= frames[source]
+        assert float(found[source][2]) > 0
+    decisions, joules = int(found['all'][0]), float(found['all'][1])
+    assert decisions * joules == pytest.approx(200 * 0.061, rel=0.1)
     remarks = [line for line in tail.splitlines() if ' W ' in line or 'saving' in line]
     assert len(remarks) == 2 and all(line.startswith('Constructed ') for line in remarks)
     assert '100.0% of' in remarks[0] and 'simulated scope' in remarks[0]
@@ -119,6 +133,31 @@ def test_pictures_show_no_watts_of_a_constructed_trace() -> None:
     assert all('use_sim_time:=true' in arguments for arguments in constructed.values())
     measured = watts.Meter('by ina3221', Path('/sys')).nodes(2.0)
     assert measured['classifier'] == [] and 'use_sim_time:=true' not in measured['power']
+
+
+def test_idle_is_asked_for_until_it_is_being_measured(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is lost and refusals for want of readings cost time and nothing else."""
+    monkeypatch.setattr(watts, 'ANSWER', 0.5)
+    asked: list[int] = []
+
+    def measure_idle(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        asked.append(1)
+        if len(asked) == 1:
+            time.sleep(1.0)  # a success, but the answer comes when nobody waits for it any more
+        response.success = len(asked) in (1, 4)
+        return response
+
+    client.node.create_service(Trigger, '/energy_monitor/measure_idle', measure_idle)
+    listener = watts.Listener(client.node, [])
+    client.wait_until('the service', listener._idle.service_is_ready)
+    listener.rest(lambda: time.sleep(0.02))
+    assert len(asked) == 4
+    # Where it is never granted, that is not waited for without end.
+    monkeypatch.setattr(watts, 'REST', 0.5)
+    listener.rest(lambda: time.sleep(0.02))
+    assert len(asked) > 4
 
 
 def test_video_is_shown_to_the_node(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ from dual_cnn_ros.tools.sheet import contact_sheet
 NODE = 'dual_cnn'
 START = 60.0  # seconds that the node may take to load its models
 SILENCE = 5.0  # seconds without an answer after which the last frames count as lost
+REPEATED = 0.2  # seconds of a power trace, until somebody reads them
 TILES = 24
 COURSE = share_directory() / 'config' / 'recordings' / 'course'
 COURSE_BUNDLE = 'signs'
@@ -186,8 +187,15 @@ def watch(source: Recording | FrameSource, bundle: bundles.Bundle, meter: watts.
         with running(nodes) as processes:
             _wait_until_listening(replayer, processes, listener)
             if listener is not None:
-                listener.rest()
-                replayer.run_clock(-watts.LEAD * rate, 0.0)
+                begin = -watts.LEAD * rate
+
+                def pass_time() -> None:
+                    processes.check()
+                    # The same moments again, as there is only so much time before the drive.
+                    replayer.run_clock(begin - REPEATED, begin)
+
+                listener.rest(pass_time)
+                replayer.run_clock(begin, 0.0)
             published = _play(replayer, source, audience, processes)
             if meter is not None and listener is not None:
                 seconds = watts.TAIL * rate / meter.speed(rate)

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import time
@@ -24,7 +24,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 
 from dual_cnn_ros.power.discover import discover
@@ -33,6 +32,8 @@ from dual_cnn_ros.tools.simulate_power import stated
 
 # Seconds of waiting before the first frame, and how many of them the idle power is measured for.
 LEAD, IDLE = 5.0, 4.0
+# Seconds that the first reading may take, and an answer of the energy node.
+REST, ANSWER = 30.0, 3.0
 # Of the windows that energy is split over, in the readings' seconds; twice that completes one.
 WINDOW = 1.0
 TAIL = 2 * WINDOW + 0.2
@@ -110,11 +111,8 @@ class Listener:
         self._node = node
         self._decisions = decisions
         self._idle: Any = node.create_client(Trigger, '/energy_monitor/measure_idle')
-        self._answer: Any = None
-        self._resting = False
         self._reports = 0
         self.report: Sections = {}
-        node.create_subscription(Float64, '/power_monitor/power', self._on_power, 10)
         node.create_subscription(DiagnosticArray, '/energy_monitor/report', self._on_report, 10)
 
     @property
@@ -125,21 +123,29 @@ class Listener:
             and all(self._node.count_subscribers(topic) > 1 for topic in self._decisions)
             and self._idle.service_is_ready())
 
-    def rest(self) -> None:
-        """Have the idle power measured as soon as there are readings."""
-        self._resting = True
+    def rest(self, pass_time: Callable[[], None]) -> None:
+        """
+        Have the idle power measured from now on, letting time pass until that has begun.
+
+        It never begins where no reading comes within REST seconds; the report says so.
+        """
+        limit = time.monotonic() + REST
+        while time.monotonic() < limit:
+            pass_time()
+            answer = self._idle.call_async(Trigger.Request())
+            # What is asked of a service that has only just been found may get lost.
+            asked = time.monotonic()
+            while not answer.done() and time.monotonic() < asked + ANSWER:
+                pass_time()
+            if answer.done() and answer.result().success:
+                return
+            self._idle.remove_pending_request(answer)
 
     def wait(self, seconds: float = 5.0) -> None:
         """Wait for a report of all that was before."""
         seen, limit = self._reports, time.monotonic() + seconds
         while self._reports == seen and time.monotonic() < limit:
             time.sleep(0.05)
-
-    def _on_power(self, message: Float64) -> None:
-        if not self._resting:
-            return
-        if self._answer is None or (self._answer.done() and not self._answer.result().success):
-            self._answer = self._idle.call_async(Trigger.Request())
 
     def _on_report(self, message: DiagnosticArray) -> None:
         self.report = {status.name.partition(': ')[2]: (
