@@ -36,7 +36,7 @@ from dual_cnn_ros.cascade.guarantee import certified_threshold
 from dual_cnn_ros.cascade.scores import confidence, DEFERRAL, SCORE_NAMES, SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, curve
-from dual_cnn_ros.tools import calibrate, rules, train
+from dual_cnn_ros.tools import calibrate, judge, rules, train
 from dual_cnn_ros.tools.judge import reliability
 from dual_cnn_ros.tools.predictions import fit_and_rest
 
@@ -256,7 +256,8 @@ def test_pareto_points_of_the_chosen_combination_have_names(made) -> None:
     points = [p for p in bundle.operating_points if p['name'].startswith('asks_')]
     assert 1 <= len(points) <= 10
     for point in points:
-        assert point['name'] == f'asks_{100 * point["second_share"]:.0f}_percent'
+        share = float(point['name'].removeprefix('asks_').removesuffix('_percent'))
+        assert share == pytest.approx(100 * point['second_share'], abs=0.5)
         assert bundle.points[point['name']] == replace(settings, thresholds=(point['threshold'],))
         assert any(row == pytest.approx((point['threshold'], point['accuracy'],
                                          point['second_share']), abs=1e-4) for row in efficient)
@@ -279,8 +280,29 @@ def test_pareto_points_spread_and_differ_in_name() -> None:
                                                            abs=1)
             assert point['accuracy'] == pytest.approx(own.at(point['threshold']).accuracy,
                                                       abs=1e-4)
-        highest = own.curve().most_accurate()
+        highest, lowest = own.curve().most_accurate(), own.curve().pareto()
         assert points[0]['threshold'] == highest.threshold
+        assert points[-1]['threshold'] == lowest.thresholds[-1]
+
+
+def test_pareto_points_of_a_strong_first_cnn_are_told_apart_by_decimals() -> None:
+    scores = np.linspace(1, 0.5, 4000)
+    first = np.ones(4000, bool)
+    first[-40:] = False  # the least sure ones are wrong, and the second CNN knows them
+    own = rules.Combination('entropy', 'none', scores, first, np.ones(4000, bool))
+    points = calibrate._pareto(own, [100, 1000])
+    assert len({point['name'] for point in points}) == len(points) == 10
+    assert points[0]['name'] == 'asks_1.0_percent' and points[-1]['name'] == 'asks_0.0_percent'
+
+
+def test_an_interval_of_what_was_always_right_still_has_a_length(folders, made) -> None:
+    test = metrics_of(made)['test']
+    for name in ('first', 'second', 'pair'):
+        lower, upper = test[name]['interval']
+        assert lower < upper and lower <= test[name]['accuracy'] <= upper
+    lower, upper = judge.interval(np.ones(120, bool))
+    assert (lower, upper) == (pytest.approx(0.9697, abs=1e-4), 1.0)  # Clopper and Pearson
+    assert judge.interval(np.ones(9, bool)) is None
 
 
 def test_scores_are_compared_where_they_cost_the_same(made) -> None:
@@ -401,6 +423,26 @@ def test_what_is_certified_depends_on_the_fit_pictures_and_the_order_on_names_al
     assert [(s.temperature, s.deferral) for s in x.stages] == [
         (s.temperature, s.deferral) for s in y.stages]
     assert (x.settings.score, x.settings.post_check) == (y.settings.score, y.settings.post_check)
+
+
+def test_pictures_that_were_trained_on_are_no_test(folders, tmp_path, capsys) -> None:
+    assert run(folders, tmp_path / 'x', '--test', str(folders / 'pictures')) == 1
+    assert 'is what the CNNs were trained on, not a test' in capsys.readouterr().err
+    # The same, where they are one split of several; the usual one is that for tests.
+    data = tmp_path / 'data'
+    data.mkdir()
+    for split, folder in (('train', 'pictures'), ('test', 'test')):
+        (data / split).symlink_to(folders / folder)
+    arguments = [str(data), '--models', *(str(folders / 'models' / f'{name}.json')
+                                          for name in 'ab'), '--name', 'colours', '--test',
+                 str(data), '--out', str(tmp_path / 'y')]
+    assert calibrate.main([*arguments, '--test-split', 'train']) == 1
+    assert "split 'train' of it is what the CNNs were trained on" in capsys.readouterr().err
+    assert not (tmp_path / 'y').exists()
+    assert calibrate.main(arguments) == 0
+    test = metrics_of(tmp_path / 'y')['test']
+    assert (test['source'], test['split'], test['pictures']) == ('data', 'test', 30)
+    assert 'Test, 30 pictures of data, split test: ' in capsys.readouterr().out
 
 
 def test_test_pictures_that_cannot_be_read_leave_the_bundle_as_it_was(folders, tmp_path,

@@ -122,7 +122,11 @@ def test_expectations_are_those_of_half_the_pictures_judged_by_the_other(goal) -
                                                   + asked / 40 * costs[row.second])
         assert row.cpu_seconds == pytest.approx(row.multiply_adds / 1000)
         assert row.gain == pytest.approx(np.mean(differs))
-        assert row.margin == pytest.approx(1.96 * np.std(differs) / 40 ** 0.5)
+        margin = 1.96 * np.std(differs) / 40 ** 0.5
+        if not any(differs):
+            # That nothing of 40 differed does not say that nothing ever does.
+            margin = 0 if (row.first, row.second) == ('a', '') else 1 - 0.025 ** (1 / 40)
+        assert row.margin == pytest.approx(margin)
         either = [z.argmax(axis=1) == labels for z in logits]
         assert row.either_right == pytest.approx((either[0] | either[1]).mean())
         assert row.complementarity == pytest.approx(complementarity(np.array(either))[0, 1])

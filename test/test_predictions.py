@@ -172,6 +172,7 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(pictures, tmp_path,
     ({'labels': ('blue', 'green', 'pink')}, 'b was trained on other classes than a'),
     ({'holdout': 0.2}, 'b was trained with --holdout 0.2, a with 0.5'),
     ({'seed': 4}, 'b was trained with --seed 4, a with 3'),
+    ({'pictures': 31}, 'b was trained on a split of 31 pictures, a on one of 30'),
 ])
 def test_a_model_of_another_task_is_named(pictures, tmp_path, other, words) -> None:
     pool = [read_trained(make_trained(tmp_path, 'a')),

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, curve, OperatingPoint
+from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER, Curve, curve, OperatingPoint
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -134,6 +134,15 @@ def test_thinned_curve_keeps_its_ends_and_its_best(count: int) -> None:
     assert (np.diff(thin.second_share) < 0).all()
     assert np.diff(thin.second_share).min() >= -1 / (count - 2) - 1e-3
     assert set(zip(thin.thresholds, thin.accuracy)) <= set(zip(found.thresholds, found.accuracy))
+
+
+def test_spread_curve_is_even_in_what_it_asks() -> None:
+    shares = np.array([0.9, 0.89, 0.88, 0.87, 0.5, 0.2, 0.02, 0.01, 0.0])
+    found = Curve(np.linspace(1, 0, 9), np.linspace(0.9, 0.8, 9), shares)
+    assert found.spread(4).second_share.tolist() == [0.9, 0.5, 0.2, 0.0]
+    assert found.spread(100).second_share.tolist() == shares.tolist()
+    one = Curve(np.zeros(1), np.ones(1), np.zeros(1))
+    assert one.spread(10).second_share.tolist() == [0.0]
 
 
 @pytest.mark.parametrize('seed', range(5))

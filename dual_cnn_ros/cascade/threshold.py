@@ -88,6 +88,12 @@ class Curve:
         even = np.linspace(0, len(self.thresholds) - 1, min(count - 1, len(self.thresholds)))
         return self._some(np.union1d(np.round(even).astype(int), best))
 
+    def spread(self, count: int) -> Curve:
+        """Return `count` rules at the most, the ends and others as far apart in what they ask."""
+        wanted = np.linspace(self.second_share[0], self.second_share[-1], count)
+        return self._some(np.unique(np.abs(
+            self.second_share[:, np.newaxis] - wanted).argmin(axis=0)))
+
     @property
     def _columns(self) -> tuple[Floats, Floats, Floats]:
         return self.thresholds, self.accuracy, self.second_share

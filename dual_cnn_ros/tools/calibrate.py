@@ -56,9 +56,9 @@ from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.cascade.threshold import Curve, OperatingPoint
 from dual_cnn_ros.inference import ModelSource
 from dual_cnn_ros.tools import plots
-from dual_cnn_ros.tools.dataset import read_names
+from dual_cnn_ros.tools.dataset import choose_split, identity, read_names
 from dual_cnn_ros.tools.exit_code import ended
-from dual_cnn_ros.tools.judge import reliability
+from dual_cnn_ros.tools.judge import interval, reliability
 from dual_cnn_ros.tools.predictions import (
     add_fit,
     cpu_seconds,
@@ -73,7 +73,6 @@ from dual_cnn_ros.tools.report import percent, span
 from dual_cnn_ros.tools.rules import by_rows, choose, Combination, combinations, temperature
 
 NAMES = ('first', 'second')
-RESAMPLES = 2000
 CURVE_POINTS, PARETO_POINTS, NAMED_PARETO_POINTS = 200, 50, 10
 # Names of the cheapest rules that give away so much of the highest accuracy.
 WITHIN = {'within_half_point': 0.005, 'within_one_point': 0.01, 'within_two_points': 0.02}
@@ -109,8 +108,9 @@ def calibrate(options: argparse.Namespace) -> Bundle:
     arguments = trained[0].metrics['arguments']
     exclude = read_names(options.exclude) if options.exclude else ()
     held = predict(trained, options.data, split=arguments['split'], held_out=True, exclude=exclude)
+    test_split = _test_split(options, arguments['split'])
     # Before anything is written, lest pictures that cannot be read leave half a bundle.
-    test = predict(trained, options.test, split=options.test_split, held_out=False,
+    test = predict(trained, options.test, split=test_split, held_out=False,
                    exclude=exclude) if options.test else None
     names = held[0].names
     fit, rest = fit_and_rest(names, options.fit, arguments['seed'])
@@ -154,13 +154,27 @@ def calibrate(options: argparse.Namespace) -> Bundle:
     }
     if test:
         everything = np.arange(len(test[0].names))
-        metrics['test'] = _test(_answers(test, everything, temperatures), learned, bundle, costs)
+        metrics['test'] = {'source': options.test.name, 'split': test_split, **_test(
+            _answers(test, everything, temperatures), learned, bundle, costs)}
         for name, stage in _calibration(test, everything, temperatures).items():
             metrics['test'][name]['expected_calibration_error'] = stage['after']['error']
     (options.out / 'metrics.json').write_text(_json(metrics), encoding='utf-8')
     _draw(metrics['calibration'], options.report or options.out)
     print('\n'.join(_report(bundle, metrics)))
     return bundle
+
+
+def _test_split(options: argparse.Namespace, trained_on: str | None) -> str | None:
+    """Return the split to test on, None for the only one; ValueError where that was trained on."""
+    if not options.test:
+        return None
+    split = choose_split(options.test, options.test_split, 'test')
+    if identity(options.test) == identity(options.data) and split == choose_split(
+            options.data, trained_on, 'train'):
+        raise ValueError(f'{options.test}: {f"split {split!r} of it" if split else "it"} is what '
+                         'the CNNs were trained on, not a test; name other pictures with --test, '
+                         'or another split of them with --test-split')
+    return split
 
 
 def _answers(outputs: Sequence[Predictions], which: Places,
@@ -244,13 +258,13 @@ def _certified(own: Combination, answers: Answers, grid: npt.NDArray[np.float64]
 
 def _pareto(own: Combination, costs: Sequence[int]) -> list[dict[str, Any]]:
     """Return rules of the chosen combination along its Pareto points, named by what they ask."""
-    found: dict[str, dict[str, Any]] = {}
-    points = own.curve().pareto().thinned(NAMED_PARETO_POINTS)
-    for at in map(own.at, points.thresholds.tolist()):
-        name = f'asks_{100 * at.second_share:.0f}_percent'
-        # Of those of one name the first, which is the most accurate.
-        found.setdefault(name, _point(name, own, at, costs))
-    return list(found.values())
+    points = own.curve().pareto().spread(NAMED_PARETO_POINTS)
+    shares = 100 * points.second_share
+    # As many decimals as tell them apart.
+    names = next(names for digits in range(9) for names in [
+        [f'asks_{share:.{digits}f}_percent' for share in shares]] if len(set(names)) == len(names))
+    return [_point(name, own, own.at(threshold), costs)
+            for name, threshold in zip(names, points.thresholds.tolist())]
 
 
 def _at_equal_cost(found: Sequence[Combination],
@@ -318,9 +332,9 @@ def _test(answers: Answers, learned: Deferral, bundle: Bundle,
     result: dict[str, Any] = {'pictures': len(answers)}
     for name, correct in zip(NAMES, members):
         result[name] = {'accuracy': round(float(correct.mean()), 4),
-                        'interval': _interval(correct)}
+                        'interval': interval(correct)}
     result['pair'] = {
-        'accuracy': round(at.accuracy, 4), 'interval': _interval(right),
+        'accuracy': round(at.accuracy, 4), 'interval': interval(right),
         'second_share': round(at.second_share, 4),
         'multiply_adds': round(costs[0] + at.second_share * costs[1]),
     }
@@ -335,12 +349,6 @@ def _test(answers: Answers, learned: Deferral, bundle: Bundle,
         2 * min(int(only_first.sum()), int(only_second.sum())) / len(answers), 4)
     result['either_right'] = round(float((members[0] | members[1]).mean()), 4)
     return result
-
-
-def _interval(right: Bools, seed: int = 0) -> list[float]:
-    """Return the 95 % bootstrap interval of an accuracy over pictures."""
-    counts = np.random.default_rng(seed).binomial(len(right), right.mean(), RESAMPLES)
-    return [round(float(x), 4) for x in np.percentile(counts / len(right), (2.5, 97.5))]
 
 
 def _json(metrics: Mapping[str, Any]) -> str:
@@ -403,7 +411,8 @@ def _report(bundle: Bundle, metrics: Mapping[str, Any]) -> Iterator[str]:
         yield 'No threshold could be certified.'
     if 'test' in metrics:
         test = metrics['test']
-        yield f'Test, {test["pictures"]} pictures: ' + ', '.join(
+        split = f', split {test["split"]}' if test['split'] else ''
+        yield f'Test, {test["pictures"]} pictures of {test["source"]}{split}: ' + ', '.join(
             f'{name} {percent(test[name]["accuracy"])} {span(test[name]["interval"])}'
             for name in (*NAMES, 'pair')) + '; in brackets 95 % intervals.'
 
@@ -426,7 +435,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--models', type=Path, nargs=2, required=True, metavar=('FIRST', 'SECOND'),
                         help='metrics files (.json) that train wrote, the cheaper CNN first')
     parser.add_argument('--test', type=Path, help='folder or tar of test pictures')
-    parser.add_argument('--test-split', help='its split, where it has several')
+    parser.add_argument('--test-split', help="its split, where it has several ('test')")
     parser.add_argument('--exclude', type=Path, metavar='FILE',
                         help='the names that train left out')
     add_fit(parser)

@@ -118,7 +118,7 @@ def load(path: Path, *, training: Reduction, held_out: Reduction, split: str | N
         def decode(item: tuple[str, bytes]) -> tuple[str, bool, Image | None]:
             name = wanted[item[0]]
             held = is_held_out(name, holdout, seed)
-            image = _decode(item[1])
+            image = decode_picture(item[1])
             return name, held, None if image is None else (held_out if held else training)(image)
 
         read = contents(path, wanted)
@@ -152,6 +152,13 @@ def _part(images: dict[str, Image], classes: Sequence[str], reduction: Reduction
         place[:] = images.pop(name)
     labels = [classes.index(name.split('/')[0]) for name in names]
     return Part(stack, np.array(labels, np.int64), names)
+
+
+def choose_split(path: Path, named: str | None, usual: str) -> str | None:
+    """Return the split that is named, else the usual one where there are several, else None."""
+    files = () if named else pictures(path)
+    splits = {file.split('/')[0] for file in files if file.count('/') == 2}
+    return named or (usual if len(splits) > 1 else None)
 
 
 def pictures(path: Path) -> tuple[str, ...]:
@@ -303,8 +310,12 @@ def _read_tar(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]
                 yield name, file.read()
 
 
-def _decode(data: bytes) -> Image | None:
-    """Return the picture, (H, W, 3) BGR, or None where it is damaged."""
+def decode_picture(data: bytes) -> Image | None:
+    """
+    Return the picture in a file, (H, W, 3) BGR, or None where it is damaged.
+
+    It is turned as its EXIF data say, because a phone stores what it saw on its side that way.
+    """
     # OpenCV fills the missing end of a JPEG with grey and succeeds. The last scan of a whole one
     # is followed by an end marker; inside of a scan neither marker can occur.
     if data.startswith(b'\xff\xd8') and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):

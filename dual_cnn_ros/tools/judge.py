@@ -68,15 +68,26 @@ def bootstrap(right: Sequence[Bools], units: Ints, reference: Sequence[int | Non
     return results
 
 
+def interval(right: Bools, seed: int = 0) -> list[float] | None:
+    """Return the interval of an accuracy over pictures, (N,), as of `bootstrap`."""
+    hits = np.random.default_rng(seed).binomial(len(right), right.mean(), RESAMPLES)
+    found = _interval(hits / len(right), right.astype(np.float64), 0.0)
+    return found and [round(edge, 4) for edge in found]
+
+
 def _interval(drawn: Floats, units: Floats, least: float) -> list[float] | None:
     """Return the interval of a mean of values from least to 1, (U,), as it was drawn."""
     if len(units) < LEAST_UNITS:
         return None
     if np.ptp(units) == 0:
-        # Of n in n units, so many are such at least; the others may be as they like.
-        share = 0.025 ** (1 / len(units))
+        share = all_alike(len(units))
         return [float(share * units[0] + (1 - share) * edge) for edge in (least, 1.0)]
     return [float(edge) for edge in np.percentile(drawn, (2.5, 97.5))]
+
+
+def all_alike(count: int) -> float:
+    """Return the least share of the units that is like all `count` seen, at 97.5 % confidence."""
+    return float(0.025 ** (1 / count))
 
 
 def reliability(confidence: Floats, right: Bools) -> tuple[float, list[dict[str, float]]]:

@@ -47,6 +47,7 @@ from dual_cnn_ros.cascade.scores import SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.tools.dataset import read_names
 from dual_cnn_ros.tools.exit_code import ended
+from dual_cnn_ros.tools.judge import all_alike
 from dual_cnn_ros.tools.plots import heat_map
 from dual_cnn_ros.tools.predictions import (
     add_fit,
@@ -156,6 +157,8 @@ def expect(members: Sequence[Member], logits: Sequence[Floats], labels: npt.NDAr
         if j is not None:
             costs += share * np.array(members[j][2:])
         margin = 1.96 * max(0.0, (gained + lost - (gained - lost) ** 2) / count) ** 0.5
+        if not gained + lost and (i, j) != (best, None):
+            margin = 1 - all_alike(count)
         pair = ((0.0, hits) if j is None
                 else (float(complements[i, j]), (right[j].sum() + alone[i, j]) / count))
         return Row(members[i].name, '' if j is None else members[j].name, check, aim, hits,

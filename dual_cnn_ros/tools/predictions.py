@@ -35,7 +35,14 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.inference import InferenceError, load_model, Model, ModelSource
-from dual_cnn_ros.tools.dataset import identity, is_held_out, load, Part, Reduction
+from dual_cnn_ros.tools.dataset import (
+    choose_split,
+    identity,
+    is_held_out,
+    load,
+    Part,
+    Reduction,
+)
 
 WARM_UP = 5
 
@@ -91,7 +98,7 @@ def read_trained(file: Path) -> Trained:
         for kind in ('onnx', 'safetensors'):
             if not trained.file(kind).is_file():
                 raise ValueError(f'{trained.file(kind)} is missing beside it')
-        missing = ({'labels', 'multiply_adds', 'preprocessing'} - metrics.keys()
+        missing = ({'labels', 'multiply_adds', 'pictures', 'preprocessing'} - metrics.keys()
                    | {'holdout', 'seed', 'split'} - metrics['arguments'].keys())
         if missing:
             raise ValueError(f'it lacks {", ".join(sorted(missing))}')
@@ -105,14 +112,17 @@ def predict(trained: Sequence[Trained], data: Path, *, split: str | None, held_o
     """
     Return what each CNN answers to the same pictures, asked one at a time as on a robot.
 
-    held_out: True for the part that `train` held out, False for the whole split. split, exclude:
-    as in dataset.load. cache: keep the answers beside each metrics file, and take those that are
+    held_out: True for the part that `train` held out, False for the whole split. split: as in
+    dataset.load, but 'test' where there are several, none is named and the whole is wanted.
+    exclude: as there. cache: keep the answers beside each metrics file, and take those that are
     there for the same weights and pictures; a damaged file is replaced with a warning. Pictures
     are read once for each way of reducing them. ValueError names the CNN that was trained on other
-    classes, or with another --holdout or --seed so that no part is new to all, or cannot be run.
+    classes, on another split, or with another --holdout or --seed, so that no part is new to all,
+    or cannot be run.
     """
     arguments, labels = _common(trained, held_out)
     holdout, seed = (arguments['holdout'], arguments['seed']) if held_out else (0.0, 0)
+    split = split if held_out else choose_split(data, split, 'test')
     pictures = [identity(data), split, holdout, seed, sorted(exclude), labels]
     files = [_cache_file(member, pictures) for member in trained]
     answers = [_read(file, len(labels)) if cache else None for file in files]
@@ -201,7 +211,19 @@ def _common(trained: Sequence[Trained], held_out: bool) -> tuple[Mapping[str, An
             if mine != its:
                 raise ValueError(f'{other.name} was trained with --{key} {its}, {first.name} with '
                                  f'{mine}, so the pictures held out are not new to both')
+        mine, its = (_size(member) for member in (first, other))
+        if held_out and mine != its:
+            raise ValueError(f'{other.name} was trained on a split of {its} pictures, '
+                             f'{first.name} on one of {mine}, so the pictures held out are not '
+                             'new to both')
     return first.metrics['arguments'], first.metrics['labels']
+
+
+def _size(trained: Trained) -> int:
+    """Return how many pictures its split had, used or not."""
+    counts = trained.metrics['pictures']
+    return sum(counts[key] for key in ('training', 'held_out', 'excluded')) + len(
+        counts['skipped'])
 
 
 def _ask(trained: Trained, part: Part) -> Predictions:
