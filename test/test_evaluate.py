@@ -22,6 +22,8 @@ from html.parser import HTMLParser
 import json
 from pathlib import Path
 import re
+import shutil
+import struct
 import tarfile
 import time
 from typing import Any
@@ -47,7 +49,9 @@ from dual_cnn_ros.nodes.images import from_compressed_msg, from_image_msg
 from dual_cnn_ros.power import bench
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.tools import evaluate, judge, page, recording, report, systems
+from dual_cnn_ros.tools.dataset import decode_picture
 from dual_cnn_ros.tools.evaluate import turn
+from dual_cnn_ros.tools.frames import from_folder
 from dual_cnn_ros.tools.labelled import open_source
 from dual_cnn_ros.tools.recording import Recorder, Recording
 
@@ -141,6 +145,33 @@ def test_a_trained_cnn_needs_no_bundle(tmp_path: Path) -> None:
     good, wrong = of(findings, 'good'), of(findings, 'w')
     assert good['accuracy'] > 0.9 > 0.1 > wrong['accuracy']
     assert (good['multiply_adds'], wrong['multiply_adds']) == (9, 3)
+
+
+def test_a_cnn_and_a_bundle_of_the_same_path_are_told_apart(tmp_path: Path) -> None:
+    data = make_pictures(tmp_path / 'data')
+    weak = make_trained(tmp_path, 'colours', gain=-2.0)
+    folder = make_bundle(tmp_path / 'colours', settings=RULE)
+    for names in ([f'w={weak}', f'b={folder}'], [f'b={folder}', f'w={weak}']):
+        findings = run(data, tmp_path / names[0][0], *names, '--no-memory')
+        assert of(findings, 'w')['accuracy'] < 0.1 and of(findings, 'b')['accuracy'] > 0.9
+
+
+def test_a_picture_that_was_stored_on_its_side_is_turned_as_for_training(tmp_path: Path) -> None:
+    image = picture('red', height=40, width=60)
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    # Orientation 6, as of a phone that was held upright.
+    tiff = struct.pack('<2sHIHHHIHHI', b'II', 42, 8, 1, 0x112, 3, 1, 6, 0, 0)
+    exif = b'Exif\0\0' + tiff
+    data = data[:2] + struct.pack('>2sH', b'\xff\xe1', len(exif) + 2) + exif + data[2:]
+    (tmp_path / 'red').mkdir()
+    (tmp_path / 'red' / 'a.jpg').write_bytes(data)
+    (item,) = open_source(tmp_path).items()
+    learned = decode_picture(data)
+    assert learned is not None and learned.shape == (60, 40, 3)
+    np.testing.assert_array_equal(item.decode(), learned)
+    (message,) = from_folder(tmp_path, 10.0).messages()
+    shown = from_compressed_msg(deserialize_message(message.data, CompressedImage))
+    np.testing.assert_array_equal(shown, learned)
 
 
 @pytest.mark.parametrize('timed', ['0', '7'])
@@ -553,6 +584,90 @@ def test_records_what_the_node_would_publish(bundle, tmp_path) -> None:
             assert float(values['finished']) == pytest.approx(message.time / 1e9)
 
 
+@pytest.mark.parametrize('at', [evaluate.Run.play, evaluate._measure])
+def test_a_recording_of_the_results_is_made_by_the_run_that_ends(bundle, tmp_path, capsys,
+                                                                 monkeypatch, at) -> None:
+    write_recording(tmp_path / 'bag')
+
+    def interrupt(*arguments: Any) -> None:
+        if at is evaluate.Run.play:
+            at(*arguments)
+        raise KeyboardInterrupt
+
+    arguments = [str(tmp_path / 'bag'), str(bundle), '--no-memory', '--out', str(tmp_path / 'out'),
+                 '--record', str(tmp_path / 'results'), '--sysfs-root', '/none']
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate.Run if at is evaluate.Run.play else evaluate, at.__name__,
+                        interrupt)
+        assert evaluate.main(arguments) == 130
+    assert not (tmp_path / 'results').exists()
+    assert evaluate.main(arguments) == 0
+    with Recording(tmp_path / 'results') as results:
+        assert len(list(results.messages())) == 69
+    assert {file.suffix for file in (tmp_path / 'results').iterdir()} == {'.db3', '.yaml'}
+    assert not list(tmp_path.glob('*.partial'))
+    capsys.readouterr()
+    assert evaluate.main(arguments) == 1
+    assert 'results exists already and is not overwritten' in capsys.readouterr().err
+
+
+def test_labels_that_fit_no_frame_are_named(bundle, tmp_path) -> None:
+    write_recording(tmp_path / 'bag', labelled=False)
+    # As a spreadsheet writes it, with a mark at its front.
+    (tmp_path / 'labels.csv').write_text(
+        f'\ufefftopic,frame,stamp,label\n/front/image_raw,0,,red\n,99,,cat\n,,{START + 1},dog\n')
+    findings = run(tmp_path / 'bag', tmp_path / 'out', str(bundle), '--repeat', '0', '1',
+                   '--labels', str(tmp_path / 'labels.csv'))
+    assert findings['data']['labelled'] == 1
+    assert findings['data']['problems'] == [
+        "'cat': there is no frame 99", f"'dog': there is no time stamp {START + 1} ns"]
+
+
+def write_two_of_a_camera(path: Path, second: str, kind: str) -> None:
+    """Write ten frames that are recorded on two topics of one camera, with their labels."""
+    types = recording.typestore().types
+    with Recorder(path) as recorder:
+        for i in range(10):
+            at = types['builtin_interfaces/msg/Time'](START // 10 ** 9, i)
+            header = types['std_msgs/msg/Header'](at, 'lens')
+            image = picture('red', seed=i)
+            raw = types[recording.IMAGE](header, *image.shape[:2], 'bgr8', 0, 3 * image.shape[1],
+                                         image.ravel())
+            data = cv2.imencode('.png', image)[1].ravel()
+            recorder.write('/front/image_raw', recording.IMAGE, START + i, raw)
+            other = raw if kind == recording.IMAGE else types[kind](header, 'png', data)
+            recorder.write(second, kind, START + i, other)
+            recorder.write('/front/ground_truth', recording.CLASSIFICATION, START + i,
+                           types[recording.CLASSIFICATION](header, [types[
+                               'vision_msgs/msg/ObjectHypothesis']('red', 1.0)]))
+
+
+def test_a_compressed_copy_of_a_topic_is_no_second_camera(bundle, tmp_path, capsys) -> None:
+    write_two_of_a_camera(tmp_path / 'bag', '/front/image_raw/compressed',
+                          recording.COMPRESSED_IMAGE)
+    findings = run(tmp_path / 'bag', tmp_path / 'out', str(bundle))
+    assert 'left out: /front/image_raw/compressed, the same pictures as' in capsys.readouterr().err
+    assert findings['data']['frames'] == findings['data']['labelled'] == 10
+    assert 'memory' not in of(findings, 'tiny', 'dhash')['sources']
+    # Whoever names it wants it.
+    findings = run(tmp_path / 'bag', tmp_path / 'both', str(bundle), '--topics',
+                   '/front/image_raw', '/front/image_raw/compressed')
+    assert of(findings, 'tiny', 'dhash')['sources']['memory']['share'] == 0.5
+
+
+def test_topics_of_one_camera_are_told_apart(bundle, tmp_path, capsys) -> None:
+    write_two_of_a_camera(tmp_path / 'bag', '/front/image_rect', recording.IMAGE)
+    findings = run(tmp_path / 'bag', tmp_path / 'out', str(bundle), '--record',
+                   str(tmp_path / 'results'))
+    assert findings['data']['frames'] == findings['data']['labelled'] == 20
+    with Recording(tmp_path / 'results') as results:
+        assert {topic.rpartition('/')[0] for topic in results.topics} >= {
+            f'/tiny/dual_cnn/front/{name}' for name in ('image_raw', 'image_rect')}
+    assert evaluate.main([str(tmp_path / 'bag'), str(bundle), '--out', str(tmp_path / 'x'),
+                          '--topics', '/front/ground_truth']) == 1
+    assert 'no images on /front/ground_truth; it has on /front/image' in capsys.readouterr().err
+
+
 # What answers are worth ----------------------------------------------------------------------
 
 
@@ -644,12 +759,14 @@ def test_cpu_seconds_weigh_each_source_with_its_share() -> None:
     log = evaluate.Log(sources=['first', 'second', 'first', 'first'],
                        timed={0: (1.0, 9.0), 1: (5.0, 9.0), 2: (3.0, 9.0)})
     sources = {'first': {'share': 0.75}, 'second': {'share': 0.25}}
-    assert evaluate._times(log, sources)['cpu_seconds'] == pytest.approx(0.75 * 2 + 0.25 * 5)
+    assert evaluate._times(log, sources, 4)['cpu_seconds'] == pytest.approx(0.75 * 2 + 0.25 * 5)
+    # What was played later, when the machine was busier or less so, is of no source known before.
+    assert evaluate._times(log, sources, 2)['cpu_seconds'] == pytest.approx(0.75 * 1 + 0.25 * 5)
     # Without the costly source the rest would stand for it.
     del log.timed[1]
-    assert log.untimed == ['second'] and evaluate._times(log, sources)['cpu_seconds'] is None
+    assert log.untimed == ['second'] and evaluate._times(log, sources, 4)['cpu_seconds'] is None
     log.more['second'] = [4.0, 6.0, 5.0]
-    times = evaluate._times(log, sources)
+    times = evaluate._times(log, sources, 4)
     assert times['cpu_seconds'] == pytest.approx(0.75 * 2 + 0.25 * 5)
     assert times['latency_p50'] == 9 and log.untimed == []
 
@@ -849,7 +966,22 @@ def test_compare_fails_beyond_the_tolerance(findings, tmp_path, capsys, key, fac
     holder[key] = holder[key] * factor + shift
     assert compared(tmp_path, findings, after, *more) == code
     said = capsys.readouterr().out
+    key = 'CPU seconds' if key == 'cpu_seconds' else key
     assert ('WORSE tiny, memory dhash, d=1: ' + key in said) == bool(code)
+
+
+def test_compare_counts_joules_where_that_is_wanted(findings, tmp_path, capsys) -> None:
+    assert compared(tmp_path, findings, findings, '--joules') == 2
+    assert 'no joules above idle were measured in both' in capsys.readouterr().err
+    before, after = copy.deepcopy(findings), copy.deepcopy(findings)
+    for found, joules in ((before, 0.2), (after, 0.3)):
+        for result in found['results']:
+            result['times']['energy'] = {'joules': joules}
+    assert compared(tmp_path, before, after) == 0
+    assert '+50.00%' in capsys.readouterr().out
+    assert compared(tmp_path, before, after, '--joules') == 1
+    assert 'joules above idle went from 0.2 to 0.3' in capsys.readouterr().out
+    assert compared(tmp_path, after, before, '--joules') == 0
 
 
 def test_compare_wants_the_same_systems_and_frames(findings, tmp_path, capsys) -> None:
@@ -858,12 +990,31 @@ def test_compare_wants_the_same_systems_and_frames(findings, tmp_path, capsys) -
     assert compared(tmp_path, findings, fewer) == 2
     assert 'the second report has no result of tiny@second' in capsys.readouterr().err
     assert compared(tmp_path, fewer, findings) == 2
-    other = copy.deepcopy(findings)
-    other['results'][0]['frames'] -= 1
-    assert compared(tmp_path, findings, other) == 2
-    assert 'not the same data' in capsys.readouterr().err
+    for key, value, what in (('seed', 9, 'seed'), ('labels', ['red'], 'labels'),
+                             ('format', 1, 'format 1, not 2')):
+        assert compared(tmp_path, findings, {**findings, key: value}) == 2
+        assert what in capsys.readouterr().err
     assert compared(tmp_path, {'results': [{}]}, findings) == 2
     assert evaluate.main(['--compare', str(tmp_path / 'a.json'), str(tmp_path / 'no.json')]) == 2
+
+
+def test_compare_wants_the_same_pictures_and_labels(bundle, pictures, tmp_path, capsys) -> None:
+    def evaluated(name: str, data: Path) -> str:
+        run(data, tmp_path / f'{name}.out', str(bundle), '--no-memory', '--timed', '0')
+        return str(tmp_path / f'{name}.out' / 'evaluate.json')
+
+    reports = {'same': evaluated('same', pictures)}
+    for name in ('moved', 'relabelled', 'changed'):
+        shutil.copytree(pictures, tmp_path / name)
+    with tarfile.open(tmp_path / 'packed.tar', 'w') as tar:
+        for file in sorted(pictures.rglob('*.png'), reverse=True):
+            tar.add(file, f'{file.parent.name}/{file.name}')
+    (tmp_path / 'relabelled/red/00.png').rename(tmp_path / 'relabelled/blue/00.png')
+    shutil.copy(pictures / 'red/00.png', tmp_path / 'changed/red/06.png')
+    for name in ('moved', 'relabelled', 'changed', 'packed.tar'):
+        code = evaluate.main(['--compare', reports['same'], evaluated(name, tmp_path / name)])
+        assert code == (0 if name in ('moved', 'packed.tar') else 2)
+        assert ('not of the same frames or labels' in capsys.readouterr().err) == bool(code)
 
 
 # The page ------------------------------------------------------------------------------------

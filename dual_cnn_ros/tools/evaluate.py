@@ -37,7 +37,9 @@ Without one there are no joules.
 
 What is derived: a system's CPU seconds per image are the median of the timed frames that the same
 source answered, weighted with that source's share of all frames (none where a source was not
-timed); multiply-adds are those that the bundle states for the CNNs that a frame asked.
+timed). They are of d = 0 in every protocol wherever a source answered there, because a machine is
+not as busy in one pass as in another. Multiply-adds are those that the bundle states for the CNNs
+that a frame asked.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+import hashlib
 import json
 from pathlib import Path
 import platform
@@ -78,7 +81,7 @@ from dual_cnn_ros.tools.labelled import Item, open_source, Source
 from dual_cnn_ros.tools.publish import Publisher
 from dual_cnn_ros.tools.systems import Answers, Networks, parse, System
 
-FORMAT = 1
+FORMAT = report.FORMAT
 OFF = 'off'
 CURVE_POINTS = 101
 SHOWN = 24
@@ -189,11 +192,16 @@ class Player:
 
 @dataclass
 class Frames:
-    """The frames that were played: place in the data, true label or -1, and bootstrap unit."""
+    """
+    The frames that were played: place in the data, true label or -1, and bootstrap unit.
+
+    digests: of each frame and its label, those that could not be decoded included.
+    """
 
     index: list[int] = field(default_factory=list)
     truth: list[int] = field(default_factory=list)
     unit: list[int] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     unknown: Counter[str] = field(default_factory=Counter)
     unlabelled: int = 0
@@ -240,6 +248,8 @@ class Run:
         total = self.source.count if wanted is None else len(wanted)
         bar = tqdm(self.source.items(wanted), name, total, unit='img', disable=None)
         for item in bar:
+            frames.digests.append(hashlib.blake2b(
+                f'{item.label}\0'.encode() + item.data, digest_size=16).digest())
             try:
                 image = item.decode()
                 if turned:
@@ -299,7 +309,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """
     Run the comparison and return what is written as JSON; ValueError or OSError on failure.
 
-    Keys: format. data: name, kind ('pictures', 'recording'), frames, labelled, unlabelled,
+    Keys: format. data: name, kind ('pictures', 'recording'), digest (of all frames and labels, in
+    whatever order), frames, labelled, unlabelled,
     unknown_labels (name to frames), bad (name to reason), problems (of labels). labels.
     reference. seed. memory_capacity. timed_pictures. bootstrap: resamples, unit. systems: name,
     bundle, stages (name, architecture, multiply_adds), and for cascades score, thresholds,
@@ -370,7 +381,10 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         power = _measure(run, players, protocols, results, options)
     findings: dict[str, Any] = {
         'format': FORMAT,
-        'data': {'name': source.path.name, 'kind': source.kind, 'frames': len(frames.index),
+        'data': {'name': source.path.name, 'kind': source.kind,
+                 'digest': hashlib.blake2b(b''.join(sorted(frames.digests)),
+                                           digest_size=16).hexdigest(),
+                 'frames': len(frames.index),
                  'labelled': sum(truth >= 0 for truth in frames.truth),
                  'unlabelled': frames.unlabelled, 'unknown_labels': dict(frames.unknown),
                  'bad': frames.bad, 'problems': source.problems},
@@ -440,12 +454,13 @@ def _play(run: Run, players: Sequence[Player], probes: dict[str, list[Player]],
             played = frames + run.play(protocol.name, followers, wanted, protocol.turned)
             logs = [log + follower.log for log, follower in zip(logs, followers)]
             run.time_more(players, logs, played, len(frames.index), protocol.turned)
-        results += _results(run, protocol, players, logs, played, reference)
+        results += _results(run, protocol, players, logs, played, reference, len(frames.index))
     return frames, [player.log for player in players], results
 
 
 def _results(run: Run, protocol: Protocol, players: Sequence[Player], logs: Sequence[Log],
-             frames: Frames, reference: str) -> list[dict[str, Any]]:
+             frames: Frames, reference: str, first: int) -> list[dict[str, Any]]:
+    """Return what became of all frames, of which so many are those of d = 0."""
     truth, units = np.array(frames.truth), np.array(frames.unit)
     judged = truth >= 0
     right = [np.array(log.labels) == truth for log in logs]
@@ -477,7 +492,7 @@ def _results(run: Run, protocol: Protocol, players: Sequence[Player], logs: Sequ
         result['second_share'] = sum(result['sources'][name]['share'] for name in names
                                      if name not in ('memory', player.system.specs[0].name))
         result['multiply_adds'] = float(np.mean(log.multiply_adds))
-        result['times'] = _times(log, result['sources'])
+        result['times'] = _times(log, result['sources'], first)
         results.append(result)
     return results
 
@@ -543,12 +558,13 @@ def _compared_with(player: Player, players: Sequence[Player], reference: str) ->
     return None if players[which] is player else which
 
 
-def _times(log: Log, sources: dict[str, Any]) -> dict[str, Any]:
+def _times(log: Log, sources: dict[str, Any], first: int) -> dict[str, Any]:
     """Return CPU seconds per image and percentiles of the latency; see the module."""
     by_source: dict[str, Any] = {}
     for name in sources:
-        cpu = [*(log.timed[i][0] for i in log.timed if log.sources[i] == name),
-               *log.more.get(name, ())]
+        timed = [i for i in log.timed if log.sources[i] == name]
+        cpu = [log.timed[i][0] for i in [i for i in timed if i < first] or timed]
+        cpu += log.more.get(name, ())
         if cpu:
             by_source[name] = {'cpu_seconds': float(np.median(cpu)), 'timed': len(cpu)}
     p50, p95 = (np.percentile([wall for _, wall in log.timed.values()], (50, 95)).tolist()
@@ -686,7 +702,9 @@ def _parser() -> argparse.ArgumentParser:
     against.add_argument('--cost-tolerance', type=float, default=0.05, metavar='X',
                          help='by what share multiply-adds may rise, and by how much the second '
                          'share (0.05)')
-    against.add_argument('--cpu', action='store_true', help='CPU seconds must not rise either')
+    for key, what in report.MEASURED.items():
+        against.add_argument(f'--{key}', action='store_true',
+                             help=f'{what} must not rise either, by more than that share')
     return parser
 
 
@@ -694,7 +712,8 @@ def _compare(options: argparse.Namespace) -> int:
     try:
         before, after = (json.loads(file.read_text(encoding='utf-8')) for file in options.compare)
         text, worse = report.compare(before, after, options.accuracy_tolerance,
-                                     options.cost_tolerance, options.cpu)
+                                     options.cost_tolerance,
+                                     [key for key in report.MEASURED if getattr(options, key)])
     except (ValueError, OSError, KeyError, TypeError) as error:
         print(f'evaluate: {" ".join(map(str, options.compare))}: {error!r}'
               if isinstance(error, (KeyError, TypeError)) else f'evaluate: {error}',

@@ -22,16 +22,16 @@ import time
 from typing import Any
 
 import cv2
-import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from dual_cnn_ros.nodes import images
-from dual_cnn_ros.tools.dataset import SUFFIXES
+from dual_cnn_ros.tools.dataset import decode_picture, SUFFIXES
 from dual_cnn_ros.tools.recording import Message, RecordingError, Topic
 
 CAMERA = 'camera'
+EXIF_AT = 4096  # bytes from the start within which a file says that it has EXIF data
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
 # Seconds since the start of the frame, and what is on it: a picture, or an encoded file.
@@ -86,8 +86,9 @@ def from_folder(folder: Path, fps: float) -> FrameSource:
         for i, file in enumerate(files):
             data = file.read_bytes()
             kind = {'.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg'}.get(file.suffix.lower())
-            if kind is None:
-                picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            # What is stored on its side goes out upright: a message says nothing of that.
+            if kind is None or b'Exif' in data[:EXIF_AT]:
+                picture = decode_picture(data)
                 if picture is None:
                     print(f'{file} is no picture; left out')
                     continue

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 import csv
@@ -25,11 +24,8 @@ from functools import partial
 import hashlib
 from pathlib import Path, PurePosixPath
 import struct
+import sys
 from typing import NamedTuple
-
-import cv2
-import numpy as np
-from sensor_msgs.msg import CompressedImage
 
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.nodes import images
@@ -48,8 +44,8 @@ class Item(NamedTuple):
     number: its place among all frames. name: for people. label: the true one, None where unknown.
     unit: number of the picture, or of the stretch of a recording, that bootstrap draws as one.
     time: when it was received, stamp: of its header, both in nanoseconds. frame_id: of its header.
-    camera: its namespace. decode: gives the picture as the node sees it, and raises ImageError
-    where there is none.
+    camera: its name. data: the frame as it is encoded. decode: gives the picture as the node sees
+    it, and raises ImageError where there is none.
     """
 
     number: int
@@ -60,6 +56,7 @@ class Item(NamedTuple):
     stamp: int
     frame_id: str
     camera: str
+    data: bytes
     decode: Callable[[], Image]
 
 
@@ -107,7 +104,7 @@ class Pictures:
             i = names[name]
             # As if they came ten times a second, for whoever wants time stamps.
             stamp = (i + 1) * NANOSECONDS // 10
-            yield Item(i, name, self._labels[i], i, stamp, stamp, CAMERA, CAMERA,
+            yield Item(i, name, self._labels[i], i, stamp, stamp, CAMERA, CAMERA, data,
                        partial(_picture, data))
 
 
@@ -117,7 +114,8 @@ class Frames:
 
     labels: a CSV file, see read_labels; without one, Classifications on <camera>/ground_truth
     label the image of the same header. block: seconds of a recording that bootstrap draws as one.
-    topics: image topics, None for all of them. Raises ValueError for a recording without images.
+    topics: image topics, None for all `originals`. Raises ValueError for a recording without
+    images and for topics that have none.
     """
 
     kind = 'recording'
@@ -126,19 +124,28 @@ class Frames:
                  topics: Collection[str] | None = None) -> None:
         self.path = path
         self._recording = Recording(path)
-        self._topics = sorted(topics) if topics else self._recording.image_topics
+        self._topics = (sorted(topics) if topics
+                        else originals(self._recording.image_topics))
         self._block = block
         if not self._topics:
             there = ', '.join(f'{t.name} ({t.type})' for t in self._recording.topics.values())
             raise DatasetError(f'{path} has no images: it holds {there or "nothing"}')
+        if strange := set(self._topics) - set(self._recording.image_topics):
+            raise DatasetError(f'{path} has no images on {", ".join(sorted(strange))}; it has on '
+                               f'{", ".join(self._recording.image_topics) or "no topic"}')
         self.problems: list[str] = []
-        self.cameras = [camera_of(topic) for topic in self._topics]
-        self.count = sum(self._recording.topics[topic].count for topic in self._topics
-                         if topic in self._recording.topics)
+        self._cameras = name_cameras(self._topics)
+        self.count = sum(self._recording.topics[topic].count for topic in self._topics)
         self._labels = read_labels(labels, self.problems) if labels else {
             (topic, f'@{stamp}'): label for (topic, stamp), label in ground_truth(
                 self._recording, self._topics, self.problems).items()}
         self._labels_file = labels
+        self._is_checked = False
+
+    @property
+    def cameras(self) -> list[str]:
+        """Return the names of the cameras."""
+        return list(self._cameras.values())
 
     def identity(self) -> str:
         """Return a digest of what is there, by names, sizes and times, and of the labels."""
@@ -150,18 +157,27 @@ class Frames:
     def items(self, wanted: Collection[int] | None = None) -> Iterator[Item]:
         """Yield frames in the order of their receive times."""
         counts: Counter[str] = Counter()
+        unused = set(self._labels)
         for index, message in enumerate(self._recording.messages(self._topics)):
             number, counts[message.topic] = counts[message.topic], counts[message.topic] + 1
             if wanted is not None and index not in wanted:
                 continue
-            stamp, frame_id = _header(message)
-            label = next((self._labels[key] for key in (
+            stamp, frame_id = header(message)
+            keys = [key for key in (
                 ('', str(index)), (message.topic, str(number)), ('', f'@{stamp}'),
-                (message.topic, f'@{stamp}')) if key in self._labels), None)
+                (message.topic, f'@{stamp}')) if key in self._labels]
+            unused.difference_update(keys)
+            label = self._labels[keys[0]] if keys else None
             yield Item(index, f'{message.topic} {stamp / NANOSECONDS:.3f}', label,
                        int((message.time - self._recording.start) / NANOSECONDS / self._block),
-                       message.time, stamp, frame_id, camera_of(message.topic),
-                       partial(_frame, message))
+                       message.time, stamp, frame_id, self._cameras[message.topic],
+                       message.data, partial(_frame, message))
+        if wanted is None and unused and not self._is_checked:
+            self._is_checked = True
+            for topic, key in sorted(unused):
+                frame = f'time stamp {key[1:]} ns' if key.startswith('@') else f'frame {key}'
+                self.problems.append(f'{self._labels[topic, key]!r}: there is no {frame}'
+                                     f'{" of " if topic else ""}{topic}')
 
 
 Source = Pictures | Frames
@@ -184,6 +200,23 @@ def camera_of(topic: str) -> str:
     return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or CAMERA
 
 
+def originals(topics: Collection[str]) -> list[str]:
+    """Return the image topics without compressed copies of others of them, which it names."""
+    copies = {topic for topic in topics if topic.endswith('/compressed')
+              and topic.removesuffix('/compressed') in topics}
+    for topic in sorted(copies):
+        print(f'left out: {topic}, the same pictures as {topic.removesuffix("/compressed")}',
+              file=sys.stderr)
+    return [topic for topic in topics if topic not in copies]
+
+
+def name_cameras(topics: Collection[str]) -> dict[str, str]:
+    """Return the camera of each image topic: its namespace, or all of it where that is shared."""
+    spaces = Counter(map(camera_of, topics))
+    return {topic: camera if spaces[camera] == 1 else topic.strip('/')
+            for topic in topics for camera in [camera_of(topic)]}
+
+
 def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     """
     Return the labels of a CSV file by topic ('' for any) and frame number or '@<nanoseconds>'.
@@ -194,7 +227,7 @@ def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     Raises DatasetError where the columns are not there.
     """
     found = {}
-    with path.open(newline='', encoding='utf-8') as file:
+    with path.open(newline='', encoding='utf-8-sig') as file:
         rows = csv.DictReader(file, skipinitialspace=True)
         columns = set(rows.fieldnames or ())
         if 'label' not in columns or not columns & {'frame', 'stamp'}:
@@ -224,7 +257,9 @@ def ground_truth(recording: Recording, topics: Collection[str],
 
     A Classification without a result labels nothing. What cannot be read is named in problems.
     """
-    labelled = {f'/{camera_of(topic)}/ground_truth': topic for topic in topics}
+    labelled: dict[str, list[str]] = {}
+    for topic in topics:
+        labelled.setdefault(f'/{camera_of(topic)}/ground_truth', []).append(topic)
     found = {}
     for message in recording.messages([name for name in labelled if name in recording.topics]):
         try:
@@ -233,13 +268,16 @@ def ground_truth(recording: Recording, topics: Collection[str],
             problems.append(f'{message.topic} at {message.time / NANOSECONDS:.3f}: {error}')
             continue
         stamp = truth.header.stamp.sec * NANOSECONDS + truth.header.stamp.nanosec
-        if truth.results:
-            found[labelled[message.topic], stamp] = str(truth.results[0].class_id)
+        if not stamp:
+            problems.append(f'{message.topic} at {message.time / NANOSECONDS:.3f}: no time stamp')
+        elif truth.results:
+            found.update({(topic, stamp): str(truth.results[0].class_id)
+                          for topic in labelled[message.topic]})
     return found
 
 
-def _header(message: Message) -> tuple[int, str]:
-    """Return the stamp and frame_id, which stand at the front, whatever follows is worth."""
+def header(message: Message) -> tuple[int, str]:
+    """Return stamp [ns] and frame_id of an image, which stand in front, whatever follows them."""
     try:
         order = '<' if message.data[1] else '>'
         seconds, fraction, length = struct.unpack_from(f'{order}iII', message.data, 4)
@@ -259,10 +297,7 @@ def _frame(message: Message) -> Image:
 
 
 def _picture(data: bytes) -> Image:
-    if data.startswith((b'\xff\xd8', b'\x89PNG')):
-        return images.from_compressed_msg(CompressedImage(data=array('B', data)))
-    # OpenCV raises on no bytes at all, and answers None on others that it cannot read.
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    picture = dataset.decode_picture(data)
     if picture is None:
-        raise images.ImageError(f'its {len(data)} bytes cannot be decoded')
-    return np.asarray(picture, np.uint8)
+        raise images.ImageError(f'its {len(data)} bytes are damaged or no picture')
+    return picture

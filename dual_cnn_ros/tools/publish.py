@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 import re
+import shutil
 from types import TracebackType
 
 from rclpy.serialization import serialize_message
@@ -30,7 +31,7 @@ from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.nodes import messages
 from dual_cnn_ros.nodes.parameters import PARAMETERS
 from dual_cnn_ros.tools.labelled import Item, NANOSECONDS
-from dual_cnn_ros.tools.recording import CLASSIFICATION, Recorder
+from dual_cnn_ros.tools.recording import CLASSIFICATION, Recorder, RecordingError
 
 NODE = 'dual_cnn'
 DECISION = 'diagnostic_msgs/msg/DiagnosticArray'
@@ -44,11 +45,20 @@ class Publisher:
     cameras: names; with several, each has topics of its own, as in the node. systems: names; with
     several, each is in a namespace of that name, with _ for what a topic's name cannot hold. All
     times are those at which the frames were received, and a decision has no seconds, because
-    offline most answers are not measured.
+    offline most answers are not measured. Until all is written the recording is in PATH.partial;
+    what a run that was cut off left there is replaced. RecordingError where PATH exists.
     """
 
     def __init__(self, path: Path, cameras: Sequence[str], systems: Sequence[str]) -> None:
-        self._recorder = Recorder(path, notes={'origin': 'evaluate of dual_cnn_ros, offline'})
+        if path.exists():
+            raise RecordingError(f'{path} exists already and is not overwritten; remove it or '
+                                 'name another')
+        self._path, self._partial = path, path.with_name(f'{path.name}.partial')
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        # The files of a recording are called as its folder.
+        self._recorder = Recorder(self._partial / path.name, notes={
+            'origin': 'evaluate of dual_cnn_ros, offline'})
         self._several = len(cameras) > 1
         self._spaces: dict[str, str] = {}
         for name in systems:
@@ -80,3 +90,6 @@ class Publisher:
                  trace: TracebackType | None) -> None:
         """Finish the recording."""
         self._recorder.__exit__(kind, error, trace)
+        if kind is None:
+            (self._partial / self._path.name).rename(self._path)
+            self._partial.rmdir()

@@ -16,24 +16,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from dual_cnn_ros.tools.judge import LEAST_UNITS
 
+FORMAT = 2
 NAMED = 10
+# What is measured, and so differs from run to run: it counts only on demand.
+MEASURED = {'cpu': 'CPU seconds', 'joules': 'joules above idle'}
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], accuracy: float, cost: float,
-            cpu: bool) -> tuple[str, list[str]]:
+            measured: Collection[str] = ()) -> tuple[str, list[str]]:
     """
     Return a table of what changed from one report to another, and what became worse in words.
 
-    accuracy: by how much it may fall, in [0, 1]. cost: by how much multiply-adds, and if cpu is
-    set CPU seconds, may rise, as a share of what they were, and the share of frames that ask a
-    second CNN, in itself. ValueError where results cannot be matched by system, memory and
-    protocol, or are of other frames.
+    accuracy: by how much it may fall, in [0, 1]. cost: by how much multiply-adds, and those of
+    MEASURED that are named, may rise, as a share of what they were, and the share of frames that
+    ask a second CNN, in itself. ValueError where the reports are of other data, labels or draws,
+    their results cannot be matched by system, memory and protocol, or lack what was named.
     """
+    for found, which in ((before, 'first'), (after, 'second')):
+        if found['format'] != FORMAT:
+            raise ValueError(f'the {which} report is of format {found["format"]}, not {FORMAT}; '
+                             'evaluate once more')
+    for what, a, b in (('frames or labels', *(found['data']['digest'] for found in (
+            before, after))), *((key, before[key], after[key]) for key in ('labels', 'seed'))):
+        if a != b:
+            raise ValueError(f'the reports are not of the same {what}, so they cannot be compared')
     old, new = ({(r['system'], r['memory'], r['protocol']): r for r in report['results']}
                 for report in (before, after))
     for missing, where in (
@@ -42,31 +53,37 @@ def compare(before: dict[str, Any], after: dict[str, Any], accuracy: float, cost
             raise ValueError(f'the {where} report has no result of ' + '; '.join(
                 f'{system}, memory {memory}, {protocol}'
                 for system, memory, protocol in sorted(missing)))
-    rows = [['system', 'memory', 'protocol', 'accuracy', 'multiply-adds', 'second share', 'CPU']]
+    rows = [['system', 'memory', 'protocol', 'accuracy', 'multiply-adds', 'second share', 'CPU',
+             'joules']]
     worse = []
     for key, was in old.items():
         now, name = new[key], ', '.join((key[0], f'memory {key[1]}', key[2]))
-        for count in ('frames', 'judged'):
-            if was[count] != now[count]:
-                raise ValueError(f'{name}: {was[count]} {count} before and {now[count]} now, so '
-                                 'these are not the same data')
         row = list(key)
         for what, limit, relative in (('accuracy', accuracy, False), ('multiply_adds', cost, True),
-                                      ('second_share', cost, False), ('cpu_seconds', cost, True)):
-            a, b = ((r['times'] if what == 'cpu_seconds' else r)[what] for r in (was, now))
-            counts = what != 'cpu_seconds' or cpu
+                                      ('second_share', cost, False), ('cpu', cost, True),
+                                      ('joules', cost, True)):
+            a, b = (_figure(result, what) for result in (was, now))
             if a is None or b is None:
-                if counts and what == 'cpu_seconds':
-                    raise ValueError(f'{name}: no CPU seconds were measured; set --timed')
+                if what in measured:
+                    raise ValueError(f'{name}: no {MEASURED[what]} were measured in both')
                 row.append('-')
                 continue
-            change = (b - a) / a if relative and a else b - a
+            change = (b - a) / abs(a) if relative and a else b - a
             row.append(f'{change:+.2%}' if relative else f'{100 * change:+.2f}')
+            counts = what not in MEASURED or what in measured
             if counts and (-change if what == 'accuracy' else change) > limit + 1e-12:
-                worse.append(f'{name}: {what} went from {a:.6g} to {b:.6g}, beyond the tolerance '
-                             f'of {limit:g}')
+                worse.append(f'{name}: {MEASURED.get(what, what)} went from {a:.6g} to {b:.6g}, '
+                             f'beyond the tolerance of {limit:g}')
         rows.append(row)
     return '\n'.join([*_columns(rows), 'accuracy and second share in points']), worse
+
+
+def _figure(result: dict[str, Any], what: str) -> float | None:
+    times = result['times']
+    found: float | None = (times['cpu_seconds'] if what == 'cpu'
+                           else times.get('energy', {}).get('joules') if what == 'joules'
+                           else result[what])
+    return found
 
 
 def table(findings: dict[str, Any]) -> str:

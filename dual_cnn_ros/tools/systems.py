@@ -93,7 +93,7 @@ def _alone(trained: Trained) -> Bundle:
         'alone', ModelSource(files, trained.metrics['architecture']),
         {kind: bundles.sha256(file) for kind, file in files.items()}, trained.input,
         multiply_adds=trained.metrics['multiply_adds'])
-    return Bundle(trained.folder / trained.name, trained.name, '',
+    return Bundle(trained.folder / f'{trained.name}.json', trained.name, '',
                   tuple(trained.metrics['labels']), (stage,), Settings(thresholds=()))
 
 

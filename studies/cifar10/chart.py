@@ -15,6 +15,7 @@
 """Draw the study's charts: chart.py evaluate.json OUT, which gets once.svg and twice.svg."""
 
 from collections.abc import Sequence
+from itertools import cycle
 import json
 from pathlib import Path
 import sys
@@ -31,7 +32,7 @@ def charts(findings: dict[str, Any]) -> dict[str, str]:
     singles = [system['name'] for system in systems if len(system['stages']) == 1]
     pairs = list(dict.fromkeys(name.partition(': ')[0] for name in (
         system['name'] for system in systems) if name not in singles))
-    colours = dict(zip((*pairs, *singles), COLOURS))
+    colours = dict(zip((*pairs, *singles), cycle(COLOURS)))
     lines = [Line([1e-6 * m for m in curve['multiply_adds']],
                   [100 * a for a in curve['accuracy']], colours[pair], check == 'none')
              for check in ('average', 'none') for pair in pairs for curve in findings['curves']
