@@ -16,35 +16,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+import fcntl
+import os
 from pathlib import Path
+import re
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import cv2
 from node_fixtures import Client
 import numpy as np
 import pytest
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle, picture
 
 import dual_cnn_ros
-from dual_cnn_ros.tools import watts
+from dual_cnn_ros.nodes.images import to_image_msg
+from dual_cnn_ros.tools import recording, watts
+from dual_cnn_ros.tools.demo import Audience
 from dual_cnn_ros.tools.frames import from_folder, from_video
-from dual_cnn_ros.tools.recording import RecordingError
+from dual_cnn_ros.tools.recording import COMPRESSED_IMAGE, IMAGE, Recorder, RecordingError
 from dual_cnn_ros.tools.sheet import contact_sheet
 
 COLOURS = ('red', 'green', 'blue')
 
 
+ROOT = Path(dual_cnn_ros.__file__).parents[1]
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the demo's, in a domain of its own."""
+    return [sys.executable, '-m', 'dual_cnn_ros.tools.demo', '--domain',
+            str(81 + os.getpid() % 20), *arguments]
+
+
 def demo(*arguments: str, sysfs_root: str = '/none') -> subprocess.CompletedProcess[str]:
     """Run the demo, on a machine without a power sensor in sysfs unless one is given."""
     arguments = (*arguments, '--sysfs-root', sysfs_root)
-    return subprocess.run(
-        [sys.executable, '-m', 'dual_cnn_ros.tools.demo', *arguments], text=True, timeout=120,
-        capture_output=True, cwd=Path(dual_cnn_ros.__file__).parents[1])
+    return subprocess.run(command(*arguments), text=True, timeout=120, capture_output=True,
+                          cwd=ROOT)
 
 
 @pytest.fixture
@@ -184,6 +201,7 @@ def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
     (['--images', 'resource'], 'holds no pictures'),
     (['--video', 'package.xml'], 'cannot be opened'),
     (['--bundle', './nowhere'], 'bundle.yaml: not found'),
+    (['--out', 'sheet.txt'], '--out sheet.txt: the name must end in .png or .jpg'),
 ])
 def test_what_cannot_be_shown_is_named(arguments: list[str], said: str) -> None:
     done = demo(*arguments)
@@ -197,6 +215,87 @@ def test_node_that_ends_is_a_failure(photographs: Path, tmp_path: Path) -> None:
     (bundle / 'bundle.yaml').write_text(text.replace('[red,', '[white, red,'))
     done = demo('--images', str(photographs), '--bundle', f'{bundle}/')
     assert done.returncode == 1 and 'the classifier node ended' in done.stderr
+
+
+@pytest.mark.parametrize('fps', ['0', '-1', 'nan', 'x'])
+def test_a_rate_of_pictures_must_be_positive(fps: str, tmp_path: Path) -> None:
+    done = demo('--images', str(tmp_path), '--fps', fps)
+    assert done.returncode == 2 and 'argument --fps' in done.stderr
+
+
+def test_ctrl_c_shows_what_came_of_it_so_far(photographs: Path, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / 'bundle')
+    sheet = tmp_path / 'sheet.png'
+    terminal, its_end = os.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack('4H', 24, 100, 0, 0))
+    process = subprocess.Popen(
+        command('--images', str(photographs), '--bundle', f'{bundle}/', '--fps', '0.5', '--out',
+                str(sheet), '--sysfs-root', '/none'),
+        text=True, stdout=subprocess.PIPE, stderr=its_end, cwd=ROOT, start_new_session=True)
+    os.close(its_end)
+    bar = ''
+    while not re.search(r'[3-9]/12', bar):
+        bar += os.read(terminal, 1000).decode(errors='replace')
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all in the foreground
+    seen, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == 0, bar
+    total = next(line for line in seen.splitlines() if line.startswith('all')).split()
+    assert 1 <= int(total[1]) < 12 and cv2.imread(str(sheet)) is not None
+
+
+def write_bag(path: Path, topics: dict[str, str], stamps: Sequence[int]) -> None:
+    """Write one picture after the other, on each of the topics by type, all of them green."""
+    types = recording.typestore().types
+    with Recorder(path) as recorder:
+        for number, stamp in enumerate(stamps):
+            time = types['builtin_interfaces/msg/Time'](*divmod(stamp, 10 ** 9))
+            header = types['std_msgs/msg/Header'](time, 'lens')
+            image = picture('green', seed=number)
+            for topic, kind in topics.items():
+                message = (
+                    types[kind](header, 'png', cv2.imencode('.png', image)[1].ravel())
+                    if kind == COMPRESSED_IMAGE else
+                    types[kind](header, *image.shape[:2], 'bgr8', 0, 3 * image.shape[1],
+                                image.ravel()))
+                recorder.write(topic, kind, 10 ** 18 + number * 10 ** 8, message)
+            truth = types['vision_msgs/msg/ObjectHypothesis']('green', 1.0)
+            recorder.write('/front/ground_truth', recording.CLASSIFICATION, 10 ** 18 + number,
+                           types[recording.CLASSIFICATION](header, [truth]))
+
+
+@pytest.mark.parametrize(('other', 'kind', 'frames'), [
+    ('/front/image_raw/compressed', COMPRESSED_IMAGE, 10), ('/front/image_rect', IMAGE, 20)])
+def test_two_topics_of_one_camera(tmp_path: Path, other: str, kind: str, frames: int) -> None:
+    write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE, other: kind}, range(1, 11))
+    done = demo('--bag', str(tmp_path / 'bag'), '--bundle', f'{make_bundle(tmp_path / "b")}/',
+                '--out', str(tmp_path / 'sheet.png'))
+    assert done.returncode == 0, done.stderr
+    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
+    assert total[1:4] == [f'{frames}', '100.0%', '100.0%']
+    assert (f'left out: {other}, the same pictures' in done.stderr) == (frames == 10)
+
+
+def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) -> None:
+    write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE}, [0] * 5 + [7, 7, 7, 8, 9])
+    done = demo('--bag', str(tmp_path / 'bag'), '--bundle', f'{make_bundle(tmp_path / "b")}/',
+                '--out', str(tmp_path / 'sheet.png'))
+    assert done.returncode == 0, done.stderr
+    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
+    assert total[1] == '10' and 'Correct: of the 3 frames that have a true label' in done.stdout
+    assert '7 frames had no time stamp of their own' in done.stdout
+    assert 'left out the label /front/ground_truth' in done.stderr
+
+
+def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
+    audience = Audience()
+    message = to_image_msg(picture('red'), Header(), 'bgr8')
+    for number in range(1000):
+        message.header.stamp.sec = number
+        audience.on_overlay('front', message)
+    stamps = [stamp // 10 ** 9 for _, stamp in audience.pictures]
+    assert len(stamps) == 96 and audience.overlays == 1000
+    assert min(stamps) < 100 and max(stamps) > 900 and 350 < np.mean(stamps) < 650
 
 
 def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
