@@ -30,6 +30,7 @@ from tiny_bundle import LABELS, picture
 pytest.importorskip('torch')
 
 ROOT = Path(__file__).resolve().parents[1]
+STUDY = ROOT / 'studies/cifar10'
 
 
 def write_pictures(folder: Path, count: int, seed: int) -> None:
@@ -44,7 +45,7 @@ def test_study_of_toy_pictures(tmp_path: Path) -> None:
     write_pictures(tmp_path / 'train', 60, 0)
     write_pictures(tmp_path / 'test', 8, 1000)
     done = subprocess.run(
-        [ROOT / 'studies/cifar10/run.sh', tmp_path / 'train', tmp_path / 'test', tmp_path / 'out',
+        [STUDY / 'run.sh', tmp_path / 'train', tmp_path / 'test', tmp_path / 'out',
          'vgg9_gap_x0_25-s4:2', 'resnet20_x0_25-s4:1'],
         env={**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)},
         capture_output=True, text=True)
@@ -61,3 +62,15 @@ def test_study_of_toy_pictures(tmp_path: Path) -> None:
     assert cells == {9}
     for name in ('once.svg', 'twice.svg'):
         assert ElementTree.parse(out / name).getroot().tag.endswith('svg')
+
+
+def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
+    findings = json.loads((STUDY / 'results/evaluate.json').read_text())
+    for key in ('systems', 'results'):
+        name = 'name' if key == 'systems' else 'system'
+        findings[key] += [{**found, name: f'resnet{number}'} for number in range(20)
+                          for found in findings[key] if found[name] == 'vgg9_gap']
+    (tmp_path / 'evaluate.json').write_text(json.dumps(findings))
+    subprocess.run([sys.executable, str(STUDY / 'chart.py'), str(tmp_path / 'evaluate.json'),
+                    str(tmp_path)], check=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert 'resnet19' in (tmp_path / 'once.svg').read_text()
