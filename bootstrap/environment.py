@@ -81,17 +81,20 @@ def make(folder: Path, requirements: list[Path]) -> None:
     """
     Make the virtual environment in folder, or bring it up to date.
 
-    :param folder: the environment; one of another Python is replaced
+    :param folder: the environment; one that is unfinished or of another Python is replaced
     :param requirements: pip's requirements files, each with all that it implies
     """
     python = folder / 'bin' / 'python'
-    settings = folder / 'pyvenv.cfg'
-    if not (python.exists() and f'version = {platform.python_version()}' in settings.read_text()):
-        print(f'making {folder.name} with Python {platform.python_version()}', flush=True)
+    # Written last: python and pyvenv.cfg are there before pip, and an interrupt may come between.
+    made = folder / 'python.version'
+    version = platform.python_version()
+    if not (python.exists() and made.exists() and made.read_text() == version):
+        print(f'making {folder.name} with Python {version}', flush=True)
         run(
             [sys.executable, '-m', 'venv', '--clear', folder],
             f'{folder} could not be made, see above',
         )
+        made.write_text(version)
     for path in requirements:
         stamp = folder / f'{path.stem}.sha256'
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -21,6 +21,7 @@ import importlib.util
 from pathlib import Path
 import platform
 import shutil
+import subprocess
 import sysconfig
 from types import ModuleType
 
@@ -89,7 +90,6 @@ def commands(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[s
             shutil.rmtree(folder, ignore_errors=True)
             (folder / 'bin').mkdir(parents=True)
             (folder / 'bin' / 'python').touch()
-            (folder / 'pyvenv.cfg').write_text(f'version = {platform.python_version()}\n')
         commands.append(Path(command[-1]).name)
 
     monkeypatch.setattr(environment, 'run', run)
@@ -126,12 +126,35 @@ def test_changed_requirements_are_installed(
 
 
 def test_environment_of_another_python_is_replaced(
-    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path
+    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / '.venv-kilted'
-    environment.make(folder, requirements)
-    (folder / 'pyvenv.cfg').write_text('version = 3.9.1\n')
+    with monkeypatch.context() as other:
+        other.setattr(platform, 'python_version', lambda: '3.9.1')
+        environment.make(folder, requirements)
     commands.clear()
+    environment.make(folder, requirements)
+    assert commands[:2] == [folder.name, 'requirements-kilted.txt']
+
+
+def test_environment_whose_making_was_interrupted_is_made_anew(
+    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / '.venv-kilted'
+
+    def interrupted(command: Sequence[str | Path], failure: str) -> None:
+        # As far as venv gets before it installs pip.
+        subprocess.run([*command[:-1], '--without-pip', command[-1]], check=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as other:
+        other.setattr(environment, 'run', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            environment.make(folder, requirements)
+    assert (folder / 'bin' / 'python').exists()
+    assert (folder / 'pyvenv.cfg').exists()
     environment.make(folder, requirements)
     assert commands[:2] == [folder.name, 'requirements-kilted.txt']
 
