@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 import math
 from pathlib import Path
@@ -265,6 +266,36 @@ def test_an_existing_folder_is_not_touched(bag: Path, capsys: pytest.CaptureFixt
     assert course.main([str(bag), '--seconds', '1']) == 1
     assert str(bag) in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in bag.iterdir()} == before
+
+
+@pytest.mark.parametrize('storage', recording.STORAGES)
+def test_an_interrupt_leaves_nothing_in_the_way_of_the_next_run(
+    tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [str(tmp_path / 'out'), '--seconds', '1', '--storage', storage]
+    shots = course.Drive.shots
+
+    def interrupted(
+        drive: course.Drive, camera: Camera, times: list[float]
+    ) -> Iterator[course.Shot]:
+        yield from shots(drive, camera, times[:2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as early:
+        early.setattr(course.Drive, 'shots', interrupted)
+        assert course.main(command) == 130
+    assert capsys.readouterr().err.endswith('course: interrupted\n')
+    assert not list(tmp_path.iterdir())
+    assert course.main(command) == 0
+
+
+def test_a_drive_without_a_frame_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert course.main([str(tmp_path / 'out'), '--seconds', '1', '--rate', '0.5']) == 1
+    assert 'raise --seconds or --rate' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('options', [['--rate', '0'], ['--seconds', '0'], ['--seed', '-3']])

@@ -316,9 +316,7 @@ def test_an_unknown_storage_is_refused(tmp_path: Path) -> None:
         Recorder(tmp_path / 'bag', storage='rosbag1')
 
 
-def test_a_recording_that_failed_does_not_pass_for_a_whole_one(
-    tmp_path: Path, storage: str
-) -> None:
+def test_a_recording_that_failed_is_removed(tmp_path: Path, storage: str) -> None:
     def fail() -> NoReturn:
         with Recorder(tmp_path / 'bag', storage=storage) as recorder:
             recorder.write('/words', STRING, START, string('hello'))
@@ -326,5 +324,18 @@ def test_a_recording_that_failed_does_not_pass_for_a_whole_one(
 
     with pytest.raises(RuntimeError, match='power cut'):
         fail()
-    with pytest.raises(RecordingError, match='metadata.yaml'):
-        Recording(tmp_path / 'bag')
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_that_cannot_be_finished_is_removed(
+    tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError('no space')
+
+    recorder = Recorder(tmp_path / 'bag', storage=storage)
+    recorder.write('/words', STRING, START, string('hello'))
+    monkeypatch.setattr(Path, 'write_text', full)
+    with pytest.raises(OSError, match='no space'), recorder:
+        pass
+    assert not list(tmp_path.iterdir())

@@ -320,15 +320,19 @@ def write_course(
     """
     Render a drive and write it to out, which must not exist yet.
 
-    rate: frames per second of each camera. Raises RecordingError where out cannot be written.
+    rate: frames per second of each camera. Raises RecordingError where out cannot be written, and
+    ValueError where not one frame is due. Whatever is raised, out is not left half written.
     """
+    frames = int(seconds * rate)
+    if frames < 1:
+        raise ValueError(
+            f'{seconds:g} seconds at a rate of {rate:g} have no frame: raise --seconds or --rate')
     drive = Drive(seed, seconds)
     make = _Messages()
     notes = {
         'origin': 'RENDERED by the course tool of dual_cnn_ros: no camera, no robot',
         'seed': str(seed), 'seconds': f'{seconds:g}', 'rate': f'{rate:g}',
     }
-    frames = int(seconds * rate)
     front_times = [i / rate for i in range(frames)]
     rear_times = [t + 0.4 / rate for t in front_times]
     repeats, previous = 0, b''
@@ -360,9 +364,11 @@ def write_course(
                         f'/{name}/ground_truth', recording.CLASSIFICATION, received,
                         make.label(header, shot.label),
                     )
-    command = f'course OUT --seed {seed} --seconds {seconds:g} --rate {rate:g} --storage {storage}'
-    readme = f'This recording is RENDERED, by: {command}\n\n{DESCRIPTION}\n'
-    (out / 'README.txt').write_text(readme, encoding='utf-8')
+        command = (
+            f'course OUT --seed {seed} --seconds {seconds:g} --rate {rate:g} --storage {storage}'
+        )
+        readme = f'This recording is RENDERED, by: {command}\n\n{DESCRIPTION}\n'
+        (out / 'README.txt').write_text(readme, encoding='utf-8')
     return Summary(frames, frames, repeats)
 
 

@@ -21,10 +21,11 @@ Messages stay serialized (CDR) unless they are asked for, so a replay is cheap a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+import shutil
 from types import TracebackType
 from typing import Any, Literal
 
@@ -218,7 +219,8 @@ class Recorder:
     storage: 'sqlite3' is part of every ROS 2 installation; 'mcap' is the default from Iron on, and
     a package of its own in Humble. notes: kept in the metadata as custom data.
 
-    A context manager; a recording that was left by an exception has no metadata and does not play.
+    A context manager; a recording that is left by an exception is removed, because it would not
+    play, and would be in the way of the next one.
     """
 
     def __init__(
@@ -265,12 +267,15 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write index and metadata, or nothing more after an exception."""
-        if kind is None:
-            self._writer.close()
-        else:
-            with suppress(Exception):
-                self._writer.abort()
+        """Write index and metadata, or remove the folder after an exception."""
+        with ExitStack() as unless_whole:
+            unless_whole.callback(shutil.rmtree, self.path, ignore_errors=True)
+            if kind is None:
+                self._writer.close()
+                unless_whole.pop_all()
+            else:
+                with suppress(Exception):
+                    self._writer.abort()
 
 
 def _missing(folder: Path) -> str:
