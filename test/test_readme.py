@@ -20,7 +20,10 @@ from pathlib import Path
 import re
 
 import pytest
+import yaml
 
+from dual_cnn_ros import bundle
+from dual_cnn_ros.nodes import parameters
 from dual_cnn_ros.nodes.parameters import PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +38,18 @@ def test_every_parameter_has_a_row_with_its_default(name: str) -> None:
     default = PARAMETERS[name].default
     shown = str(default).lower() if isinstance(default, bool) else str(default) or "''"
     assert rows == [shown]
+
+
+def test_parameters_can_be_set_in_the_order_of_the_commands() -> None:
+    values = {name: parameter.default for name, parameter in PARAMETERS.items()}
+    scenes = bundle.read(parameters.bundle_path(values['bundle']))
+    commands = re.findall(
+        r'^ros2 param set /dual_cnn (\S+) (\S+)', README.read_text(), re.MULTILINE)
+    assert 'operating_point' in dict(commands)
+    for name, value in commands:
+        values[name] = yaml.safe_load(value)
+        parameters.check(name, values[name])
+        parameters.settings(values, scenes)
 
 
 def test_every_file_that_is_linked_exists() -> None:
