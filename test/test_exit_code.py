@@ -24,7 +24,9 @@ from dual_cnn_ros.tools.exit_code import ended
 @pytest.mark.parametrize(('raised', 'code', 'line'), [
     (ValueError('x.json has no stages'), 1, 'pair: x.json has no stages\n'),
     (FileNotFoundError(2, 'No such file', 'x'), 1, "pair: [Errno 2] No such file: 'x'\n"),
-    (ImportError('torch is missing'), 1, 'pair: torch is missing\n'),
+    (ImportError('torch is broken'), 1, 'pair: torch is broken\n'),
+    (ModuleNotFoundError("No module named 'rosbags'", name='rosbags.rosbag2'), 1,
+     "pair: No module named 'rosbags'; install it with \"pip install rosbags\"\n"),
     (KeyboardInterrupt(), 130, 'pair: interrupted\n'),
 ])
 def test_what_went_wrong_is_said_in_a_line(

@@ -21,6 +21,7 @@ from importlib import import_module
 import os
 from pathlib import Path
 import runpy
+import subprocess
 import sys
 from typing import Any
 from unittest import mock
@@ -50,7 +51,8 @@ KEYS = {
     'yaml': 'python3-yaml',
 }
 # Modules that package.xml leaves to the user, for the reason that stands there.
-LEFT_TO_THE_USER = {'onnx', 'onnxruntime', 'rosbags', 'safetensors', 'torch', 'torchvision'}
+LEFT_TO_THE_USER = {
+    'onnx', 'onnxruntime', 'onnxscript', 'rosbags', 'safetensors', 'torch', 'torchvision'}
 
 
 def setup_arguments() -> dict[str, Any]:
@@ -119,13 +121,47 @@ def test_package_xml_declares_what_is_imported(manifest: Package) -> None:
 def test_executable_exists(name: str) -> None:
     module, function = EXECUTABLES[name].split(':')
     assert module in (f'{PACKAGE}.nodes.{name}', f'{PACKAGE}.tools.{name}')
-    try:
-        loaded = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name not in LEFT_TO_THE_USER:
-            raise
-        pytest.skip(f'{module} needs {error.name}, which is not installed here')
-    assert callable(getattr(loaded, function))
+    assert callable(getattr(import_module(module), function))
+
+
+def test_executables_exist_without_what_is_left_to_the_user() -> None:
+    modules = [target.partition(':')[0] for name, target in EXECUTABLES.items() if name != 'train']
+    script = (f'import sys; sys.modules |= dict.fromkeys({LEFT_TO_THE_USER}); '
+              f'import {", ".join(modules)}')
+    subprocess.run([sys.executable, '-c', script], check=True, cwd=ROOT)
+
+
+def run_without(
+    modules: set[str], name: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run an executable as it runs where these modules are not installed."""
+    module = EXECUTABLES[name].partition(':')[0]
+    script = (f'import sys; sys.modules |= dict.fromkeys({modules}); import {module}; '
+              f'sys.exit({module}.main())')
+    return subprocess.run(
+        [sys.executable, '-c', script, *arguments], capture_output=True, text=True, check=False,
+        cwd=ROOT)
+
+
+COURSE = str(share.share_directory() / 'config' / 'recordings' / 'course')
+
+
+@pytest.mark.parametrize(('name', 'arguments'), [
+    ('course', ['OUT']),
+    ('demo', []),
+    ('evaluate', [COURSE, 'signs', '--out', 'OUT']),
+    ('replay', [COURSE]),
+    ('simulate_power', [COURSE, '--bundle', 'signs', '--out', 'OUT']),
+])
+def test_a_tool_that_needs_rosbags_says_how_to_install_it(
+    name: str, arguments: list[str], tmp_path: Path
+) -> None:
+    arguments = [str(tmp_path / 'out') if word == 'OUT' else word for word in arguments]
+    done = run_without({'rosbags'}, name, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f'{name}: ')
+    assert done.stderr.endswith('install it with "pip install rosbags"\n')
+    assert done.stderr.count('\n') == 1
 
 
 @pytest.mark.parametrize('folder', ['nodes', 'tools'])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+import sys
 from types import SimpleNamespace
 
 from hypothesis import given
@@ -303,3 +304,11 @@ def test_bag_needs_exactly_one_topic(tmp_path: Path, topics: list[str]) -> None:
     path = bag(tmp_path / 'bag', sensor, [sensor.read()], topics)
     with pytest.raises(NoSensorError, match=r'bag.*exactly one DiagnosticArray topic named rails'):
         recording.discover(path)
+
+
+def test_a_bag_without_rosbags_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'rosbags.highlevel', None)
+    with pytest.raises(NoSensorError, match='pip install rosbags"'):
+        recording.discover(tmp_path)

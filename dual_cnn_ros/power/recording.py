@@ -174,7 +174,8 @@ def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:
         from rosbags.highlevel import AnyReader, AnyReaderError
         from rosbags.typesys import get_typestore, Stores
     except ImportError:
-        raise NoSensorError('a bag needs the Python package rosbags') from None
+        raise NoSensorError(
+            'a bag needs rosbags; install it with "pip install rosbags"') from None
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
             rails = [

@@ -24,10 +24,15 @@ def ended(tool: str, work: Callable[[], object], interrupted: str = 'interrupted
     """
     Do the work and return the exit code: 0, 1 after an error that says what to do, 130 on Ctrl-C.
 
-    tool: the name that its messages begin with. interrupted: what it says on Ctrl-C.
+    tool: the name that its messages begin with. interrupted: what it says on Ctrl-C. A module
+    that the work does not find is taken for one that package.xml leaves to pip.
     """
     try:
         work()
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition('.')[0]
+        print(f'{tool}: {error}; install it with "pip install {package}"', file=sys.stderr)
+        return 1
     except (ValueError, OSError, ImportError) as error:
         print(f'{tool}: {error}', file=sys.stderr)
         return 1

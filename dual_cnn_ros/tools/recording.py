@@ -16,6 +16,7 @@
 Read and write rosbag2 recordings without ROS: sqlite3 and mcap, zstd-compressed or not.
 
 Messages stay serialized (CDR) unless they are asked for, so a replay is cheap and loses nothing.
+rosbags is imported where it is used: a tool that happens to meet no recording works without it.
 """
 
 from __future__ import annotations
@@ -27,19 +28,10 @@ from functools import cache
 from pathlib import Path
 import shutil
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TYPE_CHECKING
 
-from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
-from rosbags.rosbag2 import (
-    CompressionFormat,
-    CompressionMode,
-    Reader,
-    StoragePlugin,
-    Writer,
-    WriterError,
-)
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores
-from rosbags.typesys.store import Typestore
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -66,6 +58,8 @@ class RecordingError(ValueError):
 @cache
 def typestore() -> Typestore:
     """Return the message types of ROS 2, with those of vision_msgs that label a recording."""
+    from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+
     store = get_typestore(Stores.LATEST)
     for name, definition in _VISION_MESSAGES.items():
         store.register(get_types_from_msg(definition, name))
@@ -113,6 +107,9 @@ class Recording:
     """
 
     def __init__(self, path: Path | str) -> None:
+        from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
+        from rosbags.rosbag2 import Reader
+
         self.path = Path(path)
         if not self.path.exists():
             raise RecordingError(f'there is no recording at {self.path}')
@@ -227,6 +224,14 @@ class Recorder:
         self, path: Path | str, *, storage: str = 'sqlite3',
         notes: Mapping[str, str] | None = None,
     ) -> None:
+        from rosbags.rosbag2 import (
+            CompressionFormat,
+            CompressionMode,
+            StoragePlugin,
+            Writer,
+            WriterError,
+        )
+
         if storage not in STORAGES:
             raise RecordingError(f'storage must be one of {", ".join(STORAGES)}, not {storage!r}')
         self.path = Path(path)

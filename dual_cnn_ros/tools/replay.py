@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 import math
 from pathlib import Path
@@ -42,6 +43,7 @@ from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 from tqdm import tqdm
 
+from dual_cnn_ros.tools.exit_code import ended
 from dual_cnn_ros.tools.recording import Message, Recording, RecordingError, Topic
 
 CLOCK_PERIOD = 0.025
@@ -289,7 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _play(node: Node, recording: Recording, options: argparse.Namespace) -> int:
+def _play(node: Node, recording: Recording, options: argparse.Namespace) -> None:
     topics = sorted(recording.topics) if options.all else options.topics
     replayer = Replayer(
         node, recording, topics, rate=options.rate, start=options.start,
@@ -299,7 +301,7 @@ def _play(node: Node, recording: Recording, options: argparse.Namespace) -> int:
         if options.wait_for_subscribers:
             print(f'waiting for subscribers of {", ".join(replayer.publishers)}', file=sys.stderr)
             if not replayer.wait_for_subscribers():
-                return 0
+                return
         origin = recording.start / 1e9 + options.start
         with tqdm(
             total=round(replayer.seconds, 1), unit='s', disable=None,
@@ -318,7 +320,6 @@ def _play(node: Node, recording: Recording, options: argparse.Namespace) -> int:
     finally:
         replayer.close()
     print(f'{count} messages published')
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -326,19 +327,22 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv if arguments is None else ['replay', *arguments]
     parser = _parser()
     options = parser.parse_args(remove_ros_args(arguments)[1:])
-    try:
-        with Recording(options.recording) as recording:
+
+    def work() -> None:
+        # An interrupt is how --loop ends, and no failure.
+        with (
+            suppress(KeyboardInterrupt, ExternalShutdownException),
+            Recording(options.recording) as recording,
+        ):
             rclpy.init(args=arguments)
             node = rclpy.create_node('replay')
             try:
-                return _play(node, recording, options)
+                _play(node, recording, options)
             finally:
                 node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
-    except ValueError as error:
-        print(f'replay: {error}', file=sys.stderr)
-        return 1
+
+    try:
+        return ended('replay', work)
     finally:
         rclpy.try_shutdown()
 
