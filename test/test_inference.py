@@ -202,7 +202,7 @@ def test_formats_and_backends_agree(
     pytest.importorskip('onnxscript', reason='torch exports ONNX with onnxscript')
     from safetensors.torch import save_file
 
-    from dual_cnn_ros.tools.train import to_onnx
+    from dual_cnn_ros.tools.training import to_onnx
 
     module = network(torch, name, channels)
     (tmp_path / 'net.onnx').write_bytes(to_onnx(module, Preprocessing(

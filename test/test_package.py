@@ -125,7 +125,7 @@ def test_executable_exists(name: str) -> None:
 
 
 def test_executables_exist_without_what_is_left_to_the_user() -> None:
-    modules = [target.partition(':')[0] for name, target in EXECUTABLES.items() if name != 'train']
+    modules = [target.partition(':')[0] for target in EXECUTABLES.values()]
     script = (f'import sys; sys.modules |= dict.fromkeys({LEFT_TO_THE_USER}); '
               f'import {", ".join(modules)}')
     subprocess.run([sys.executable, '-c', script], check=True, cwd=ROOT)
@@ -162,6 +162,14 @@ def test_a_tool_that_needs_rosbags_says_how_to_install_it(
     assert done.stderr.startswith(f'{name}: ')
     assert done.stderr.endswith('install it with "pip install rosbags"\n')
     assert done.stderr.count('\n') == 1
+
+
+def test_train_says_how_to_install_all_that_it_needs(tmp_path: Path) -> None:
+    done = run_without(LEFT_TO_THE_USER, 'train', 'pictures', '--model', 'vgg9_gap',
+                       '--out', str(tmp_path / 'out'))
+    assert done.returncode == 1
+    assert done.stderr == (
+        'train: install what is missing with "pip install torch onnx onnxscript safetensors"\n')
 
 
 @pytest.mark.parametrize('folder', ['nodes', 'tools'])

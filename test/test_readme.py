@@ -25,6 +25,7 @@ import yaml
 from dual_cnn_ros import bundle
 from dual_cnn_ros.nodes import parameters
 from dual_cnn_ros.nodes.parameters import PARAMETERS
+from dual_cnn_ros.tools.train import LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / 'README.md'
@@ -50,6 +51,10 @@ def test_parameters_can_be_set_in_the_order_of_the_commands() -> None:
         values[name] = yaml.safe_load(value)
         parameters.check(name, values[name])
         parameters.settings(values, scenes)
+
+
+def test_what_train_needs_is_named() -> None:
+    assert f'`pip install {" ".join(LIBRARIES)}`' in README.read_text()
 
 
 def test_every_file_that_is_linked_exists() -> None:

@@ -31,7 +31,7 @@ onnx = pytest.importorskip('onnx')
 from safetensors.torch import load_file  # noqa: E402 - below what may be missing
 
 from dual_cnn_ros.inference import networks  # noqa: E402
-from dual_cnn_ros.tools import train  # noqa: E402
+from dual_cnn_ros.tools import train, training  # noqa: E402
 from dual_cnn_ros.tools.dataset import is_held_out  # noqa: E402
 
 # Sums of one thread are the same every time.
@@ -148,8 +148,8 @@ def test_every_kind_of_network_exports_to_plain_onnx(name):
     if name == 'resnet18':
         pytest.importorskip('torchvision')
     network = networks.build(name, 5).eval()
-    preprocessing = train.Preprocessing(32, 48, 'rgb', None, (0.5,) * 3, (0.25,) * 3)
-    content = train.to_onnx(network, preprocessing)
+    preprocessing = training.Preprocessing(32, 48, 'rgb', None, (0.5,) * 3, (0.25,) * 3)
+    content = training.to_onnx(network, preprocessing)
     model = onnx.load_from_string(content)
     assert model.ir_version <= 8
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [('', 18)]
@@ -169,15 +169,15 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(data, tmp_path
     # Dies within its second epoch, without a chance to tidy up.
     script = (
         'import os, signal, sys\n'
-        'from dual_cnn_ros.tools import train\n'
-        'plain = train.augment\n'
+        'from dual_cnn_ros.tools import train, training\n'
+        'plain = training.augment\n'
         'calls = []\n'
         'def augment(*arguments):\n'
         '    calls.append(1)\n'
         '    if len(calls) == 8:\n'
         '        os.kill(os.getpid(), signal.SIGKILL)\n'
         '    return plain(*arguments)\n'
-        'train.augment = augment\n'
+        'training.augment = augment\n'
         'train.main(sys.argv[1:])\n')
     killed = subprocess.run(
         [sys.executable, '-c', script, str(data), *QUICK, '--epochs', '3',
@@ -194,19 +194,19 @@ def test_ctrl_c_loses_at_most_the_epoch(data, tmp_path, monkeypatch, capsys):
     options = ('--optimizer', 'adamw', '--lr', '0.003', '--mixup', '0.2', '--cutmix', '1',
                '--erase', '0.5', '--noise', '0.1', '--rotate', '20', '--shift', '0.1',
                '--light', '0.2', '--ema', '0', '--colour', 'grey')
-    monkeypatch.setattr(train, 'to_onnx', lambda *_: b'')
+    monkeypatch.setattr(training, 'to_onnx', lambda *_: b'')
     assert run(data, tmp_path / 'whole', *options, epochs=2) == 0
-    plain = train.Training.run_epoch
+    plain = training.Training.run_epoch
 
     def interrupted(self, bar):
         if self.curve:
             raise KeyboardInterrupt
         plain(self, bar)
 
-    monkeypatch.setattr(train.Training, 'run_epoch', interrupted)
+    monkeypatch.setattr(training.Training, 'run_epoch', interrupted)
     assert run(data, tmp_path / 'cut', *options, epochs=2) == 130
     assert 'goes on after' in capsys.readouterr().err
-    monkeypatch.setattr(train.Training, 'run_epoch', plain)
+    monkeypatch.setattr(training.Training, 'run_epoch', plain)
     assert run(data, tmp_path / 'cut', *options, epochs=2) == 0
     assert 'going on after epoch 1' in capsys.readouterr().out
     assert_same_training(tmp_path / 'whole', tmp_path / 'cut')
@@ -215,7 +215,7 @@ def test_ctrl_c_loses_at_most_the_epoch(data, tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def begun(data, tmp_path, monkeypatch):
     """Return a folder with the checkpoint of one epoch."""
-    monkeypatch.setattr(train, 'to_onnx', lambda *_: b'')
+    monkeypatch.setattr(training, 'to_onnx', lambda *_: b'')
     assert run(data, tmp_path, epochs=1) == 0
     return tmp_path
 
@@ -257,14 +257,14 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(data, begun, capsys, content
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'file'
-    train.write(path, b'old')
+    training.write(path, b'old')
 
     def full(_):
         raise OSError('no space')
 
     monkeypatch.setattr(os, 'fsync', full)
     with pytest.raises(OSError, match='no space'):
-        train.write(path, b'new')
+        training.write(path, b'new')
     assert path.read_bytes() == b'old'
 
 
@@ -302,14 +302,14 @@ def test_an_empty_class_is_said(data, tmp_path, capsys):
     ('--batch-size', '1.5'), ('--flip', 'yes'), ('--lr', 'nan')])
 def test_arguments_out_of_range_are_refused(options, capsys):
     with pytest.raises(SystemExit) as error:
-        train.parser().parse_args(['data', '--model', 'resnet20', '--out', 'out', *options])
+        training.parser().parse_args(['data', '--model', 'resnet20', '--out', 'out', *options])
     assert error.value.code == 2
     assert 'error:' in capsys.readouterr().err
 
 
 def augmented(images, size=None, **how):
     mean, std = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-    return train.augment(images, size or tuple(images.shape[-2:]), train.Augmentation(
+    return training.augment(images, size or tuple(images.shape[-2:]), training.Augmentation(
         **{**CALM, **how}), mean, std, torch.Generator().manual_seed(0))
 
 
@@ -322,8 +322,8 @@ def pictures():
 
 def test_no_augmentation_is_the_nodes_normalisation(pictures):
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.1, 0.2, 0.3), (0.5, 0.25, 2.0)))
-    pixels = train.augment(pictures, (24, 32), train.Augmentation(**CALM), mean, std,
-                           torch.Generator())
+    pixels = training.augment(pictures, (24, 32), training.Augmentation(**CALM), mean, std,
+                              torch.Generator())
     torch.testing.assert_close(pixels, (pictures / 255 - mean) / std)
 
 
@@ -387,9 +387,9 @@ def test_targets_are_mixed_as_the_pictures_are(method):
     count = 8
     values = torch.arange(count, dtype=torch.float32)
     targets = torch.eye(count)
-    how = train.Augmentation(**{**CALM, method: 1.0})
+    how = training.Augmentation(**{**CALM, method: 1.0})
     for seed in range(20):
-        pixels, mixed = train.mix(
+        pixels, mixed = training.mix(
             values.view(-1, 1, 1, 1).expand(-1, 3, 10, 12).clone(), targets, how,
             torch.Generator().manual_seed(seed), np.random.default_rng(seed))
         torch.testing.assert_close(mixed.sum(1), torch.ones(count))
@@ -398,12 +398,12 @@ def test_targets_are_mixed_as_the_pictures_are(method):
 
 def test_without_mixing_nothing_changes():
     pixels, targets = torch.rand(4, 3, 8, 8), torch.eye(4)
-    assert train.mix(pixels, targets, train.Augmentation(**CALM), torch.Generator(),
-                     np.random.default_rng(0)) == (pixels, targets)
+    assert training.mix(pixels, targets, training.Augmentation(**CALM), torch.Generator(),
+                        np.random.default_rng(0)) == (pixels, targets)
 
 
 def test_the_rate_rises_once_and_falls_to_nothing():
-    rates = [train.one_cycle(step / 100) for step in range(101)]
+    rates = [training.one_cycle(step / 100) for step in range(101)]
     top = rates.index(max(rates))
     assert rates[top] == pytest.approx(1)
     assert rates[:top + 1] == sorted(rates[:top + 1])
