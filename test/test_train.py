@@ -276,6 +276,8 @@ def test_a_loss_that_is_no_number_ends_the_training(data, tmp_path, capsys):
 
 @pytest.mark.parametrize(('options', 'message'), [
     (('--model', 'resnet19'), 'unknown network'),
+    (('--model', 'vgg16_gap-s4', '--input', '8'), '--model vgg16_gap-s4 does not work with '
+     '--input 8x8 ('),
     (('--labels', 'red', 'green'), 'classes and the given labels 2'),
     (('--split', 'train'), 'no split'),
     (('--mean', '0.5'), 'mean must be 3'),
@@ -286,6 +288,16 @@ def test_a_loss_that_is_no_number_ends_the_training(data, tmp_path, capsys):
 def test_what_cannot_be_done_is_said(data, tmp_path, capsys, options, message):
     assert run(data, tmp_path, *options) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('model', ['inception_v3', 'vit_b_16'])
+def test_an_input_that_a_network_cannot_take_is_refused_before_the_data_are_read(
+        tmp_path, capsys, model):
+    pytest.importorskip('torchvision')
+    assert run(tmp_path / 'nowhere', tmp_path, '--model', model, '--input', '32') == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'train: --model {model} does not work with --input 32x32 (')
+    assert error.count('\n') == 1
 
 
 def test_an_empty_class_is_said(data, tmp_path, capsys):

@@ -400,7 +400,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         height, width, colour, crop, tuple(arguments.mean or MEAN[colour]),
         tuple(arguments.std or STD[colour]))
     # Before the data, because reading may take minutes and a wrong name should not.
-    networks.build(arguments.model, 2, len(COLOURS[colour]))
+    _try(networks.build(arguments.model, 2, len(COLOURS[colour])), arguments)
     if arguments.device == 'cuda' and not torch.cuda.is_available():
         raise TrainError('this torch finds no GPU; use --device cpu')
     gpu = arguments.device != 'cpu' and torch.cuda.is_available()
@@ -476,6 +476,18 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         write(folder / f'{name}.{kind}', content)
     write(folder / f'{name}.json', (json.dumps(metrics, indent=1) + '\n').encode())
     return metrics
+
+
+def _try(network: nn.Module, arguments: argparse.Namespace) -> None:
+    """Raise TrainError where the network cannot take a batch of the input's size."""
+    height, width = arguments.input
+    try:
+        with torch.no_grad():
+            network(torch.zeros(2, len(COLOURS[arguments.colour]), height, width))
+    except Exception as error:  # layers raise many kinds on shapes that they cannot take
+        reason = str(error).partition('\n')[0]
+        raise TrainError(f'--model {arguments.model} does not work with --input {height}x{width} '
+                         f'({reason}): use another size, or another model') from error
 
 
 def _digest(data: Dataset) -> str:
