@@ -88,8 +88,8 @@ class Publisher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """Finish the recording."""
+        """Finish the recording, or leave none after an exception."""
         self._recorder.__exit__(kind, error, trace)
         if kind is None:
             (self._partial / self._path.name).rename(self._path)
-            self._partial.rmdir()
+        shutil.rmtree(self._partial, ignore_errors=True)
