@@ -61,8 +61,9 @@ PATIENCE = 30.0
 class NodeProcess:
     """A node of ours in a process of its own, over real DDS."""
 
-    def __init__(self, folder: Path, module: str, parameters: dict[str, Any]) -> None:
-        """Start it; its parameters and its log are files in the folder."""
+    def __init__(self, folder: Path, module: str, parameters: dict[str, Any],
+                 **environment: str) -> None:
+        """Start it; its parameters and its log are files in the folder, which is ROS's home."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / 'parameters.yaml'
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
@@ -75,7 +76,7 @@ class NodeProcess:
                  '--params-file', str(file)],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 env={**os.environ, 'PYTHONPATH': path, 'ROS_HOME': str(folder),
-                     'ROS_LOG_DIR': str(folder / 'log')})
+                     'ROS_LOG_DIR': str(folder / 'log'), **environment})
 
     @property
     def log(self) -> str:

@@ -210,6 +210,7 @@ def test_frame_of_48_million_pixels(tmp_path: Path, bundle: Path, client: Client
         camera.close()
 
 
+HOMELESS = '~no_such_user'
 INVALID = [
     ('threshold', 1.5), ('threshold', -2.0), ('threshold', -0.5), ('threshold', math.nan),
     ('threshold', math.inf), ('threshold', 'high'), ('threshold', 1),
@@ -224,7 +225,7 @@ INVALID = [
     ('memory_max_age', -1.0), ('memory_max_age', math.nan), ('memory_max_age', math.inf),
     ('top_k', 0), ('top_k', -1), ('top_k', 100_000), ('top_k', 'all'),
     ('silent_after', 0.0), ('silent_after', math.nan), ('silent_after', -1.0),
-    ('memory_file', 5), ('autostart', False),
+    ('memory_file', 5), ('memory_file', f'{HOMELESS}/memory.npz'), ('autostart', False),
     ('bundle', ''), ('bundle', '/somewhere/else'), ('backend', 'tensorrt'), ('backend', 'torch'),
     ('device', 'tpu'), ('device', 'cpu'), ('threads', -1), ('threads', 4),
     ('image_topics', ['other']), ('image_topics', [FRONT, FRONT]), ('image_topics', ['no good']),
@@ -298,12 +299,13 @@ class TestParameters:
 @pytest.mark.parametrize(('name', 'value'), [
     ('threshold', 2.0), ('score', 'loudness'), ('top_k', 'many'), ('image_topics', ['no good']),
     ('camera_names', ['one', 'too', 'many']), ('bundle', '/no/such/bundle'),
-    ('score', 'deferral'), ('operating_point', 'frugal')])
+    ('score', 'deferral'), ('operating_point', 'frugal'), ('bundle', f'{HOMELESS}/bundle'),
+    ('memory_file', f'{HOMELESS}/memory.npz')])
 def test_node_does_not_start_with_an_invalid_value(tmp_path: Path, bundle: Path, name: str,
                                                    value: Any) -> None:
     with classifier(tmp_path, **{'bundle': str(bundle), name: value}) as node:
         assert node.wait() == 1
-        assert ('/no/such/bundle' if name == 'bundle' else name) in node.log
+        assert (value if name == 'bundle' else name) in node.log
         assert 'Traceback' not in node.log
 
 
@@ -583,6 +585,14 @@ class TestMemoryFile:
         assert not response.success
         assert '/proc/no' in response.message
 
+    def test_file_of_any_name(self, tmp_path: Path, client: Client, file: Path) -> None:
+        path = tmp_path / '{} of {robot}.npz'
+        assert client.set('memory_file', str(path)).successful
+        for service in ('save_memory', 'load_memory'):
+            response = client.trigger(service)
+            assert response.success and str(path) in response.message
+        assert path.is_file()
+
     def test_sound_file(self, client: Client, file: Path) -> None:
         assert client.trigger('clear_memory').message == 'forgot 2 frames'
         assert client.set('memory_file', str(file)).successful
@@ -597,6 +607,18 @@ class TestMemoryFile:
         assert not response.success
         assert 'saved under another' in response.message
         assert 'Traceback' not in node.log
+
+
+def test_memory_without_a_home(tmp_path: Path, bundle: Path, client: Client) -> None:
+    node = NodeProcess(tmp_path, 'classifier', {'bundle': str(bundle)}, ROS_HOME=HOMELESS)
+    try:
+        for service in ('save_memory', 'load_memory'):
+            response = client.trigger(service)
+            assert not response.success
+            assert 'memory_file' in response.message and HOMELESS in response.message
+        assert node.interrupt() == 0, node.log
+    finally:
+        node.kill()
 
 
 # Cameras and nodes that come and go ------------------------------------------------------------

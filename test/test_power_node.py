@@ -236,6 +236,7 @@ BAD_LIVE: list[tuple[str, Any]] = [
         ({'rails': ['VDD_IN', 'VDD_IN']}, 'rails must be different'),
         ({'rails': [1, 2]}, 'rails'),
         ({'sysfs_root': 5}, 'sysfs_root'),
+        ({'source': 'recording', 'recording': '~no_such_user/rails.csv'}, 'recording: .*no home'),
     ],
 )
 def test_bad_parameters_at_the_start(

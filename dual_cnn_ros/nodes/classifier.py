@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 import os
@@ -44,7 +45,7 @@ from dual_cnn_ros.cascade.memory import MemoryFileError
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.nodes import images, messages, overlay, parameters
 from dual_cnn_ros.nodes.diagnostics import status
-from dual_cnn_ros.nodes.parameter import ParameterError
+from dual_cnn_ros.nodes.parameter import ParameterError, path
 from dual_cnn_ros.nodes.parameters import INACTIVE, PARAMETERS, UNCONFIGURED
 from dual_cnn_ros.nodes.run import run
 from dual_cnn_ros.nodes.statistics import Statistics
@@ -341,24 +342,32 @@ class ClassifierNode(LifecycleNode):
     # Services --------------------------------------------------------------------------------
 
     def _clear_memory(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._on_memory(response, 'forgot {} frames',
-                               lambda cascade: cascade.memory.clear())
+        return self._on_memory(
+            response, lambda cascade: f'forgot {cascade.memory.clear()} frames')
 
     def _save_memory(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._on_memory(
-            response, f'saved {{}} frames to {self._memory_file}',
-            lambda cascade: cascade.memory.save(self._memory_file, self._memory_identity(cascade)))
+        def save(cascade: Cascade) -> str:
+            file = self._memory_file
+            frames = cascade.memory.save(file, self._memory_identity(cascade))
+            return f'saved {frames} frames to {file}'
+
+        return self._on_memory(response, save)
 
     def _load_memory(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._on_memory(
-            response, f'loaded {{}} frames from {self._memory_file}',
-            lambda cascade: cascade.memory.load(self._memory_file, self._memory_identity(cascade)))
+        def load(cascade: Cascade) -> str:
+            file = self._memory_file
+            frames = cascade.memory.load(file, self._memory_identity(cascade))
+            return f'loaded {frames} frames from {file}'
 
-    def _on_memory(self, response: Trigger.Response, done: str, action: Any) -> Trigger.Response:
+        return self._on_memory(response, load)
+
+    def _on_memory(self, response: Trigger.Response,
+                   action: Callable[[Cascade], str]) -> Trigger.Response:
         try:
             if self._cascade is None:
                 raise ValueError('there is no memory yet; configure the node first')
-            response.success, response.message = True, done.format(action(self._cascade))
+            response.message = action(self._cascade)
+            response.success = True
         except (ValueError, MemoryFileError, OSError) as error:
             response.success, response.message = False, str(error)
         return response
@@ -366,8 +375,8 @@ class ClassifierNode(LifecycleNode):
     @property
     def _memory_file(self) -> Path:
         if self._values['memory_file']:
-            return Path(self._values['memory_file']).expanduser()
-        home = Path(os.environ.get('ROS_HOME', Path.home() / '.ros'))
+            return path('memory_file', self._values['memory_file'])
+        home = path('memory_file', os.environ.get('ROS_HOME', '~/.ros'))
         return home / f'{self.get_name()}_memory.npz'
 
     def _memory_identity(self, cascade: Cascade) -> str:

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -26,6 +27,15 @@ NEVER = 'is read at start only'
 
 class ParameterError(ValueError):
     """A value is refused; the message names the parameter and what it may be."""
+
+
+def path(name: str, value: str) -> Path:
+    """Return the path that a parameter holds, with a home folder in place of ~ or ~user."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # no such user, or one without a home
+        raise ParameterError(f'{name}: {value!r} has no home folder to begin in ({error}); '
+                             'give a path that begins with /') from error
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.scores import SCORE_NAMES
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
-from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
+from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
 from dual_cnn_ros.share import share_directory
 
 # When a parameter may change.
@@ -112,6 +112,8 @@ def check(name: str, value: Any) -> None:
         raise ParameterError(f"threshold must be in [0, 1], or -1 for the bundle's, not {value}")
     if name == 'bundle' and not value:
         raise ParameterError('bundle must be the name or the path of a bundle, not empty')
+    if name == 'memory_file' or (name == 'bundle' and os.sep in value):
+        path(name, value)
     if name == 'image_topics':
         if not value or len(set(value)) != len(value):
             raise ParameterError(f'image_topics must be one or more different topics, not {value}')
@@ -131,7 +133,7 @@ def check(name: str, value: Any) -> None:
 def bundle_path(name: str) -> Path:
     """Return the folder of a bundle given by name or by path."""
     if os.sep in name:
-        return Path(name).expanduser()
+        return path('bundle', name)
     return share_directory() / 'config' / 'bundles' / name
 
 

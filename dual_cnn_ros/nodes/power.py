@@ -33,7 +33,7 @@ from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
 from dual_cnn_ros.nodes.diagnostics import status
-from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
+from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
 from dual_cnn_ros.nodes.run import run
 from dual_cnn_ros.power.discover import discover, SOURCES
 from dual_cnn_ros.power.health import Health, Limits
@@ -141,7 +141,7 @@ class PowerNode(Node):
             self._sensor = sensor = discover(
                 source,
                 Path(self._values['sysfs_root']),
-                Path(recording).expanduser(),
+                path('recording', recording),
                 self._ros_seconds if self._in_recorded_time else None,
             )
         except NoSensorError as error:
