@@ -36,7 +36,7 @@ from node_fixtures import (
 )
 import numpy as np
 import pytest
-from rcl_interfaces.srv import SetParametersAtomically
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -307,6 +307,24 @@ def test_node_does_not_start_with_an_invalid_value(tmp_path: Path, bundle: Path,
         assert node.wait() == 1
         assert (value if name == 'bundle' else name) in node.log
         assert 'Traceback' not in node.log
+
+
+def test_parameter_of_a_type_that_rclpy_does_not_know(tmp_path: Path, bundle: Path,
+                                                      client: Client) -> None:
+    with classifier(tmp_path, bundle=str(bundle), image_topics=[FRONT]) as node:
+        camera = Camera(client, FRONT, '/dual_cnn/classification')
+        camera.connect()
+        sender: Any = client.node.create_client(SetParameters, '/dual_cnn/set_parameters')
+        client.wait_until('the service is there', sender.service_is_ready)
+        message = Parameter('top_k', value=2).to_parameter_msg()
+        message.value.type = 200
+        sender.call_async(SetParameters.Request(parameters=[message]))  # never answered
+        client.wait_until('the log tells of it', lambda: '200 is not a valid' in node.log)
+        assert 'Traceback' in node.log
+        client.node.destroy_client(sender)
+        assert camera.ask(camera.stamp(frame('blue'))).results[0].class_id == 'blue'
+        assert client.set('top_k', 3).successful and client.get('top_k') == 3
+        camera.close()
 
 
 # Bundles ---------------------------------------------------------------------------------------

@@ -99,6 +99,48 @@ def test_an_error_of_the_executor_is_logged_and_survived(
     assert 'failed to do as it was told' in capfd.readouterr().err
 
 
+def make_raising(error: Exception) -> Node:
+    """Return a node with a callback that raises at first, and then ends the context."""
+    node = make()
+    errors = [error]
+
+    def callback() -> None:
+        if errors:
+            raise errors.pop()
+        rclpy.shutdown()
+
+    node.create_timer(0.01, callback)
+    return node
+
+
+@pytest.mark.parametrize('error', [ValueError('no such thing'), KeyError('no such thing')])
+def test_an_error_of_a_callback_is_logged_and_survived(
+        capfd: pytest.CaptureFixture[str], error: Exception) -> None:
+    assert run(lambda: make_raising(error), NO_ARGUMENTS) == 0
+    log = capfd.readouterr().err
+    assert 'FATAL' not in log
+    assert 'Traceback' in log and 'raise errors.pop()' in log and 'no such thing' in log
+
+
+def test_an_executor_that_would_be_deaf_from_then_on_is_no_longer_spun(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(executor: SingleThreadedExecutor, timer: object) -> None:
+        raise rclpy_implementation.RCLError('failed to take')
+
+    monkeypatch.setattr(SingleThreadedExecutor, '_take_timer', take)
+    with pytest.raises(rclpy_implementation.RCLError, match='failed to take'):
+        run(lambda: make_raising(ValueError()), NO_ARGUMENTS)
+    assert not rclpy.ok()
+
+
+def test_only_what_is_raised_while_the_node_is_made_is_a_bad_parameter() -> None:
+    def start(node: Node) -> bool:
+        raise ValueError('not a parameter')
+
+    with pytest.raises(ValueError, match='not a parameter'):
+        run(make, NO_ARGUMENTS, start=start)
+
+
 def test_an_error_of_ours_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         run(raiser(ZeroDivisionError()), NO_ARGUMENTS)

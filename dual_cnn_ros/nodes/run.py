@@ -17,16 +17,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from traceback import format_exc
 from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
 
 NodeType = TypeVar('NodeType', bound=Node)
+THROTTLE = 5.0
 
 
 def run(make: Callable[[], NodeType], args: list[str] | None = None,
@@ -36,32 +38,26 @@ def run(make: Callable[[], NodeType], args: list[str] | None = None,
 
     make: creates the node; a ValueError or ParameterException of it is a bad parameter: it is
     logged and the code is 1. start: called once before spinning; where it returns False the code
-    is 1.
+    is 1. What a callback raises is logged, and the next one gets its chance.
     """
     rclpy.init(args=args)
     node = None
     try:
-        node = make()
+        try:
+            node = make()
+        except (ValueError, ParameterException) as error:
+            get_logger(make.__name__).fatal(str(error))
+            return 1
         if not start(node):
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while rclpy.ok():
-            try:
-                executor.spin()
-            except rclpy_implementation.RCLError as error:
-                # Humble and Jazzy raise this for a lifecycle transition that the state does not
-                # allow, which any client can ask for; all of them where a signal ends the context
-                # just before the executor waits, which is no error.
-                if rclpy.ok():
-                    node.get_logger().error(str(error))
-    except (KeyboardInterrupt, ExternalShutdownException):
+            _spin(node, executor)
+    except KeyboardInterrupt:
         pass
-    except (ValueError, ParameterException) as error:
-        get_logger(make.__name__).fatal(str(error))
-        return 1
     except Exception:
-        # A signal while the node is being made or started ends the context under its hands.
+        # A signal ends the context under the hands of whatever runs, which is no error.
         if rclpy.ok():
             raise
     finally:
@@ -69,3 +65,19 @@ def run(make: Callable[[], NodeType], args: list[str] | None = None,
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(node: Node, executor: SingleThreadedExecutor) -> None:
+    """Spin until the context ends or a callback raises, which any client can bring about."""
+    try:
+        executor.spin()
+    except Exception as error:
+        # An executor that fails to take a message lets no callback of that group run any more.
+        if not rclpy.ok() or not all(
+                service.callback_group.can_execute(service) for service in node.services):
+            raise
+        # Humble and Jazzy raise RCLError for a lifecycle transition that the state does not allow,
+        # and its text says all.
+        known = isinstance(error, rclpy_implementation.RCLError)
+        node.get_logger().error(str(error) if known else format_exc(),
+                                throttle_duration_sec=THROTTLE)
