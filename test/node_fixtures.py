@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 import os
@@ -62,8 +62,12 @@ class NodeProcess:
     """A node of ours in a process of its own, over real DDS."""
 
     def __init__(self, folder: Path, module: str, parameters: dict[str, Any],
-                 **environment: str) -> None:
-        """Start it; its parameters and its log are files in the folder, which is ROS's home."""
+                 arguments: Sequence[str] = (), **environment: str) -> None:
+        """
+        Start it; its parameters and its log are files in the folder, which is ROS's home.
+
+        arguments: of ROS, more of them.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / 'parameters.yaml'
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
@@ -73,7 +77,7 @@ class NodeProcess:
         with self._log.open('wb') as log:
             self._process = subprocess.Popen(
                 [sys.executable, '-m', f'dual_cnn_ros.nodes.{module}', '--ros-args',
-                 '--params-file', str(file)],
+                 '--params-file', str(file), *arguments],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 env={**os.environ, 'PYTHONPATH': path, 'ROS_HOME': str(folder),
                      'ROS_LOG_DIR': str(folder / 'log'), **environment})

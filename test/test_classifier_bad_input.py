@@ -40,6 +40,7 @@ from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from tiny_bundle import LABELS, make_bundle, save_model
 import yaml
 
@@ -625,6 +626,22 @@ class TestMemoryFile:
         assert not response.success
         assert 'saved under another' in response.message
         assert 'Traceback' not in node.log
+
+
+@pytest.mark.parametrize('namespace', ['', '/robot1', '/fleet/robot2'])
+def test_default_file_is_that_of_one_node_only(tmp_path: Path, bundle: Path, client: Client,
+                                               namespace: str) -> None:
+    node = NodeProcess(tmp_path, 'classifier', {'bundle': str(bundle)},
+                       ['--remap', f'__ns:={namespace or "/"}'])
+    name = f'{namespace}/dual_cnn'
+    path = tmp_path / f'{name[1:].replace("/", "_")}_memory.npz'
+    try:
+        response = client.call(Trigger, f'{name}/save_memory', Trigger.Request())
+        assert response.success and str(path) in response.message
+        assert path.is_file()
+        assert node.interrupt() == 0, node.log
+    finally:
+        node.kill()
 
 
 def test_memory_without_a_home(tmp_path: Path, bundle: Path, client: Client) -> None:

@@ -377,7 +377,9 @@ class ClassifierNode(LifecycleNode):
         if self._values['memory_file']:
             return path('memory_file', self._values['memory_file'])
         home = path('memory_file', os.environ.get('ROS_HOME', '~/.ros'))
-        return home / f'{self.get_name()}_memory.npz'
+        # The whole name, since robots of one fleet have nodes of one name.
+        name = self.get_fully_qualified_name().strip('/').replace('/', '_')
+        return home / f'{name}_memory.npz'
 
     def _memory_identity(self, cascade: Cascade) -> str:
         assert self._bundle is not None

@@ -74,7 +74,7 @@ PARAMETERS: dict[str, Parameter] = {
         True, 'Configure and activate at start, without a lifecycle manager.', NEVER),
     'memory_file': Parameter(
         '', 'File of the services save_memory and load_memory; empty: '
-        '~/.ros/<node name>_memory.npz.', LIVE),
+        '~/.ros/<node name>_memory.npz, where the name begins with the namespace.', LIVE),
     'operating_point': Parameter(
         '', 'Name of an operating point of the bundle, which decides score, threshold and '
         'post_check: they must have their defaults then. Empty: none.', LIVE),
