@@ -39,6 +39,11 @@ FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
 # Names that stand beside those of the stages: of steps, sources and winners.
 RESERVED = {'average', 'decode', 'fingerprint', 'memory'}
+# Of an operating point: what it sets, and what calibrate found it to reach and to promise.
+POINT_FIELDS = {'name': str, 'threshold': float, 'score': str, 'post_check': str,
+                'accuracy': float, 'second_share': float, 'multiply_adds': int}
+CERTIFICATE_FIELDS = {'alpha': float, 'delta': float, 'method': str, 'pictures': int,
+                      'reference': str}
 
 
 class BundleError(ValueError):
@@ -94,8 +99,8 @@ class Bundle:
     Labels, stages and the rule that was chosen for them.
 
     labels: class names by index. settings: score, threshold and post-check as calibrated.
-    operating_points: other choices, each a mapping with at least a name and a threshold; `points`
-    has their settings.
+    operating_points: other choices, each a mapping with at least a name and a threshold, of
+    POINT_FIELDS and a certificate of CERTIFICATE_FIELDS; `points` has their settings.
     baseline: a large CNN to compare with, where one was measured. Made by `read`.
     """
 
@@ -213,9 +218,13 @@ def read(path: Path | str) -> Bundle:
     top.done()
     for i, point in enumerate(points):
         fields = _Fields(file, f'operating_points[{i}].', point)
-        for key, kind, default in (('name', str, _REQUIRED), ('threshold', float, _REQUIRED),
-                                   ('score', str, None), ('post_check', str, None)):
-            fields.take(key, kind, default)
+        for key, kind in POINT_FIELDS.items():
+            fields.take(key, kind, _REQUIRED if key in ('name', 'threshold') else None)
+        if certificate := fields.nested('certificate', optional=True):
+            for key, kind in CERTIFICATE_FIELDS.items():
+                certificate.take(key, kind, None)
+            certificate.done()
+        fields.done()
         try:
             check_score(bundle._settings(point).score, stages)
         except ValueError as error:

@@ -106,6 +106,10 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     {'labels': ('yes', 'null', '1.0', 'Straße 7', ' leading')},
     {'settings': Settings(score='entropy', thresholds=(0.123456789012345,), post_check='none')},
     {'operating_points': ()},
+    {'operating_points': ({'name': 'certified', 'threshold': 0.7, 'accuracy': 0.9,
+                           'second_share': 0.25, 'multiply_adds': 8, 'certificate': {
+                               'alpha': 0.01, 'delta': 0.05, 'method': 'betting',
+                               'pictures': 660, 'reference': 'always asking second'}},)},
     {'baseline': BASELINE},
 ], ids=lambda change: next(iter(change)))
 def test_any_text_and_number_survives(folder: Path, change: dict[str, Any]) -> None:
@@ -305,6 +309,11 @@ SOUND = {'intercept': 0, 'weights': [1.0, 2], 'offsets': [0.1, 0, -0.1]}
     (('operating_points', 1, 'threshold'), 2, 'operating_points[1]: threshold must be in'),
     (('operating_points', 1, 'score'), 'margin', 'operating_points[1]: score must be one of'),
     (('operating_points', 1, 'post_check'), 1, 'operating_points[1].post_check must be str'),
+    (('operating_points', 1, 'post_chek'), 'none', 'unknown field operating_points[1].post_chek'),
+    (('operating_points', 1, 'accuracy'), 'good', 'operating_points[1].accuracy must be float'),
+    (('operating_points', 1, 'certificate'), 0.05, 'operating_points[1].certificate must be dict'),
+    (('operating_points', 1, 'certificate'), {'alfa': 0.01},
+     'unknown field operating_points[1].certificate.alfa'),
     (('treshold',), 0.5, 'unknown field treshold; check the spelling'),
     ((7,), 0.5, 'unknown field 7'),
 ])
