@@ -135,10 +135,10 @@ class Bundle:
     def load(self, backend: str = 'auto', device: str = 'auto', threads: int = 1,
              warm_up: int = 2) -> tuple[Stage, ...]:
         """
-        Return the stages, loaded, checked for the number of classes and warmed up.
+        Return the stages, loaded, checked for one logit of each class and warmed up.
 
-        backend, device, threads: as in load_model. warm_up: runs on a grey image. BundleError
-        names the stage that cannot be run, and why.
+        backend, device, threads: as in load_model. warm_up: runs, at least one, on pictures of
+        noise. BundleError names the stage that cannot be run, and why.
         """
         return tuple(self._load(spec, backend, device, threads, warm_up) for spec in self.stages)
 
@@ -146,22 +146,27 @@ class Bundle:
               warm_up: int) -> Stage:
         where = f'{self.path / FILE}: stage {spec.name}'
         preprocessing, temperature = spec.input, spec.temperature
-        blank = preprocessing.blob(
-            np.full((preprocessing.height, preprocessing.width), 128, dtype=np.uint8))
+        random = np.random.default_rng(0)
+        blobs = [preprocessing.blob(random.integers(
+            0, 256, (preprocessing.height, preprocessing.width, 3), dtype=np.uint8))
+            for _ in range(max(1, warm_up))]
         try:
-            _, model = load_model(spec.source, len(self.labels), blank.shape[1], backend, device,
-                                  threads)
+            _, model = load_model(spec.source, len(self.labels), blobs[0].shape[1], backend,
+                                  device, threads)
         except InferenceError as error:
             raise BundleError(f'{where}: {error}') from error
-        for _ in range(max(1, warm_up)):
-            try:
-                logits = model(blank)
-            except Exception as error:  # each library has its own
-                raise BundleError(f'{where}: the model does not run on an input of '
-                                  f'{blank.shape}: {error}') from error
-        if logits.shape != (len(self.labels),):
-            raise BundleError(f'{where}: the model has {logits.size} classes, but labels has '
+        try:
+            outputs = [model(blob) for blob in blobs]
+        except Exception as error:  # each library has its own
+            raise BundleError(f'{where}: the model does not run on an input of '
+                              f'{blobs[0].shape}: {error}') from error
+        if outputs[0].shape != (len(self.labels),):
+            raise BundleError(f'{where}: the model has {outputs[0].size} classes, but labels has '
                               f'{len(self.labels)}')
+        # A second softmax would leave nothing to tell a sure answer from an unsure one by.
+        if all(output.min() >= 0 and abs(output.sum() - 1) < 1e-3 for output in outputs):
+            raise BundleError(f'{where}: the outputs of the model are probabilities, but logits '
+                              'are wanted; remove the Softmax layer at its end')
 
         def classify(frame: Frame) -> npt.NDArray[np.float32]:
             return softmax(model(frame.blob(preprocessing)), temperature)

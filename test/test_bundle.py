@@ -409,6 +409,24 @@ def test_a_model_of_another_number_of_classes_is_refused(folder: Path) -> None:
     assert 'stage second: the model has 5 classes, but labels has 3' in message
 
 
+@pytest.mark.parametrize('gain', [1.0, 1000.0])
+def test_a_model_that_ends_in_a_softmax_is_refused(folder: Path, gain: float) -> None:
+    other = folder / 'other.onnx'
+    save_model(other, classes=3, size=16, gain=gain, last='Softmax')
+    replace_model(folder, other.read_bytes())
+    message = refused(folder, load)
+    assert 'stage second: the outputs of the model are probabilities, but logits' in message
+    assert 'remove the Softmax layer' in message
+
+
+@pytest.mark.parametrize('last', ['LogSoftmax', 'Relu', 'Sigmoid'])
+def test_outputs_that_are_no_probabilities_are_taken_for_logits(folder: Path, last: str) -> None:
+    other = folder / 'other.onnx'
+    save_model(other, classes=3, size=16, gain=1.0, last=last)
+    replace_model(folder, other.read_bytes())
+    assert len(load(folder)) == 2
+
+
 def test_a_model_of_another_input_size_is_refused(folder: Path) -> None:
     other = folder / 'other.onnx'
     save_model(other, classes=3, size=20, gain=1.0)

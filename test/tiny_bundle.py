@@ -64,14 +64,20 @@ def make_bundle(folder: Path, labels: Sequence[str] = LABELS, size: int = 16,
     return folder
 
 
-def save_model(path: Path, classes: int, size: int, gain: float, channels: int = 3) -> None:
-    """Write an ONNX model whose logits are gain * (mean of each channel), then very low ones."""
+def save_model(path: Path, classes: int, size: int, gain: float, channels: int = 3,
+               last: str = 'Identity') -> None:
+    """
+    Write an ONNX model whose logits are gain * (mean of each channel), then very low ones.
+
+    last: the operator that they go through at the end.
+    """
     weights = gain * np.eye(channels, classes, dtype=np.float32)
     bias = np.where(np.arange(classes) < 3, 0, -100).astype(np.float32)
     graph = helper.make_graph(
         [helper.make_node('GlobalAveragePool', ['image'], ['pooled']),
          helper.make_node('Flatten', ['pooled'], ['mean']),
-         helper.make_node('Gemm', ['mean', 'weights', 'bias'], ['logits'])],
+         helper.make_node('Gemm', ['mean', 'weights', 'bias'], ['sums']),
+         helper.make_node(last, ['sums'], ['logits'])],
         'tiny',
         [helper.make_tensor_value_info('image', TensorProto.FLOAT, ['n', channels, size, size])],
         [helper.make_tensor_value_info('logits', TensorProto.FLOAT, ['n', classes])],
