@@ -45,7 +45,7 @@ from tiny_bundle import LABELS, make_bundle, save_model
 import yaml
 
 from dual_cnn_ros.bundle import sha256
-from dual_cnn_ros.nodes.images import from_image_msg, to_image_msg
+from dual_cnn_ros.nodes.images import from_compressed_msg, from_image_msg, to_image_msg
 
 FRONT, REAR = '/front/image', '/rear/image/compressed'
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -151,6 +151,20 @@ class TestFrames:
                                   case: str) -> None:
         self.refuse(client, 'rear', rear, bad_compressed()[case])
         assert rear.ask(rear.stamp(compressed('blue'))).results[0].class_id == 'blue'
+
+    def test_jpeg_damaged_in_the_middle_is_answered(self, node: NodeProcess,
+                                                    rear: Camera) -> None:
+        # Neither JPEG nor OpenCV's decoder can tell, and the colours that are left may be others.
+        message = rear.stamp(compressed('green', height=240, width=320))
+        data = bytes(message.data)
+        middle = (data.index(b'\xff\xda') + len(data)) // 2
+        sound = from_compressed_msg(message)
+        message.data = array('B', data[:middle] + bytes(100) + data[middle + 100:])
+        damaged = from_compressed_msg(message)
+        assert damaged.shape == sound.shape and (damaged != sound).any()
+        assert len(rear.ask(message).results) == 3
+        assert rear.ask(rear.stamp(compressed('blue'))).results[0].class_id == 'blue'
+        assert node.is_alive
 
     def test_a_bad_frame_is_named_in_the_log(self, client: Client, node: NodeProcess) -> None:
         assert '[WARN]' in node.log

@@ -17,7 +17,9 @@ Image messages to arrays, and back.
 
 An array is uint8, C-contiguous, (H, W, 3) in BGR order or (H, W) grey. A message is checked before
 a pixel of it is read, and one that does not hold the picture it declares raises ImageError: it is
-never read out of bounds, and never turned into a picture that the camera did not see.
+never read out of bounds, nor turned into a picture that the camera did not see. What cannot be
+told is that a JPEG was damaged between its header and its end: it has no checksum, as a PNG has,
+and OpenCV passes no warning of its decoder on. Such a picture is partly made up.
 
 The conversions are OpenCV's, called here and not through cv_bridge or rosbags-image. Of what
 cameras publish, cv_bridge makes no BGR of uyvy, yuyv, nv12, nv21, 8UC1 and 8UC3, shears a picture
@@ -149,7 +151,8 @@ def from_compressed_msg(message: CompressedImage) -> Array:
     everywhere in ROS, a picture is not turned by what its metadata say.
 
     :raises DepthImageError: if the message holds distances
-    :raises ImageError: if the data are empty, cut short, damaged or of another kind
+    :raises ImageError: if the data are empty, cut short, damaged as far as can be told, or of
+        another kind
     """
     source, _, codec = message.format.partition(';')
     target = codec.partition('compressed')[2].strip()
