@@ -106,10 +106,12 @@ class Robot(Client):
         )
         return self.report[section]
 
-    def reading(self, time: float, watts: float | None, **fields: Any) -> None:
+    def reading(
+        self, time: float, watts: float | None, period: float = 0.1, **fields: Any
+    ) -> None:
         """Publish a total; the stamp is 1000 s ahead of its monotonic time."""
         reading = Reading('total', time, watts=watts, **fields)
-        values = {**to_values(reading, 'module'), 'period': '0.1'}
+        values = {**to_values(reading, 'module'), 'period': repr(period)}
         status = DiagnosticStatus(
             name=f'{PREFIX}total',
             hardware_id='ina3221',
@@ -338,6 +340,21 @@ def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: R
         robot.reported('frames', 'decisions', '100')
 
 
+def test_slow_readings_are_no_silence(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path):
+        robot.connect()
+        # Of 100 s each: silence would begin after five minutes.
+        for time in (0.0, 100.0):
+            robot.reading(time, IDLE, period=100.0)
+        robot.reported('total', 'readings', '2')
+        for _ in range(5):
+            robot.next_report()
+        assert float(robot.report['total']['silent_seconds']) == 0
+        assert robot.ask('measure_idle').success
+        robot.diagnosis(OK, 'reading ina3221')
+        assert robot.numbers['energy']
+
+
 def test_cameras_are_found_when_they_come(tmp_path: Path, robot: Robot) -> None:
     """Those of this classifier only, whatever else is called a decision."""
     good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
@@ -501,6 +518,14 @@ def test_with_a_real_power_node(tmp_path: Path, robot: Robot) -> None:
             assert robot.numbers['energy'] == sorted(robot.numbers['energy'])
             power.kill()
             robot.diagnosis(WARN, 'no total power')
+            robot.next_report()
+            robot.numbers['energy'].clear()
+            robot.next_report()
+            # The window ends at the last reading, so its coverage alone would go on as if new.
+            total = robot.report['total']
+            assert robot.numbers['energy'] == [] and total['level'] == '1'
+            assert float(total['silent_seconds']) > 3.0
+            assert 'no reading for' in total['message'] and float(total['joules']) > 0
     finally:
         power.kill()
 

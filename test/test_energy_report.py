@@ -78,6 +78,14 @@ def test_everything_known() -> None:
     assert found['first'].values['share'] == pytest.approx(0.5, abs=0.1)
 
 
+def test_silence_is_said_beside_what_was_measured_before() -> None:
+    account = worked()
+    total = report(account, Baseline(), 'module', 45.2)[0]
+    assert total.missing and total.values['silent_seconds'] == 45.2
+    assert total.message.startswith('no reading for 45 s; until then')
+    assert total.values['joules'] == account.energy.joules
+
+
 def test_saving_says_against_what() -> None:
     account = worked()
     assert 'saving' not in sections(account)

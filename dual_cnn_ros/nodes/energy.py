@@ -46,7 +46,8 @@ from dual_cnn_ros.power.report import Baseline, report
 
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 LIVE = 'takes effect at once'
-SILENT_SECONDS = 3.0
+# So long, and so many periods of the readings, they may stay away.
+SILENT_SECONDS = SILENT_PERIODS = 3.0
 LATE_SECONDS = 1.0
 THROTTLE = 5.0
 # How often the graph is searched for decisions of cameras that were not there before.
@@ -210,22 +211,31 @@ class EnergyNode(Node):
         self._least_lag = min(lag, self._least_lag)
         self._counts['late'] += lag - self._least_lag > LATE_SECONDS
 
+    @property
+    def _silent(self) -> float:
+        """Seconds since the last reading, 0 while the next one is not overdue."""
+        silent = time.monotonic() - self._heard
+        patience = max(SILENT_SECONDS, SILENT_PERIODS * self._account.period)
+        return silent if silent > patience else 0.0
+
     # What goes out
 
     def _every_second(self) -> None:
         try:
+            silent = self._silent
             joules, per_frame = self._account.energy.joules, self._account.joules_per_frame
-            if joules is not None:
+            if joules is not None and not silent:
                 self._energy.publish(Float64(data=joules))
-            if per_frame is not None:
+            if per_frame is not None and not silent:
                 self._per_frame.publish(Float64(data=per_frame))
             header = Header(stamp=self.get_clock().now().to_msg())
-            self._report.publish(DiagnosticArray(header=header, status=self._sections()))
-            self._diagnostics.publish(DiagnosticArray(header=header, status=[self._health()]))
+            self._report.publish(DiagnosticArray(header=header, status=self._sections(silent)))
+            health = self._health(silent)
+            self._diagnostics.publish(DiagnosticArray(header=header, status=[health]))
         except Exception as error:
             self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=THROTTLE)
 
-    def _sections(self) -> list[DiagnosticStatus]:
+    def _sections(self, silent: float) -> list[DiagnosticStatus]:
         return [
             status(
                 f'{self.get_name()}: {section.name}',
@@ -234,14 +244,13 @@ class EnergyNode(Node):
                 self._source,
                 section.values,
             )
-            for section in report(self._account, self._baseline, self._scope)
+            for section in report(self._account, self._baseline, self._scope, silent)
         ]
 
-    def _health(self) -> DiagnosticStatus:
+    def _health(self, silent: float) -> DiagnosticStatus:
         topic = self.resolve_topic_name(self._values['rails_topic'])
-        silent = time.monotonic() - self._heard
         level, message = OK, f'reading {self._source}'
-        if silent > SILENT_SECONDS:
+        if silent:
             level = WARN
             message = (
                 f'no total power on {topic} for {silent:.0f} s, '
@@ -260,7 +269,7 @@ class EnergyNode(Node):
 
     def _on_measure_idle(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seconds = self._values['idle_s']
-        if time.monotonic() - self._heard > SILENT_SECONDS:
+        if self._silent:
             response.message = 'there are no power readings; start the power node first'
             return response
         try:

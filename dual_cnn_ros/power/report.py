@@ -51,26 +51,35 @@ class Section:
     missing: bool = False
 
 
-def report(account: Account, baseline: Baseline, scope: str) -> list[Section]:
-    """Return the sections; a number that is not known is the empty string, never a guess."""
+def report(
+    account: Account, baseline: Baseline, scope: str, silent: float = 0.0
+) -> list[Section]:
+    """
+    Return the sections; a number that is not known is the empty string, never a guess.
+
+    silent: seconds for which readings have been missing, 0 while they come.
+    """
     split: Split | str
     try:
         split = account.split()
     except InseparableError as error:
         split = str(error)
-    sections = [_total(account, scope), _idle(account), _frames(account)]
+    sections = [_total(account, scope, silent), _idle(account), _frames(account)]
     sections += _sources(account, split)
     if baseline.name != 'none':
         sections.append(_saving(account, split, baseline, scope))
     return sections
 
 
-def _total(account: Account, scope: str) -> Section:
+def _total(account: Account, scope: str, silent: float) -> Section:
     energy = account.energy
     if energy.joules is None:
         message = f'{energy.coverage:.1%} covered, too little for one number'
     else:
         message = f'{energy.joules:.3f} J of the {scope or "unknown scope"}'
+    if silent:
+        # What was measured before stays true, of a time that has ended.
+        message = f'no reading for {silent:.0f} s; until then {message}'
     values: dict[str, object] = {
         'joules': energy.joules,
         'measured_joules': energy.measured,
@@ -87,9 +96,10 @@ def _total(account: Account, scope: str) -> Section:
         'missing': max(0, round(energy.window / account.period) - energy.readings - energy.failed),
         'out_of_order': energy.out_of_order,
         'restarts': energy.restarts,
+        'silent_seconds': silent,
         'scope': scope,
     }
-    return Section('total', message, values, energy.joules is None)
+    return Section('total', message, values, energy.joules is None or silent > 0)
 
 
 def _idle(account: Account) -> Section:
