@@ -107,11 +107,16 @@ class Robot(Client):
         return self.report[section]
 
     def reading(
-        self, time: float, watts: float | None, period: float = 0.1, **fields: Any
+        self,
+        time: float,
+        watts: float | None,
+        period: float = 0.1,
+        scope: str = 'module',
+        **fields: Any,
     ) -> None:
         """Publish a total; the stamp is 1000 s ahead of its monotonic time."""
         reading = Reading('total', time, watts=watts, **fields)
-        values = {**to_values(reading, 'module'), 'period': repr(period)}
+        values = {**to_values(reading, scope), 'period': repr(period)}
         status = DiagnosticStatus(
             name=f'{PREFIX}total',
             hardware_id='ina3221',
@@ -306,13 +311,32 @@ def test_gaps_failures_disorder_and_lateness_are_counted(tmp_path: Path, robot: 
         # By its stamp, this one was on its way for a quarter of an hour.
         robot.next_report()
         late = int(robot.last('late'))
-        status = DiagnosticStatus(name=f'{PREFIX}total')
+        status = DiagnosticStatus(name=f'{PREFIX}total', hardware_id='ina3221')
         status.values = [
             KeyValue(key=key, value=value)
-            for key, value in to_values(Reading('total', 28.1, watts=IDLE), '').items()
+            for key, value in to_values(Reading('total', 28.1, watts=IDLE), 'module').items()
         ]
         robot.rails.publish(DiagnosticArray(header=stamped(1028 - 900), status=[status]))
         robot.wait_until('it is counted', lambda: robot.last('late') == str(late + 1))
+
+
+def test_readings_of_another_scope_are_not_added(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path, idle_s=10.0) as node:
+        robot.connect()
+        robot.reading(0.0, IDLE)
+        robot.reported('total', 'readings', '1')
+        assert robot.ask('measure_idle').success
+        robot.rest(0.1, 15.0)
+        robot.reported('idle', 'watts', '4')
+        for n in range(151, 200):
+            robot.reading(n * 0.1, 9.0, scope='whole input')
+        total = robot.reported('total', 'readings', '49')
+        assert total['scope'] == 'whole input'
+        assert float(total['joules']) == pytest.approx(9.0 * 4.8)
+        idle = robot.report['idle']
+        assert 'watts' not in idle
+        changed = 'changed from ina3221 (module scope) to ina3221 (whole input scope)'
+        assert changed in idle['note'] and changed in node.log
 
 
 def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: Robot) -> None:

@@ -111,7 +111,8 @@ class EnergyNode(Node):
         self._account = Account(self._values['window_s'])
         self._counts: Counter[str] = Counter()
         self._least_lag = math.inf
-        self._scope = self._source = ''
+        self._source = self._scope = ''
+        self._is_new = True
         self._heard = time.monotonic()
         overriding = QoSOverridingOptions.with_default_policies()
         self._energy = self.create_publisher(
@@ -186,12 +187,29 @@ class EnergyNode(Node):
             period = float(values.get('period') or 0.1)
             if not 0 < period < math.inf:
                 raise ValueError(f'period is {period}')
-            self._scope, self._source = values.get('scope', ''), total.hardware_id
+            self._follow(total.hardware_id, values.get('scope', ''))
             self._heard = time.monotonic()
             self._count_late(stamp)
             self._account.reading(stamp, reading, period)
         except Exception as error:  # whatever a message holds, the next one gets its chance
             self._refuse('readings', self._values['rails_topic'], error)
+
+    def _follow(self, source: str, scope: str) -> None:
+        """Begin a new account where these readings cannot be added to those before."""
+        before, now = (self._source, self._scope), (source, scope)
+        if now == before and not self._is_new:
+            return
+        self._source, self._scope = now
+        if not self._is_new:
+            why = 'the readings changed from {} ({} scope) to {} ({} scope)'.format(
+                *(word or 'unknown' for word in (*before, *now)))
+            self._account = Account(self._values['window_s'], f'dropped, as {why}; measure again')
+            self._least_lag = math.inf
+            self.get_logger().warning(
+                f'{why}: the account and the idle power begin anew',
+                throttle_duration_sec=THROTTLE,
+            )
+        self._is_new = False
 
     def _on_decision(self, message: DiagnosticArray) -> None:
         for decision in message.status:

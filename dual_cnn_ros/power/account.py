@@ -59,11 +59,13 @@ class Account:
     """
     Counts the energy since the start, and splits it over who decided.
 
-    window: seconds of the windows that the split is fitted to. Readings come with the stamp of
-    their message, decisions with the stamp of their end; both clocks may be those of a recording.
+    window: seconds of the windows that the split is fitted to. idle_note: why there is no idle
+    power to begin with. All readings are of one source and scope; they come with the stamp
+    of their message, decisions with the stamp of their end; both clocks may be those of a
+    recording.
     """
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, idle_note: str = 'never measured') -> None:
         self._window = window
         self._clocks = Clocks()
         self._last: Reading | None = None
@@ -72,7 +74,7 @@ class Account:
         self._measurement: _IdleMeasurement | None = None
         self.period = 0.1
         self.idle: Idle | None = None
-        self.idle_note = 'never measured'
+        self.idle_note = idle_note
         self._begin()
 
     def _begin(self) -> None:
