@@ -89,6 +89,53 @@ def test_idle_before_and_after() -> None:
     assert account.idle.watts == pytest.approx(4.2) and account.idle.after is None
 
 
+def test_a_session_after_a_reset_has_its_own_idle_power() -> None:
+    """Another power mode: the rest before the load replaces the one that the reset has left."""
+    account = Account(1.0)
+    run(account, 0.0, 1.0, 4.0)
+    account.measure_idle(5.0)
+    run(account, 1.0, 10.0, 4.0)
+    run(account, 11.0, 20.0, 10.0, decide=True)
+    account.reset()
+    assert account.idle is not None and account.idle.watts == pytest.approx(4.0)
+    run(account, 31.0, 2.0, 6.0)
+    account.measure_idle(5.0)
+    run(account, 33.0, 10.0, 6.0)
+    assert account.idle.after is None and account.idle.watts == pytest.approx(6.0)
+    run(account, 43.0, 20.0, 12.0, decide=True)
+    run(account, 63.0, 2.0, 6.2)
+    account.measure_idle(5.0)
+    run(account, 65.0, 10.0, 6.2)
+    assert account.idle.before.mean_watts == pytest.approx(6.0)
+    assert account.idle.after is not None and account.idle.watts == pytest.approx(6.1)
+
+
+def test_the_idle_power_left_by_a_reset_is_that_before_the_decisions_since() -> None:
+    account = Account(1.0)
+    run(account, 0.0, 1.0, 4.0)
+    account.measure_idle(5.0)
+    run(account, 1.0, 10.0, 4.0)
+    account.reset()
+    run(account, 11.0, 20.0, 10.0, decide=True)
+    run(account, 31.0, 2.0, 4.2)
+    account.measure_idle(5.0)
+    run(account, 33.0, 10.0, 4.2)
+    assert account.idle is not None and account.idle.after is not None
+    assert account.idle.watts == pytest.approx(4.1)
+
+
+def test_without_a_classifier_the_second_rest_is_that_after_the_load() -> None:
+    account = Account(1.0)
+    run(account, 0.0, 1.0, 4.0)
+    account.measure_idle(5.0)
+    run(account, 1.0, 10.0, 4.0)
+    run(account, 11.0, 20.0, 10.0)
+    run(account, 31.0, 2.0, 4.2)
+    account.measure_idle(5.0)
+    run(account, 33.0, 10.0, 4.2)
+    assert account.idle is not None and account.idle.after is not None
+
+
 def test_idle_is_refused_while_decisions_are_made() -> None:
     account = Account(1.0)
     run(account, 0.0, 1.0)

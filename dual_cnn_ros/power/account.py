@@ -74,6 +74,7 @@ class Account:
         self._measurement: _IdleMeasurement | None = None
         self.period = 0.1
         self.idle: Idle | None = None
+        self._idle_is_old = False
         self.idle_note = idle_note
         self._begin()
 
@@ -90,10 +91,11 @@ class Account:
         self.unmatched = 0
 
     def reset(self) -> None:
-        """Start anew; the newest idle power stays, as the one from before the next load."""
+        """Start anew; the newest idle power stays until one is measured before the next load."""
         self._begin()
         if self.idle is not None:
             self.idle = Idle(self.idle.after or self.idle.before)
+            self._idle_is_old = True
 
     # What comes in
 
@@ -133,6 +135,7 @@ class Account:
         Take the mean power of the next seconds as the idle power.
 
         The first since the start or a reset is that before the load, any later one that after.
+        One that a reset has left stands as that before, where decisions were made since.
         Raises ValueError without readings; refused in `idle_note` if decisions fall in between.
         """
         if self._last is None:
@@ -282,5 +285,9 @@ class Account:
         elif energy.joules is None:
             self.idle_note = f'refused: readings covered only {energy.coverage:.0%} of its time'
         else:
-            self.idle = Idle(self.idle.before, energy) if self.idle else Idle(energy)
+            if self.idle is None or (self._idle_is_old and not self.sources):
+                self.idle = Idle(energy)
+            else:
+                self.idle = Idle(self.idle.before, energy)
+            self._idle_is_old = False
             self.idle_note = f'{energy.mean_watts:.3f} W over {energy.covered:.1f} s'
