@@ -49,6 +49,8 @@ LIVE = 'takes effect at once'
 # So long, and so many periods of the readings, they may stay away.
 SILENT_SECONDS = SILENT_PERIODS = 3.0
 LATE_SECONDS = 1.0
+# Three centuries of uptime: a later time is in another unit, and windows would not advance there.
+LATEST_SECOND = 1e10
 THROTTLE = 5.0
 # How often the graph is searched for decisions of cameras that were not there before.
 SEARCH_SECONDS = 0.25
@@ -187,6 +189,8 @@ class EnergyNode(Node):
             period = float(values.get('period') or 0.1)
             if not 0 < period < math.inf:
                 raise ValueError(f'period is {period}')
+            if abs(reading.time) > LATEST_SECOND:
+                raise ValueError(f'monotonic is {reading.time:g}, which is no clock in seconds')
             self._follow(total.hardware_id, values.get('scope', ''))
             self._heard = time.monotonic()
             self._count_late(stamp)
