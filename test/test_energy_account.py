@@ -192,7 +192,31 @@ def test_a_gap_leaves_its_windows_out() -> None:
     # 4.9 s to 6.5 s: the windows of which a part is missing are [4, 5), [5, 6) and [6, 7).
     assert account.uncovered_windows == 3
     assert account.energy.joules is None and account.energy.measured == pytest.approx(98.0)
+    assert account.joules_per_frame is None
+    with pytest.raises(InseparableError, match='cover only 70.0%'):
+        account.split()
+    # Of longer work the same gap is less than a twentieth.
+    run(account, 11.5, 70.0, decide=True)
+    assert account.uncovered_windows == 3 and account.coverage > 0.95
     assert account.joules_per_frame == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_long_silence_counts_as_the_windows_that_it_took() -> None:
+    account = Account(1.0)
+    run(account, 0.0, 100.0, decide=True)
+    run(account, 1000.0, 100.0, decide=True)
+    assert account.uncovered_windows == pytest.approx(900, abs=2)
+    assert account.coverage == pytest.approx(account.energy.coverage, abs=0.01)
+    assert account.joules_per_frame is None and account.net_joules_per_frame is None
+
+
+def test_readings_too_rare_for_the_windows_say_so() -> None:
+    account = Account(2.0)
+    for n in range(20):
+        account.reading(1000 + n * 10.0, Reading('total', n * 10.0, watts=10.0), 10.0)
+        account.decision(1000 + n * 10.0, 'first', {'first': 0.1})
+    assert account.energy.joules == pytest.approx(1900) and account.joules_per_frame is None
+    assert 'every 10 s cover 0% of the windows of 2 s' in account.obstacle
 
 
 def test_failed_readings_are_counted() -> None:
@@ -216,8 +240,9 @@ def test_a_recording_that_begins_again(offset: float) -> None:
     assert energy.restarts == 1 and energy.out_of_order == 0
     assert energy.measured == pytest.approx(398.0)
     assert account.decisions == pytest.approx(370, abs=25)
-    assert account.joules_per_frame == pytest.approx(1.0, rel=0.05)
     assert (energy.coverage > 0.95) is (offset == 1000.0)
+    assert account.joules_per_frame == (
+        pytest.approx(1.0, rel=0.05) if offset == 1000.0 else None)
 
 
 def test_replay_at_another_speed() -> None:

@@ -301,8 +301,21 @@ def test_saving_is_refused_against_a_baseline_near_zero() -> None:
     for _ in range(20):
         attribution.add(2.0, 8 + rng.normal(0, 1), {'first': rng.uniform(0, 0.1)})
     split = attribution.split(Estimate(4.0, 0.0))
-    with pytest.raises(InseparableError, match='too close to zero'):
+    with pytest.raises(InseparableError, match='the baseline costs .* not clearly above zero'):
         split.saving({'first': 0.1}, {'first': 0.1})
+
+
+def test_saving_is_refused_where_what_is_spent_is_near_zero_or_below() -> None:
+    """Else less than nothing would be spent: a saving of over 100 %."""
+    for watts in (-3.0, 0.1):
+        rng = np.random.default_rng(5)
+        attribution = Attribution()
+        for _ in range(20):
+            busy = {'first': rng.uniform(0, 0.1)}
+            attribution.add(2.0, 8 + watts * busy['first'] + rng.normal(0, 0.01), busy)
+        split = attribution.split(Estimate(4.0, 0.0))
+        with pytest.raises(InseparableError, match='the cascade costs .* not clearly above zero'):
+            split.saving({'first': 0.1}, Estimate(0.5, 0.0))
 
 
 # Windows and clocks
@@ -333,7 +346,8 @@ def test_a_long_silence_opens_no_windows() -> None:
     for n in range(10):
         windows.add(Reading('total', n * 0.1, watts=1.0))
     done = windows.add(Reading('total', 1e6, watts=1.0))
-    assert len(done) == 2 and all(window.energy.coverage < 0.999 for window in done)
+    assert len(done) == 1 and all(window.energy.coverage < 0.999 for window in done)
+    assert windows.skipped == 1e6 - 1
     assert windows.use(Use(1e6, 'first', {}))
 
 

@@ -109,6 +109,28 @@ def test_saving_against_what_was_measured_in_another_scope_is_unknown() -> None:
     assert other.missing and 'scope cpu package, these readings are of the module' in other.message
 
 
+def test_below_95_percent_coverage_there_is_no_single_number() -> None:
+    known = sections(worked(), Baseline('always_both'))
+    account = worked()
+    for n in range(50):
+        time = 110.0 + n * 0.1
+        account.reading(time, Reading('total', time, watts=4.0), 0.1)
+    found = sections(account, Baseline('always_both'))
+    for name, keys in {
+        'frames': ('joules_per_frame', 'net_joules_per_frame'),
+        'first': ('joules_per_decision', 'error_joules'),
+        'second': ('joules_per_decision', 'error_joules'),
+        'saving': ('saving', 'error', 'joules_per_frame', 'baseline_joules'),
+    }.items():
+        section = found[name]
+        assert section.missing and 'readings cover only 9' in section.message
+        assert all(section.values.get(key) is None for key in keys)
+        assert section.values['coverage'] == account.coverage < 0.95
+        assert section.values['longest_gap_seconds'] == pytest.approx(10.1)
+        assert section.values['failed'] == 0
+        assert known[name].values['coverage'] == 1.0
+
+
 def test_saving_against_a_cnn_that_never_ran_is_unknown() -> None:
     for name in ('always_both', 'always_second'):
         saving = sections(worked(second=False), Baseline(name))['saving']

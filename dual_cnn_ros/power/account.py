@@ -24,7 +24,7 @@ from itertools import count
 
 from dual_cnn_ros.power.attribution import Attribution, Estimate, InseparableError, Split
 from dual_cnn_ros.power.clocks import Clocks
-from dual_cnn_ros.power.energy import Energy, Meter
+from dual_cnn_ros.power.energy import Energy, LEAST_COVERAGE, Meter
 from dual_cnn_ros.power.idle import Idle, Net, net
 from dual_cnn_ros.power.reading import Reading
 from dual_cnn_ros.power.windows import Use, Window, Windows
@@ -87,7 +87,7 @@ class Account:
         self._unused = (0.0, 0.0)
         self.sources: dict[str, Source] = {}
         self.joules = self.seconds = 0.0
-        self.used_windows = self.uncovered_windows = 0
+        self.used_windows = self._uncovered_windows = 0
         self.unmatched = 0
 
     def reset(self) -> None:
@@ -159,6 +159,28 @@ class Account:
         return None if self.idle is None else net(self.energy, self.idle)
 
     @property
+    def uncovered_windows(self) -> int:
+        """Windows since the first that are of no use, as readings are missing in them."""
+        return self._uncovered_windows + self._windows.skipped
+
+    @property
+    def coverage(self) -> float:
+        """Share of the windows that readings cover; 0 while there is none."""
+        return self.used_windows / max(1, self.used_windows + self.uncovered_windows)
+
+    @property
+    def obstacle(self) -> str:
+        """Why there is no figure of frames and sources: less than 95 % coverage; else empty."""
+        if not self.uncovered_windows or self.coverage >= LEAST_COVERAGE:
+            return ''
+        if self.period > self._window:
+            return (
+                f'readings that come every {self.period:g} s cover {self.coverage:.0%} of the '
+                f'windows of {self._window:g} s: raise the rate of the power node, or window_s'
+            )
+        return f'readings cover only {self.coverage:.1%} of the windows'
+
+    @property
     def waiting(self) -> int:
         """Decisions for whose time no readings have come yet."""
         return len(self._waiting)
@@ -170,19 +192,27 @@ class Account:
 
     @property
     def joules_per_frame(self) -> float | None:
-        """Plain average from the first decision to the last, idle power included."""
-        return self.joules / self.decisions if self.decisions else None
+        """
+        Plain average from the first decision to the last, idle power included.
+
+        None without decisions, or below 95 % coverage.
+        """
+        return self.joules / self.decisions if self.decisions and not self.obstacle else None
 
     @property
     def net_joules_per_frame(self) -> float | None:
         """The same above idle; None without idle power, or where the difference is noise."""
         above = self.net
-        if self.idle is None or above is None or above.joules is None or not self.decisions:
+        if self.idle is None or above is None or above.joules is None:
+            return None
+        if self.joules_per_frame is None:
             return None
         return (self.joules - self.idle.watts * self.seconds) / self.decisions
 
     def split(self) -> Split:
-        """Return the least-squares split so far; raises InseparableError."""
+        """Return the least-squares split so far; raises InseparableError, too, on an obstacle."""
+        if self.obstacle:
+            raise InseparableError(self.obstacle)
         if self.idle is None:
             return self._attribution.split(None)
         return self._attribution.split(Estimate(self.idle.watts, self.idle.error_watts))
@@ -248,7 +278,7 @@ class Account:
         for window in windows:
             energy = window.energy
             if energy.coverage < _LEAST_COVERED:
-                self.uncovered_windows += 1
+                self._uncovered_windows += 1
                 self.unmatched += len(window.uses)
                 continue
             self.used_windows += 1

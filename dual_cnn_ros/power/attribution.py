@@ -83,19 +83,21 @@ class Split:
         Return the share saved by spending `seconds` and not the baseline.
 
         baseline: busy seconds too, or measured joules with their own error. Raises
-        InseparableError where the baseline's own cost is not clearly above zero.
+        InseparableError where either cost is not clearly above zero.
         """
         spent = self.vector(seconds)
-        used = float(spent @ self.watts)
+        cascade = self.cost(seconds)
+        used = cascade.value
         apart = 0.0
         if isinstance(baseline, Estimate):
             against, cost, apart = np.zeros_like(spent), baseline, baseline.error
         else:
             against, cost = self.vector(baseline), self.cost(baseline)
-        if cost.value <= 2 * cost.error:
-            raise InseparableError(
-                f'the baseline costs {cost.value:.3g} +- {cost.error:.3g} J, too close to zero'
-            )
+        for name, one in (('the baseline', cost), ('the cascade', cascade)):
+            if one.value <= 2 * one.error:
+                raise InseparableError(
+                    f'{name} costs {one.value:.3g} +- {one.error:.3g} J, not clearly above zero'
+                )
         gradient = (against * used / cost.value - spent) / cost.value
         variance = float(gradient @ self.covariance @ gradient)
         variance += (apart * used / cost.value**2) ** 2

@@ -125,7 +125,7 @@ def _idle(account: Account) -> Section:
 
 def _frames(account: Account) -> Section:
     per_frame = account.joules_per_frame
-    message = 'no decision in a covered window yet'
+    message = account.obstacle or 'no decision in a covered window yet'
     if per_frame is not None:
         message = f'{per_frame:.4g} J per frame, idle power included'
     return Section(
@@ -139,6 +139,7 @@ def _frames(account: Account) -> Section:
             'net_joules_per_frame': account.net_joules_per_frame,
             'windows': account.used_windows,
             'uncovered_windows': account.uncovered_windows,
+            **_cover(account),
         },
         per_frame is None,
     )
@@ -156,6 +157,7 @@ def _sources(account: Account, split: Split | str) -> Iterator[Section]:
                 'share': source.decisions / account.decisions,
                 'joules_per_decision': cost.value if cost else None,
                 'error_joules': cost.error if cost else None,
+                **_cover(account),
                 **{f'busy_seconds.{part}': seconds for part, seconds in busy.items()},
             },
             cost is None,
@@ -166,7 +168,7 @@ def _saving(
     account: Account, split: Split | str, baseline: Baseline, scope: str
 ) -> Section:
     what = baseline.name.replace('_', ' ')
-    values: dict[str, object] = {'baseline': baseline.name}
+    values: dict[str, object] = {'baseline': baseline.name, **_cover(account)}
     measured = baseline.joules > 0
     if measured:
         what = f'{baseline.joules:g} J per frame of {baseline.source}'
@@ -199,6 +201,16 @@ def _saving(
     }
     message = f'{saving.value:.1%} +- {saving.error:.1%} less than {what}, above idle'
     return Section('saving', message, values)
+
+
+def _cover(account: Account) -> dict[str, object]:
+    """Return how well readings cover what is said of frames and sources."""
+    energy = account.energy
+    return {
+        'coverage': account.coverage,
+        'longest_gap_seconds': energy.longest_gap,
+        'failed': energy.failed,
+    }
 
 
 def _plus_minus(estimate: Estimate | None) -> str:

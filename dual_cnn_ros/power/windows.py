@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+import math
 
 from dual_cnn_ros.power.energy import Energy, Meter
 from dual_cnn_ros.power.reading import Reading
@@ -58,19 +59,24 @@ class Windows:
     """
     Cuts time into windows; each is done when readings have come from well after its end.
 
-    length: of a window, seconds. period: nominal seconds between readings.
+    length: of a window, seconds. period: nominal seconds between readings. skipped: how many
+    windows would have fallen into silences that were too long to open any.
     """
 
     def __init__(self, length: float, period: float) -> None:
         self.period = period
+        self.skipped = 0
         self._length = length
         self._open: deque[Window] = deque()
+        self._last = self._end = -math.inf
 
     def add(self, reading: Reading) -> list[Window]:
         """Take a reading; returns the windows that it completes."""
         if not self._open or reading.time > self._open[-1].end + self._length:
             # Nothing is known of a longer silence: start anew after it.
             done = self.flush()
+            if self._end > -math.inf:
+                self.skipped += max(0, round((reading.time - self._end) / self._length))
             self._extend(reading.time)
         else:
             done = []
@@ -79,6 +85,7 @@ class Windows:
             self._extend(self._open[-1].end)
         for window in self._open:
             window.meter.add(reading)
+        self._last = reading.time
         while reading.time >= self._open[0].end + self._length:
             done.append(self._open.popleft())
         return done
@@ -99,9 +106,11 @@ class Windows:
         return True
 
     def flush(self) -> list[Window]:
-        """Close every window, whatever it holds; the next reading starts anew."""
-        done = list(self._open)
+        """Close every window that has begun, whatever it holds; the next reading starts anew."""
+        done = [window for window in self._open if window.start <= self._last]
         self._open.clear()
+        if done:
+            self._end = done[-1].end
         return done
 
     def _extend(self, start: float) -> None:
