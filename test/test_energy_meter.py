@@ -316,6 +316,16 @@ def test_net_is_refused_where_idle_is_noisy() -> None:
     assert 'within the noise' in net(load, idle).refused
 
 
+def test_a_load_that_varies_is_no_noise() -> None:
+    """Two minutes of work in an hour: its mean is far above idle, and all of it was measured."""
+    idle = Idle(energy_of(steady(5.0, 30.0), 0.1))
+    readings = [Reading('total', n * 0.1, watts=10.0 if 30_000 <= n < 31_200 else 5.0)
+                for n in range(36_000)]
+    load = energy_of(readings, 0.1)
+    assert load.spread_watts is not None and 2 * load.spread_watts * load.covered > 600
+    assert net(load, idle).joules == pytest.approx(600.0)
+
+
 def test_net_is_refused_without_coverage() -> None:
     load = energy_of(steady(9.0, 20.0), 0.1, 0.0, 100.0)
     result = net(load, Idle(energy_of(steady(4.0, 10.0), 0.1)))

@@ -80,14 +80,12 @@ def net(energy: Energy, idle: Idle) -> Net:
     Subtract the idle power, or refuse where the noise is larger than the difference.
 
     It is refused, too, where readings do not cover the window or any rest. The noise is the
-    largest of the idle power's drift, twice its spread, twice the spread of the measurement, and
-    the sensor's resolution.
+    largest of the idle power's drift, twice its spread, and the sensor's resolution. How much
+    the load itself varies is no part of it: that is what was measured.
     """
     idle_joules = idle.watts * energy.covered
     difference = energy.measured - idle_joules
-    noise = energy.covered * max(
-        2 * idle.error_watts, 2 * (energy.spread_watts or 0.0), energy.resolution_watts or 0.0
-    )
+    noise = energy.covered * max(2 * idle.error_watts, energy.resolution_watts or 0.0)
     refused = ''
     if energy.joules is None:
         refused = f'only {energy.coverage:.0%} of the window is covered'
