@@ -133,7 +133,8 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('rate', 'trace', 'said'), [
     (1.0, None, 'energy: none, no power sensor here (ina3221: no INA3221'),
-    (6.0, Path('trace.csv'), 'and no trace at a --rate over 5'),
+    (6.0, Path('trace.csv'), 'and no trace at a --rate outside of 0.5 to 5'),
+    (0.4, Path('trace.csv'), 'and no trace at a --rate outside of 0.5 to 5'),
 ])
 def test_no_joules_without_a_sensor(
     monkeypatch: pytest.MonkeyPatch, rate: float, trace: Path | None, said: str

@@ -153,6 +153,22 @@ def test_idle_is_refused_with_gaps() -> None:
     assert account.idle is None and 'covered only' in account.idle_note
 
 
+def test_idle_is_refused_where_its_error_cannot_be_told() -> None:
+    """Taken for zero, the unknown error would make every other one too small."""
+    account = Account(1.0)
+    for n in range(40):
+        account.reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
+        if n == 1:
+            account.measure_idle(5.0)
+    assert account.idle is None
+    assert account.idle_note == (
+        'refused: 6 readings are too few to tell its error; set idle_s to at least 10')
+    account.measure_idle(10.0)
+    for n in range(40, 60):
+        account.reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
+    assert account.idle is not None
+
+
 def test_decisions_before_and_after_the_readings_are_unmatched() -> None:
     account = Account(1.0)
     account.decision(900.0, 'first', {'first': 0.1})

@@ -20,6 +20,7 @@ from itertools import pairwise
 import math
 import pickle
 import random
+import statistics
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -266,6 +267,36 @@ def test_spread_sees_correlation() -> None:
     assert spread == pytest.approx(math.sqrt(200 / 60_000), rel=0.35)
 
 
+def test_two_seconds_at_10_hz_are_enough_for_a_spread() -> None:
+    rng = random.Random(3)
+    for _ in range(50):
+        readings = [Reading('total', (n + rng.random()) * 0.1, watts=rng.gauss(5, 1))
+                    for n in range(41)]
+        assert energy_of(readings, 0.1, 1.0, 3.0).spread_watts is not None
+        assert energy_of(readings, 0.1, 1.0, 1.6).spread_watts is None
+
+
+@pytest.mark.parametrize(('memory', 'stated'), [(0.0, (0.85, 1.15)), (0.2, (0.7, 1.1))])
+@pytest.mark.parametrize('seconds', [10, 40])
+def test_stated_spread_is_that_of_means(
+    memory: float, stated: tuple[float, float], seconds: int
+) -> None:
+    """Of many rests in which a reading resembles those of `memory` seconds before it."""
+    rng = random.Random(4)
+    kept = math.exp(-0.1 / memory) if memory else 0.0
+    means, spreads = [], []
+    for _ in range(200):
+        level, readings = rng.gauss(0, 1), []
+        for n in range(seconds * 10 + 1):
+            level = kept * level + math.sqrt(1 - kept**2) * rng.gauss(0, 1)
+            readings.append(Reading('total', n * 0.1, watts=5 + level))
+        energy = energy_of(readings, 0.1)
+        assert energy.mean_watts is not None and energy.spread_watts is not None
+        means.append(energy.mean_watts)
+        spreads.append(energy.spread_watts)
+    assert stated[0] < statistics.mean(spreads) / statistics.stdev(means) < stated[1]
+
+
 def test_one_missing_offset_makes_the_bias_unknown() -> None:
     readings = steady(5.0, 1.0, offset_watts=0.1)
     readings[5] = Reading('total', 0.5, watts=5.0)
@@ -314,6 +345,17 @@ def test_net_is_refused_where_idle_is_noisy() -> None:
     idle = Idle(energy_of(noisy, 0.1))
     load = energy_of(steady(idle.watts + 0.1, 20.0), 0.1)
     assert 'within the noise' in net(load, idle).refused
+
+
+def test_net_is_refused_where_the_error_of_idle_is_unknown() -> None:
+    load = energy_of(steady(9.0, 20.0), 0.1)
+    for idle in (
+        Idle(energy_of(steady(4.0, 0.5), 0.1)),
+        Idle(energy_of(steady(4.0, 10.0), 0.1), energy_of(steady(4.0, 0.5), 0.1)),
+    ):
+        assert math.isnan(idle.error_watts)
+        result = net(load, idle)
+        assert result.joules is None and 'too few to tell the error' in result.refused
 
 
 def test_a_load_that_varies_is_no_noise() -> None:

@@ -477,6 +477,7 @@ BAD: list[tuple[str, Any]] = [
     ('window_s', 'long'),
     ('idle_s', 0.0),
     ('idle_s', -1.0),
+    ('idle_s', 1.9),
     ('idle_s', 1e6),
     ('idle_s', float('nan')),
     ('baseline', 'best'),

@@ -363,5 +363,5 @@ def test_board_without_a_total_is_refused(
 
 
 def test_cost_of_few_readings_has_no_error(board: Board) -> None:
-    costs = Bench(noisy(board, 0.1), 2.0).run({'image': board.work})
+    costs = Bench(noisy(board, 0.1), 0.6).run({'image': board.work})
     assert isinstance(costs['image'], Cost) and costs['image'].error is None

@@ -76,7 +76,7 @@ PARAMETERS = {
         range=(0.5, 60.0),
     ),
     'idle_s': Parameter(
-        10.0, 'Seconds for which the service measure_idle measures.', LIVE, range=(1.0, 3600.0)
+        10.0, 'Seconds for which the service measure_idle measures.', LIVE, range=(2.0, 3600.0)
     ),
     'baseline': Parameter(
         'none',

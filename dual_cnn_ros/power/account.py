@@ -21,10 +21,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 import heapq
 from itertools import count
+import math
 
 from dual_cnn_ros.power.attribution import Attribution, Estimate, InseparableError, Split
 from dual_cnn_ros.power.clocks import Clocks
-from dual_cnn_ros.power.energy import Energy, LEAST_COVERAGE, Meter
+from dual_cnn_ros.power.energy import Energy, LEAST_BLOCKS, LEAST_COVERAGE, Meter
 from dual_cnn_ros.power.idle import Idle, Net, net
 from dual_cnn_ros.power.reading import Reading
 from dual_cnn_ros.power.windows import Use, Window, Windows
@@ -136,7 +137,8 @@ class Account:
 
         The first since the start or a reset is that before the load, any later one that after.
         One that a reset has left stands as that before, where decisions were made since.
-        Raises ValueError without readings; refused in `idle_note` if decisions fall in between.
+        Raises ValueError without readings; refused in `idle_note` if decisions fall in between,
+        or if the readings do not cover it or are too few to tell its error.
         """
         if self._last is None:
             raise ValueError('no power readings yet')
@@ -314,6 +316,12 @@ class Account:
             )
         elif energy.joules is None:
             self.idle_note = f'refused: readings covered only {energy.coverage:.0%} of its time'
+        elif energy.spread_watts is None:
+            # Taken for zero, the unknown error would make every other one too small.
+            self.idle_note = (
+                f'refused: {energy.readings} readings are too few to tell its error; set idle_s '
+                f'to at least {math.ceil((LEAST_BLOCKS + 2) * self.period)}'
+            )
         else:
             if self.idle is None or (self._idle_is_old and not self.sources):
                 self.idle = Idle(energy)

@@ -36,6 +36,9 @@ GAIN_BOUND = 0.0125
 # The INA3221 resolves 40 uV over the shunt and is off by at most 80 uV.
 RESOLUTION_PER_OFFSET = 0.5
 LEAST_BLOCKS, MOST_BLOCKS = 8, 64
+# Blocks are collected short, as two seconds must do, and compared long, as neighbouring readings
+# resemble each other: of a second, where there are enough of these.
+SHORT_SECONDS, LONG_SECONDS = 0.125, 1.0
 
 
 @dataclass(frozen=True)
@@ -194,12 +197,15 @@ def energy_of(
     return meter.energy()
 
 
+Block = tuple[float, float]
+
+
 class _Blocks:
-    """Means of consecutive blocks; when there are 64, neighbours merge and blocks double."""
+    """Joules and seconds of consecutive blocks; when there are 64, neighbours merge."""
 
     def __init__(self) -> None:
-        self._length = 1.0
-        self._blocks: list[tuple[float, float]] = []
+        self._length = SHORT_SECONDS
+        self._blocks: list[Block] = []
         self._joules = self._seconds = 0.0
 
     def add(self, joules: float, seconds: float) -> None:
@@ -210,12 +216,22 @@ class _Blocks:
         self._blocks.append((self._joules, self._seconds))
         self._joules = self._seconds = 0.0
         if len(self._blocks) == MOST_BLOCKS:
-            pairs = zip(self._blocks[::2], self._blocks[1::2], strict=False)
-            self._blocks = [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]
+            self._blocks = _merged(self._blocks)
             self._length *= 2
 
     def spread(self) -> float | None:
-        if len(self._blocks) < LEAST_BLOCKS:
+        blocks = self._blocks
+        if len(blocks) < LEAST_BLOCKS:
             return None
-        means = [joules / seconds for joules, seconds in self._blocks]
+        while (
+            len(blocks) >= 2 * LEAST_BLOCKS
+            and sum(seconds for _, seconds in blocks) < LONG_SECONDS * len(blocks)
+        ):
+            blocks = _merged(blocks)
+        means = [joules / seconds for joules, seconds in blocks]
         return statistics.stdev(means) / math.sqrt(len(means))
+
+
+def _merged(blocks: list[Block]) -> list[Block]:
+    pairs = zip(blocks[::2], blocks[1::2], strict=False)
+    return [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]

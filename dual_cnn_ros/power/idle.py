@@ -46,10 +46,16 @@ class Idle:
 
     @property
     def error_watts(self) -> float:
-        """Standard error of it: half the drift from before to after, or the spread if larger."""
-        if not self._watts:
+        """
+        Standard error of it: half the drift from before to after, or the spread if larger.
+
+        NaN where no rest is covered, or one holds too few readings to tell its spread.
+        """
+        spreads = [energy.spread_watts for energy in self.rests]
+        known = [spread for spread in spreads if spread is not None]
+        if not spreads or len(known) < len(spreads):
             return math.nan
-        spread = math.hypot(*(energy.spread_watts or 0.0 for energy in self.rests))
+        spread = math.hypot(*known)
         return max(spread / len(self._watts), abs(self._watts[0] - self.watts))
 
     @property
@@ -64,7 +70,8 @@ class Net:
 
     joules: None where it is `refused`, with the reason there. noise: below this a difference
     means nothing. bias: bound of the gain's error, as a constant offset cancels; None where the
-    sensor states none, or no rest is covered. Without one, idle and noise are NaN.
+    sensor states none, or no rest is covered. Without one, idle and noise are NaN; the noise is,
+    too, where the idle power's error is unknown.
     """
 
     gross: float
@@ -79,9 +86,10 @@ def net(energy: Energy, idle: Idle) -> Net:
     """
     Subtract the idle power, or refuse where the noise is larger than the difference.
 
-    It is refused, too, where readings do not cover the window or any rest. The noise is the
-    largest of the idle power's drift, twice its spread, and the sensor's resolution. How much
-    the load itself varies is no part of it: that is what was measured.
+    It is refused, too, where readings do not cover the window or any rest, or are too few to
+    tell the idle power's error. The noise is the largest of the idle power's drift, twice its
+    spread, and the sensor's resolution. How much the load itself varies is no part of it: that
+    was measured.
     """
     idle_joules = idle.watts * energy.covered
     difference = energy.measured - idle_joules
@@ -91,6 +99,8 @@ def net(energy: Energy, idle: Idle) -> Net:
         refused = f'only {energy.coverage:.0%} of the window is covered'
     elif not idle.rests:
         refused = f'only {idle.before.coverage:.0%} of the time without load is covered'
+    elif math.isnan(idle.error_watts):
+        refused = 'the readings without load are too few to tell the error of the idle power'
     elif abs(difference) <= noise:
         refused = f'{difference:.3g} J above idle is within the noise of {noise:.3g} J'
     bias = None if energy.bias is None or not idle.rests else GAIN_BOUND * abs(difference)

@@ -37,8 +37,9 @@ REST, ANSWER = 30.0, 3.0
 # Of the windows that energy is split over, in the readings' seconds; twice that completes one.
 WINDOW = 1.0
 TAIL = 2 * WINDOW + 0.2
-# The trace holds so many times LEAD before its first frame.
-FASTEST = 5.0
+# A slower replay's IDLE would be less than the energy node takes; the trace holds as many times
+# LEAD before its first frame as the fastest.
+SLOWEST, FASTEST = 0.5, 5.0
 MARK = 'from a CONSTRUCTED trace, not a measurement: no board drew this power'
 
 Sections = Mapping[str, tuple[str, Mapping[str, str]]]
@@ -95,8 +96,9 @@ def find(sysfs_root: Path, trace: Path | None, rate: float) -> tuple[Meter | Non
         missing = f'the sensor here has no total ({sensor.reason})'
     if trace is None:
         return None, f'energy: none, {missing}'
-    if rate > FASTEST:
-        return None, f'energy: none, {missing}, and no trace at a --rate over {FASTEST:g}'
+    if not SLOWEST <= rate <= FASTEST:
+        return None, (f'energy: none, {missing}, and no trace at a --rate outside of '
+                      f'{SLOWEST:g} to {FASTEST:g}')
     return Meter(MARK, sysfs_root, trace), f'energy: {MARK}; {missing}'
 
 
