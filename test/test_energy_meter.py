@@ -145,6 +145,20 @@ def test_slow_nominal_period_allows_longer_steps() -> None:
     assert energy_of(readings, 0.1).coverage == 0.0
 
 
+def test_missing_readings_are_those_of_the_rate_at_their_time() -> None:
+    meter = Meter(1.0)
+    for n in range(600):
+        if n % 100:
+            meter.add(Reading('total', float(n), watts=1.0))
+    meter.period = 0.1
+    for n in range(6000, 6100):
+        meter.add(Reading('total', n * 0.1, watts=1.0))
+    assert meter.energy().missing == pytest.approx(5, abs=1)
+    for n in range(6500, 6600):
+        meter.add(Reading('total', n * 0.1, watts=1.0))
+    assert meter.energy().missing == pytest.approx(405, abs=1)
+
+
 def test_nothing_read_gives_nothing() -> None:
     for energy in (energy_of([], 0.1), energy_of([Reading('total', 5.0, error='EIO')], 0.1)):
         assert (energy.joules, energy.mean_watts, energy.measured) == (None, None, 0.0)

@@ -47,7 +47,8 @@ class Energy:
     What was measured in a window, and how well.
 
     measured: joules in the `covered` seconds out of the `window` seconds. readings, failed: those
-    within the window. out_of_order: readings that were not later than one before, dropped.
+    within the window. missing: those that should have come between them, by the period of their
+    time. out_of_order: readings that were not later than one before, dropped.
     restarts: times at which a counter, or the clock, began again. spread_watts: standard error of
     the mean power from block means, as neighbouring readings resemble each other; None where
     there are too few. bias: bound in joules of what more readings never remove, the sensor's
@@ -60,6 +61,7 @@ class Energy:
     longest_gap: float
     readings: int
     failed: int
+    missing: int
     out_of_order: int
     restarts: int
     spread_watts: float | None
@@ -101,6 +103,7 @@ class Meter:
         self._measured = self._covered = self._longest_gap = 0.0
         self._covered_to = start
         self._readings = self._failed = self._out_of_order = self._restarts = 0
+        self._expected, self._period = 0.0, period
         self._offset: float | None = 0.0
         self._resolution: float | None = None
         self._blocks = _Blocks()
@@ -110,9 +113,13 @@ class Meter:
         if reading.time <= self._time:
             self._out_of_order += 1
             return
-        self._time = reading.time
+        before, self._time = self._time, reading.time
         if self.start is None:
             self.start = self._covered_to = reading.time
+        # The step to the first reading of another rate may still be one of the rate before.
+        period, self._period = max(self.period, self._period), self.period
+        step = min(reading.time, self.end) - max(before, self.start)
+        self._expected += max(0.0, step) / period
         inside = self.start <= reading.time <= self.end
         if reading.error:
             self._failed += inside
@@ -149,6 +156,7 @@ class Meter:
             longest_gap,
             self._readings,
             self._failed,
+            max(0, round(self._expected) - self._readings - self._failed),
             self._out_of_order,
             self._restarts,
             self._blocks.spread(),

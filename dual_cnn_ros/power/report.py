@@ -93,7 +93,7 @@ def _total(account: Account, scope: str, silent: float) -> Section:
         'bias_joules': energy.bias,
         'readings': energy.readings,
         'failed': energy.failed,
-        'missing': max(0, round(energy.window / account.period) - energy.readings - energy.failed),
+        'missing': energy.missing,
         'out_of_order': energy.out_of_order,
         'restarts': energy.restarts,
         'silent_seconds': silent,
