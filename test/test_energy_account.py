@@ -201,6 +201,29 @@ def test_readings_out_of_order_and_twice() -> None:
     assert account.energy.joules == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize('back', [0.9, 1.5, 30.0])
+def test_a_single_late_reading_begins_nothing_anew(back: float) -> None:
+    account = Account(1.0)
+    run(account, 0.0, 60.0, decide=True)
+    stray = Reading('total', 59.9 - back, watts=10.0)
+    assert not account.reading(stray.time + 1000, stray, 0.1)
+    run(account, 60.0, 60.0, decide=True)
+    energy = account.energy
+    assert (energy.out_of_order, energy.restarts) == (1, 0)
+    assert energy.window == pytest.approx(119.9) and energy.joules == pytest.approx(1199.0)
+    assert account.unmatched == 0
+
+
+def test_a_single_stamp_that_is_off_begins_nothing_anew() -> None:
+    account = Account(1.0)
+    run(account, 0.0, 10.0, decide=True)
+    assert not account.reading(500.0, Reading('total', 10.0, watts=10.0), 0.1)
+    run(account, 10.1, 10.0, decide=True)
+    energy = account.energy
+    assert (energy.out_of_order, energy.restarts) == (0, 0)
+    assert energy.joules == pytest.approx(200.0) and account.unmatched == 0
+
+
 def test_a_gap_leaves_its_windows_out() -> None:
     account = Account(1.0)
     run(account, 0.0, 5.0, decide=True)

@@ -461,13 +461,21 @@ def test_recorded_time(tmp_path: Path, robot: Robot) -> None:
         robot.connect()
         robot.work(100.0, 20.0)
         robot.reported('total', 'readings', '200')
+        robot.reading(99.8, IDLE)
         robot.reading(99.9, IDLE)
         robot.reported('total', 'restarts', '1')
         robot.work(100.0, 20.0)
-        total = robot.reported('total', 'readings', '401')
+        total = robot.reported('total', 'readings', '402')
         assert total['restarts'] == '1' and total['out_of_order'] == '0'
         assert float(total['coverage']) > 0.95
         assert int(robot.report['frames']['decisions']) > 700
+        # By a clock that stands still, each reading of a loop would be later than the first one.
+        robot.next_report()
+        late = int(robot.last('late'))
+        robot.rest(50.0, 1.0)
+        robot.reported('total', 'restarts', '2')
+        robot.next_report()
+        assert int(robot.last('late')) <= late + 1
 
 
 BAD: list[tuple[str, Any]] = [

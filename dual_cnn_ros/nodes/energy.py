@@ -193,8 +193,9 @@ class EnergyNode(Node):
                 raise ValueError(f'monotonic is {reading.time:g}, which is no clock in seconds')
             self._follow(total.hardware_id, values.get('scope', ''))
             self._heard = time.monotonic()
+            if self._account.reading(stamp, reading, period):
+                self._least_lag = math.inf
             self._count_late(stamp)
-            self._account.reading(stamp, reading, period)
         except Exception as error:  # whatever a message holds, the next one gets its chance
             self._refuse('readings', self._values['rails_topic'], error)
 
@@ -286,6 +287,7 @@ class EnergyNode(Node):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._account.reset()
         self._counts.clear()
+        self._least_lag = math.inf
         response.success, response.message = True, 'counting from now'
         return response
 

@@ -36,7 +36,7 @@ BASELINES = ('none', 'always_both', 'always_second', 'measured', 'bundle')
 
 _MOST_WAITING = 10_000
 _LEAST_COVERED = 0.999
-# Of the readings' clock or their stamps; a smaller step back is a reading out of order.
+# Of the readings' clock or their stamps; less, or a single reading, is one out of order.
 _RESTART_SECONDS = 1.0
 
 
@@ -71,6 +71,7 @@ class Account:
         self._clocks = Clocks()
         self._last: Reading | None = None
         self._last_stamp = 0.0
+        self._stray: tuple[float, Reading] | None = None
         self._shift = 0.0
         self._measurement: _IdleMeasurement | None = None
         self.period = 0.1
@@ -100,24 +101,27 @@ class Account:
 
     # What comes in
 
-    def reading(self, stamp: float, reading: Reading, period: float) -> None:
-        """Take the total's next reading; `period` is the nominal time between readings."""
-        reading = replace(reading, time=reading.time + self._shift)
-        if self._last is not None and (
-            reading.time < self._last.time - _RESTART_SECONDS
-            or stamp < self._last_stamp - _RESTART_SECONDS
-        ):
-            reading = self._restart(stamp, reading)
+    def reading(self, stamp: float, reading: Reading, period: float) -> bool:
+        """
+        Take the total's next reading; `period` is the nominal time between readings.
+
+        Returns whether it shows that a clock began again: that, too, of the reading before it, as
+        a single one that is back is only late.
+        """
         if period != self.period:
             self.period = self._meter.period = self._windows.period = period
-        self._meter.add(reading)
-        if self._last is not None and reading.time <= self._last.time:
-            return
-        self._last, self._last_stamp = reading, stamp
-        self._clocks.add(stamp, reading.time)
-        self._account(self._windows.add(reading))
-        self._match()
-        self._measure_idle(reading)
+        stray, self._stray = self._stray, None
+        began = self._is_back(stamp, reading)
+        if began and stray is None:
+            self._stray = stamp, reading
+            return False
+        if stray is not None and began:
+            self._restart(*stray)
+            self._take(*stray)
+        elif stray is not None:
+            self._meter.add(self._shifted(stray[1]))
+        self._take(stamp, reading)
+        return began
 
     def decision(self, finished: float, source: str, busy: Mapping[str, float]) -> None:
         """
@@ -249,11 +253,31 @@ class Account:
 
     # Inside
 
-    def _restart(self, stamp: float, reading: Reading) -> Reading:
+    def _shifted(self, reading: Reading) -> Reading:
+        return replace(reading, time=reading.time + self._shift)
+
+    def _is_back(self, stamp: float, reading: Reading) -> bool:
+        return self._last is not None and (
+            self._shifted(reading).time < self._last.time - _RESTART_SECONDS
+            or stamp < self._last_stamp - _RESTART_SECONDS
+        )
+
+    def _take(self, stamp: float, reading: Reading) -> None:
+        reading = self._shifted(reading)
+        self._meter.add(reading)
+        if self._last is not None and reading.time <= self._last.time:
+            return
+        self._last, self._last_stamp = reading, stamp
+        self._clocks.add(stamp, reading.time)
+        self._account(self._windows.add(reading))
+        self._match()
+        self._measure_idle(reading)
+
+    def _restart(self, stamp: float, reading: Reading) -> None:
         """Go on after the recording, or the machine of the power node, began again."""
         assert self._last is not None
         later = self._last.time + max(stamp - self._last_stamp, self.period)
-        self._shift += later - reading.time
+        self._shift = later - reading.time
         self._account(self._windows.flush())
         self.unmatched += len(self._waiting)
         self._waiting.clear()
@@ -262,7 +286,6 @@ class Account:
         if self._measurement is not None:
             self._measurement = None
             self.idle_note = 'refused: the readings began again while it was measured'
-        return replace(reading, time=later)
 
     def _match(self) -> None:
         while self._waiting:
