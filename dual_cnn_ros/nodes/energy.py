@@ -208,7 +208,7 @@ class EnergyNode(Node):
         if not self._is_new:
             why = 'the readings changed from {} ({} scope) to {} ({} scope)'.format(
                 *(word or 'unknown' for word in (*before, *now)))
-            self._account = Account(self._values['window_s'], f'dropped, as {why}; measure again')
+            self._account = Account(self._values['window_s'], f'not measured since {why}')
             self._least_lag = math.inf
             self.get_logger().warning(
                 f'{why}: the account and the idle power begin anew',
