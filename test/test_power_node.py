@@ -344,6 +344,55 @@ def test_no_source_is_said_once_and_found_later(tmp_path: Path, watcher: Watcher
         assert node.log.count('no power source') == 1
 
 
+@pytest.mark.parametrize(
+    ('files', 'chip', 'before', 'scope', 'watts'),
+    [
+        (fixtures.BOARDS['AGX Xavier L4T 35'][0], '1-0041', None, 'module', 6.0),
+        (fixtures.THOR, '2-0044', 10.4, 'whole input', 23.0),
+    ],
+)
+def test_a_chip_whose_driver_binds_later_joins_the_total(
+    tmp_path: Path,
+    watcher: Watcher,
+    files: fixtures.Files,
+    chip: str,
+    before: float | None,
+    scope: str,
+    watts: float,
+) -> None:
+    late = {name: content for name, content in files.items() if f'/{chip}/' in name}
+    root = fixtures.build(tmp_path, {n: c for n, c in files.items() if n not in late})
+    with power(tmp_path / 'node', sysfs_root=str(root)) as node:
+        total = watcher.next()[0].get('total')
+        assert before is None if total is None else float(total['watts']) == before
+        # Its label cannot be read at first: that search has to wait, the readings do not.
+        label = next((tmp_path / n for n in late if n.endswith('/in1_label')), None)
+        if label is not None:
+            label.parent.mkdir(parents=True)
+            os.mkfifo(label)
+        fixtures.build(tmp_path, {n: c for n, c in late.items() if tmp_path / n != label})
+        if label is not None:
+            watcher.next(70)
+            assert list(named(watcher.rails[-1])) == ['GPU', 'CPU', 'SOC']
+            watcher.diagnosis(OK)
+            aside = label.with_name('aside')
+            aside.write_text(f'{late[str(label.relative_to(tmp_path))]}\n')
+            # Lets the search go, with nothing to read; does not wait for one that never began.
+            descriptor = os.open(label, os.O_RDWR)
+            aside.replace(label)
+            os.close(descriptor)
+        rails = watcher.until(
+            'the total', lambda rails: 'total' in rails and rails['total']['scope'] == scope
+        )
+        assert float(rails['total']['watts']) == pytest.approx(watts)
+        assert 'more rails were found' in node.log and scope in node.log
+        # What goes away again makes the total missing, not another one.
+        shutil.move(root / 'bus/i2c/drivers', tmp_path / 'away')
+        watcher.until('all are gone', lambda rails: rails['total']['error'])
+        (tmp_path / 'away').rename(root / 'bus/i2c/drivers')
+        watcher.until('all are back', lambda rails: not rails['total']['error'])
+
+
 def test_a_recording_is_played_and_called_one(tmp_path: Path, watcher: Watcher) -> None:
     sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
     readings = sensor.read()

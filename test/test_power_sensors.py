@@ -26,7 +26,7 @@ import pytest
 import sysfs_fixtures as fixtures
 
 from dual_cnn_ros.power import ina3221, nvml, rapl, sysfs
-from dual_cnn_ros.power.discover import discover
+from dual_cnn_ros.power.discover import discover, grown
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, SensorDeniedError
 
 
@@ -503,6 +503,45 @@ def test_auto_says_what_it_passed_over(tmp_path: Path, monkeypatch: pytest.Monke
     sensor = discover('auto', fixtures.build(tmp_path / 'none', fixtures.NONE))
     assert sensor.source == 'nvml'
     assert 'no INA3221' in sensor.reason and 'no RAPL' in sensor.reason
+
+
+@pytest.mark.parametrize('board', [fixtures.THOR, fixtures.BOARDS['TX2'][0]])
+def test_a_sensor_grows_by_chips_and_never_shrinks(tmp_path: Path, board: fixtures.Files) -> None:
+    root = fixtures.build(tmp_path, board)
+    chips = sorted((root / 'bus/i2c/drivers').glob('*/*'))
+    late, away = chips[-1], tmp_path / 'away'
+    whole = discover('auto', root)
+    late.rename(away)
+    sensor = discover('auto', root)
+    assert grown(sensor, root) is None
+    # A chip that comes in the place of another would give another total.
+    chips[0].rename(tmp_path / 'gone')
+    away.rename(late)
+    assert grown(sensor, root) is None and grown(whole, root) is None
+    (tmp_path / 'gone').rename(chips[0])
+    more = grown(sensor, root)
+    assert more is not None
+    assert (more.rails, more.members, more.scope) == (whole.rails, whole.members, whole.scope)
+    assert grown(more, root) is None
+    shutil.rmtree(root / 'bus')
+    assert grown(more, root) is None
+
+
+def test_rails_of_one_name_are_still_the_same_channels(tmp_path: Path) -> None:
+    rails = [('VDD_A', 5000, 1), ('VDD_B', 5000, 1), ('VDD_C', 5000, 1)]
+    root = fixtures.build(tmp_path, fixtures.hwmon_chip('1-0040', rails, 1))
+    sensor = discover('auto', root)
+    fixtures.build(tmp_path, fixtures.hwmon_chip('1-0041', rails, 2))
+    more = grown(sensor, root)
+    assert more is not None and len(more.rails) == 6 and 'VDD_A@1-0040' in more.rails
+
+
+def test_a_better_source_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, None)
+    root = rapl_root(tmp_path, fixtures.RAPL)
+    sensor = discover('auto', root)
+    fixtures.build(tmp_path, fixtures.ORIN_NANO)
+    assert sensor.source == 'rapl' and grown(sensor, root) is None
 
 
 @pytest.mark.parametrize('source', ['auto', 'ina3221', 'rapl', 'nvml', 'recording'])

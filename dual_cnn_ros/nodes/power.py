@@ -16,8 +16,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 import sys
+from threading import Thread
 import time
 from typing import Any
 
@@ -35,7 +37,7 @@ from std_msgs.msg import Float64, Header
 from dual_cnn_ros.nodes.diagnostics import status
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
 from dual_cnn_ros.nodes.run import run
-from dual_cnn_ros.power.discover import discover, SOURCES
+from dual_cnn_ros.power.discover import discover, grown, SOURCES
 from dual_cnn_ros.power.health import Health, Limits
 from dual_cnn_ros.power.message import PREFIX, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
@@ -102,12 +104,14 @@ class PowerNode(Node):
         self._sensor: Sensor | None = None
         self._sampler: Sampler | None = None
         self._missing = ''
+        self._search: Thread | None = None
+        self._found: Sensor | None = None
         for name, parameter in PARAMETERS.items():
             self.declare_parameter(name, parameter.default, parameter.descriptor())
         self._values = {name: self.get_parameter(name).value for name in PARAMETERS}
         for name, value in self._values.items():
             PARAMETERS[name].check(name, value)
-        self._search()
+        self._start()
         self._check_rails(self._values['rails'])
         overriding = QoSOverridingOptions.with_default_policies()
         self._power = self.create_publisher(
@@ -130,32 +134,61 @@ class PowerNode(Node):
 
     # The sensor
 
-    def _search(self) -> None:
-        self._searched = time.monotonic()
+    def _start(self) -> None:
         source, recording = self._values['source'], self._values['recording']
         if bool(recording) != (source == 'recording'):
             raise ParameterError(
                 'recording must be a path where source is "recording", and empty otherwise'
             )
         try:
-            self._sensor = sensor = discover(
-                source,
-                Path(self._values['sysfs_root']),
-                path('recording', recording),
-                self._ros_seconds if self._in_recorded_time else None,
-            )
+            self._sensor = self._discover()
         except NoSensorError as error:
             if source == 'recording':
                 raise ParameterError(f'recording: {error}') from None
-            if not self._missing:
-                self.get_logger().warning(f'no power source, nothing is published: {error}')
             self._missing = str(error)
-            return
-        total = f'{" + ".join(sensor.members)} ({sensor.scope})' if sensor.members else 'none'
-        self.get_logger().info(
-            f'source {sensor.source}: {sensor.reason}; rails {", ".join(sensor.rails)}; '
-            f'total: {total}'
+            self.get_logger().warning(f'no power source, nothing is published: {error}')
+        else:
+            self.get_logger().info(_description(self._sensor))
+        self._searched = time.monotonic()
+
+    def _discover(self) -> Sensor:
+        return discover(
+            self._values['source'],
+            Path(self._values['sysfs_root']),
+            path('recording', self._values['recording']),
+            self._ros_seconds if self._in_recorded_time else None,
         )
+
+    def _look_again(self) -> None:
+        """Take what the search before has found, and now and then begin another one."""
+        if self._search is not None and self._search.is_alive():
+            return
+        if self._found is not None:
+            if self._sensor is None:
+                self.get_logger().info(_description(self._found))
+            else:
+                self.get_logger().warning(f'more rails were found: {_description(self._found)}')
+            self._sensor, self._found = self._found, None
+            self._sample()
+        if time.monotonic() - self._searched > SEARCH_SECONDS:
+            self._searched = time.monotonic()
+            # In a thread, as a driver may block; one that does must not hold up the exit either.
+            self._search = Thread(target=self._look, args=(self._sensor,), daemon=True)
+            self._search.start()
+
+    def _look(self, sensor: Sensor | None) -> None:
+        try:
+            if sensor is None:
+                self._found = self._discover()
+            else:
+                self._found = grown(sensor, Path(self._values['sysfs_root']))
+        except NoSensorError as error:
+            self._missing = str(error)
+        except Exception as error:
+            if self.context.ok():
+                self.get_logger().error(
+                    f'search for sensors: {error!r}', throttle_duration_sec=THROTTLE
+                )
 
     @property
     def _in_recorded_time(self) -> bool:
@@ -177,13 +210,12 @@ class PowerNode(Node):
             period = self._period(self._sensor)
             self._health = Health(self._sensor.members, period)
             every = LOOK_SECONDS if self._sensor.period else period
-            self._sampler = Sampler(self._sensor, every, self._publish)
+            self._sampler = Sampler(self._sensor, every, partial(self._publish, self._sensor))
             self._sampler.start()
 
-    def _publish(self, readings: list[Reading]) -> None:
+    def _publish(self, sensor: Sensor, readings: list[Reading]) -> None:
         """Publish the readings of one moment; runs in the sampler's thread and never raises."""
-        sensor = self._sensor
-        if sensor is None or not readings:
+        if not readings:
             return
         try:
             total = sensor.total(readings)
@@ -253,9 +285,7 @@ class PowerNode(Node):
 
     def _every_second(self) -> None:
         try:
-            if self._sensor is None and time.monotonic() - self._searched > SEARCH_SECONDS:
-                self._search()
-                self._sample()
+            self._look_again()
             self._diagnostics.publish(
                 DiagnosticArray(
                     header=Header(stamp=self.get_clock().now().to_msg()),
@@ -279,6 +309,14 @@ class PowerNode(Node):
             'reason': sensor.reason,
         }
         return status(name, bytes([level]), message, sensor.source, values)
+
+
+def _description(sensor: Sensor) -> str:
+    total = f'{" + ".join(sensor.members)} ({sensor.scope})' if sensor.members else 'none'
+    return (
+        f'source {sensor.source}: {sensor.reason}; rails {", ".join(sensor.rails)}; '
+        f'total: {total}'
+    )
 
 
 def _status(sensor: Sensor, reading: Reading, more: dict[str, str]) -> DiagnosticStatus:

@@ -62,3 +62,19 @@ def discover(
             reason = '; '.join([sensor.reason, *passed_over])
             return replace(sensor, reason=reason)
     raise NoSensorError('; '.join(passed_over))
+
+
+def grown(sensor: Sensor, sysfs_root: Path) -> Sensor | None:
+    """
+    Return the same source with rails that have come since, None where it has no more than before.
+
+    Only the monitors of a board come one by one, as the drivers of their chips bind. Where one of
+    those in use is missing nothing is returned: without it the total would be another one.
+    """
+    if sensor.source != 'ina3221':
+        return None
+    try:
+        found = ina3221.discover(sysfs_root)
+    except NoSensorError:
+        return None
+    return found if set(sensor.channels) < set(found.channels) else None

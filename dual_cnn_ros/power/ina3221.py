@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import errno
 from pathlib import Path
 import re
@@ -110,13 +110,13 @@ def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     return Sensor('ina3221', reason, tuple(channels), members, scope)
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class _Chip:
     """One monitor chip; its hwmon or IIO folder is looked up again after it has disappeared."""
 
     driver: str
     device: Path
-    _folder: Path | None = None
+    _folder: Path | None = field(default=None, compare=False)
 
     @property
     def layout(self) -> _Layout:
@@ -136,10 +136,12 @@ class _Chip:
 
 @dataclass(frozen=True)
 class _Channel:
-    rail: str
+    """A channel of a chip; the same one whatever rail it is found to be."""
+
+    rail: str = field(compare=False)
     chip: _Chip
     number: int
-    shunt_microohms: int | None
+    shunt_microohms: int | None = field(compare=False)
     text: sysfs.Reader
 
     @property
