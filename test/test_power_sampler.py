@@ -17,11 +17,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 import threading
 import time
 
 import pytest
+import sysfs_fixtures as fixtures
 
+from dual_cnn_ros.power import ina3221
 from dual_cnn_ros.power import sampler as sampler_module
 from dual_cnn_ros.power.health import Health, Limits
 from dual_cnn_ros.power.reading import Reading, Sensor
@@ -158,7 +161,8 @@ def test_moments_are_one_in_each_period_and_in_no_fixed_phase() -> None:
 # Health
 
 
-def readings(watts: float | None = 5.0, volts: float = 5.0, error: str = '') -> list[Reading]:
+def readings(
+    watts: float | None = 5.0, volts: float | None = 5.0, error: str = '') -> list[Reading]:
     if error:
         return [Reading('VDD_IN', 1.0, error=error), Reading('VDD_SOC', 1.0, watts=1.0, volts=3.0)]
     return [
@@ -184,13 +188,46 @@ def judged(sets: list[list[Reading]], limits: Limits) -> tuple[int, str, dict[st
         ([readings(volts=4.5), readings()], Limits(min_voltage_v=4.8), 2, '4.500 V is under'),
         ([readings(), readings(error='EIO')], Limits(), 1, '1 reads failed, such as VDD_IN: EIO'),
         ([readings(error='EIO')], Limits(), 2, '1 reads failed, such as VDD_IN: EIO'),
-        ([readings(None)], Limits(1.0), 0, 'reading'),
+        ([readings(volts=0.0), readings()], Limits(min_voltage_v=4.8), 2, '0.000 V is under'),
+        ([readings(None)], Limits(), 0, 'reading'),
+        ([readings(None)], Limits(1.0), 1, 'max_power_w cannot be checked: no total power'),
+        ([readings(volts=None)], Limits(8.0), 0, '5.000 W'),
+        ([readings(volts=None)], Limits(0, 4.8), 1, 'min_voltage_v cannot be checked: no supply'),
+        ([readings(volts=None)], Limits(4.0, 4.8), 2, 'is over max_power_w'),
         ([], Limits(), 0, 'reading'),
+        ([], Limits(8.0, 4.8), 0, 'reading'),
     ],
 )
 def test_health(sets: list[list[Reading]], limits: Limits, level: int, message: str) -> None:
     got = judged(sets, limits)
     assert got[0] == level and message in got[1]
+
+
+def test_the_supply_is_no_voltage_of_only_some_members(tmp_path: Path) -> None:
+    """The rails at 19.7 V fail, and the one at 5 V says nothing about the supply."""
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    faults = {f'hwmon1/curr{n}_input': fixtures.no_data() for n in (1, 2)}
+    sensor = ina3221.discover(root, fixtures.faulty(faults))
+    health = Health(sensor.members, 0.1)
+    readings = sensor.read()
+    health.take(readings, sensor.total(readings))
+    level, message, values = health.judge(Limits(min_voltage_v=12.0))
+    assert level == 2 and '2 reads failed' in message and values['least_volts'] is None
+    readings = ina3221.discover(root).read()
+    health.take(readings, sensor.total(readings))
+    assert health.judge(Limits(min_voltage_v=12.0))[0] == 0
+    health.take(readings, sensor.total(readings))
+    assert '19.688 V is under' in health.judge(Limits(min_voltage_v=20.0))[1]
+
+
+def test_limits_of_rails_without_a_total_cannot_be_checked(tmp_path: Path) -> None:
+    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.BOARDS['unknown'][0]))
+    health = Health(sensor.members, 0.1)
+    readings = sensor.read()
+    health.take(readings, sensor.total(readings))
+    level, message, _ = health.judge(Limits(0.001, 11.0))
+    assert level == 1 and 'max_power_w cannot' in message and 'min_voltage_v cannot' in message
+    assert health.judge(Limits())[0] == 0
 
 
 def test_health_of_a_silent_sensor(monkeypatch: pytest.MonkeyPatch) -> None:

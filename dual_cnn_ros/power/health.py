@@ -61,6 +61,7 @@ class Health:
         self._heard = time.monotonic()
         self._interval = _Interval(self._heard)
         self._failed: Counter[str] = Counter()
+        self._complete = self._has_watts = self._has_volts = False
 
     def take(self, readings: Iterable[Reading], total: Reading | None) -> None:
         """Take the readings of one moment."""
@@ -68,18 +69,24 @@ class Health:
             self._heard = time.monotonic()
             interval = self._interval
             interval.sets += 1
-            volts = []
+            members = []
             for reading in readings:
                 if reading.error:
                     interval.failed += 1
                     interval.error = f'{reading.rail}: {reading.error}'
                     self._failed[reading.rail] += 1
-                elif reading.volts is not None and reading.rail in self._members:
-                    volts.append(reading.volts)
-            if volts:
-                supply = max(volts)
-                interval.least_volts = min(supply, interval.least_volts or supply)
+                elif reading.rail in self._members:
+                    members.append(reading)
+            if len(members) == len(self._members):
+                self._complete = True
+            volts = [member.volts for member in members if member.volts is not None]
+            # The highest of some rails may be that of one behind a converter.
+            if volts and len(volts) == len(self._members):
+                self._has_volts = True
+                supply, least = max(volts), interval.least_volts
+                interval.least_volts = supply if least is None else min(supply, least)
             if total is not None and total.watts is not None:
+                self._has_watts = True
                 interval.watts = total.watts
                 interval.most_watts = max(total.watts, interval.most_watts or total.watts)
 
@@ -90,6 +97,11 @@ class Health:
             interval, self._interval = self._interval, _Interval(now)
             silent = now - self._heard
             failed = {f'failed.{rail}': count for rail, count in sorted(self._failed.items())}
+            unchecked = []
+            if self._complete and limits.max_power_w and not self._has_watts:
+                unchecked.append('max_power_w cannot be checked: no total power is known')
+            if self._complete and limits.min_voltage_v and not self._has_volts:
+                unchecked.append('min_voltage_v cannot be checked: no supply voltage is known')
         values: dict[str, object] = {
             'watts': interval.watts,
             'most_watts': interval.most_watts,
@@ -108,4 +120,6 @@ class Health:
             # Without a single good total there is nothing to integrate.
             level = ERROR if self._members and interval.watts is None else WARN
             return level, f'{interval.failed} reads failed, such as {interval.error}', values
+        if unchecked:
+            return WARN, '; '.join(unchecked), values
         return OK, 'reading' if interval.watts is None else f'{interval.watts:.3f} W', values
