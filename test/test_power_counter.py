@@ -16,11 +16,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from dual_cnn_ros.power.counter import Counter
+from dual_cnn_ros.power.counter import Counter, Step
 
 
 @given(
@@ -69,6 +72,27 @@ def test_too_long_unread_to_know_the_wraps() -> None:
     unwrapped = Counter(1000)
     unwrapped.advance(0.0, 0)
     assert unwrapped.advance(100.0, 50_000).watts == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize('span', [262143328850, 1_500_000])
+def test_power_is_right_however_short_the_steps(span: int) -> None:
+    """20 W, by a counter that moves once a millisecond, at moments as the sampler has them."""
+    chance = random.Random(0)
+    counter = Counter(1_000_000, span)
+    got: list[tuple[float, Step]] = []
+    for n in range(2000):
+        moment = 5.0 + (n + chance.random()) * 0.01
+        got.append((moment, counter.advance(moment, int(moment * 1000) * 20_000 % span)))
+    assert not any(step.broken for _, step in got)
+    # What is not known yet is not said.
+    assert all(step.watts is None for moment, step in got if moment < got[0][0] + 0.02)
+    watts = [step.watts for moment, step in got if moment > got[0][0] + 0.021]
+    assert all(one is not None and abs(one - 20.0) <= 1.0 for one in watts)
+    # The energy is that from each value to the next.
+    assert got[-1][1].joules - got[0][1].joules == pytest.approx(
+        20.0 * (got[-1][0] - got[0][0]), abs=0.03)
+    assert all(0 <= b.joules - a.joules <= 20.0 * (u - t) + 0.021
+               for (t, a), (u, b) in pairwise(got))
 
 
 @pytest.mark.parametrize('later', [0.0, -1.0])

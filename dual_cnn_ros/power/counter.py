@@ -16,12 +16,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 # Above what any package draws: a backward jump that would need more is a restart, no wrap-around.
 MOST_WATTS = 10_000.0
 # A 262 kJ counter wraps at most once in this time below 4 kW.
 LONGEST_STEP = 60.0
+# Counters move about once a millisecond: over less time, that would be much of the power.
+LEAST_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Step:
     """
     What one counter value says.
 
-    joules: the counter with its wrap-arounds unfolded. watts: the mean power since the value
-    before, None where there is none. broken: why the step from the value before is unknown.
+    joules: the counter with its wrap-arounds unfolded. watts: the mean power since the newest
+    value that is at least 20 ms older, None where there is none. broken: why the step from the
+    value before is unknown.
     """
 
     joules: float
@@ -50,29 +54,38 @@ class Counter:
         self._units_per_joule = units_per_joule
         self._span = span
         self._unfolded = 0
-        self._last: tuple[float, int] | None = None
+        # Times and unfolded values since the chain began; the first may be one to compare with.
+        self._past: deque[tuple[float, int]] = deque()
 
     def lost(self) -> None:
         """Say that a read failed: what the counter did meanwhile is unknown."""
-        self._last = None
+        self._past.clear()
 
     def advance(self, time: float, value: int) -> Step:
         """Take the counter's value at a monotonic time in seconds."""
-        last, self._last = self._last, (time, value)
-        if last is None or time <= last[0]:
-            return Step(self._joules(value))
-        seconds, change = time - last[0], value - last[1]
-        if self._span is not None and seconds > LONGEST_STEP:
-            return Step(
-                self._joules(value), broken=f'not read for {seconds:.0f} s: may have wrapped'
-            )
-        if change < 0:
-            change += self._span or 0
-            watts = change / self._units_per_joule / seconds
-            if self._span is None or not 0 <= watts <= MOST_WATTS:
-                return Step(self._joules(value), broken='the energy counter restarted')
-            self._unfolded += self._span
-        return Step(self._joules(value), change / self._units_per_joule / seconds)
+        broken = self._unfold(time, value)
+        value += self._unfolded
+        if broken or (self._past and time <= self._past[-1][0]):
+            self._past.clear()
+        while len(self._past) > 1 and self._past[1][0] <= time - LEAST_SECONDS:
+            self._past.popleft()
+        watts = None
+        if self._past and self._past[0][0] <= time - LEAST_SECONDS:
+            before, then = self._past[0]
+            watts = (value - then) / self._units_per_joule / (time - before)
+        self._past.append((time, value))
+        return Step(value / self._units_per_joule, watts, broken)
 
-    def _joules(self, value: int) -> float:
-        return (value + self._unfolded) / self._units_per_joule
+    def _unfold(self, time: float, value: int) -> str:
+        """Count a wrap-around since the value before; return why that cannot be known."""
+        if not self._past or time <= self._past[-1][0]:
+            return ''
+        seconds, change = time - self._past[-1][0], value + self._unfolded - self._past[-1][1]
+        if self._span is not None and seconds > LONGEST_STEP:
+            return f'not read for {seconds:.0f} s: may have wrapped'
+        if change < 0:
+            joules = (change + (self._span or 0)) / self._units_per_joule
+            if self._span is None or not 0 <= joules <= MOST_WATTS * max(seconds, LEAST_SECONDS):
+                return 'the energy counter restarted'
+            self._unfolded += self._span
+        return ''
