@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+import random
 import threading
 import time
 
 import pytest
 import sysfs_fixtures as fixtures
 
-from dual_cnn_ros.power import ina3221
+from dual_cnn_ros.power import ina3221, recording
 from dual_cnn_ros.power import sampler as sampler_module
 from dual_cnn_ros.power.health import Health, Limits
 from dual_cnn_ros.power.reading import Reading, Sensor
@@ -73,6 +74,11 @@ class Sets:
             have = len(self.sets)
             assert self._changed.wait_for(lambda: len(self.sets) > have + count, PATIENCE)
             return self.sets[have + 1 :]
+
+    def until(self, count: int) -> None:
+        """Wait until there are so many in all."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.sets) >= count, PATIENCE)
 
 
 def sensor(*rails: Rail) -> Sensor:
@@ -156,6 +162,25 @@ def test_moments_are_one_in_each_period_and_in_no_fixed_phase() -> None:
     # No promptness is assumed of a busy machine: only that the phase varies, and the rate is kept.
     assert max(steps) - min(steps) > 0.2 * period
     assert (times[-1] - times[0]) / len(steps) > 0.9 * period
+
+
+def test_each_look_at_a_recording_gives_all_that_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'trace.csv'
+    rows = ''.join(f'{n / 10},A,{n},m\n' for n in range(200))
+    path.write_text(f'time,rail,watts,scope\n{rows}')
+    now = 0.0
+    source = recording.discover(path, lambda: now, moved=False)
+    # The first look comes at once, the second in an hour.
+    monkeypatch.setattr(random, 'random', lambda: 0.0)
+    sets = Sets()
+    sampler = Sampler(source, 3600.0, sets)
+    now = 15.0
+    sampler.start()
+    sets.until(151)
+    sampler.stop()
+    assert [one['A'].watts for one in sets.sets if one] == list(range(151))
 
 
 # Health

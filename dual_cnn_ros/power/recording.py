@@ -38,7 +38,7 @@ from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
 Clock = Callable[[], float]
 # What it may be late by before it leaves some out, and the step of a clock that was not set.
-MOST_BEHIND = 100
+MOST_BEHIND = 1000
 LONGEST_STEP = 20.0
 # The readings of one moment, each with its scope.
 _Rows = list[tuple[Reading, str]]

@@ -38,6 +38,7 @@ class Sampler:
     """
     Calls `deliver` with the readings of every rail, once in each period, from its own thread.
 
+    A recording gives one moment after the other, and is asked until it has nothing newer.
     period: seconds. deliver: must not raise. A rail that blocks is delivered as a failed reading;
     what it answers in the end is dropped, as the moment of it is not known.
     """
@@ -45,6 +46,7 @@ class Sampler:
     def __init__(
         self, sensor: Sensor, period: float, deliver: Callable[[list[Reading]], None]
     ) -> None:
+        self._recorded = sensor.period is not None
         self._period = period
         self._deliver = deliver
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
@@ -68,7 +70,11 @@ class Sampler:
         while not self._stopped.wait(
             max(0.0, start + random.random() * self._period - time.monotonic())
         ):
-            self._deliver(self._read())
+            readings = self._read()
+            self._deliver(readings)
+            while self._recorded and readings and not self._stopped.is_set():
+                readings = self._read()
+                self._deliver(readings)
             # Periods that a slow sensor has missed are not made up for.
             missed = int((time.monotonic() - start) / self._period)
             start += max(1, missed) * self._period
