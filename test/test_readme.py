@@ -57,6 +57,14 @@ def test_what_train_needs_is_named() -> None:
     assert f'`pip install {" ".join(LIBRARIES)}`' in README.read_text()
 
 
+def test_the_energy_node_is_told_which_bundle_was_measured() -> None:
+    blocks = re.findall(r'```sh\n(.*?)```', README.read_text(), re.DOTALL)
+    block = next(one for one in blocks if '/energy_monitor baseline bundle' in one)
+    measured = re.findall(r'measure (\S+) --large', block)
+    told = block.partition('/energy_monitor baseline bundle')[0]
+    assert measured and re.findall(r'/energy_monitor bundle (\S+)', told) == measured
+
+
 def test_every_file_that_is_linked_exists() -> None:
     links = re.findall(r'\]\((?!http)([^)#]+)\)', README.read_text())
     assert links and not [link for link in links if not (ROOT / link).exists()]
