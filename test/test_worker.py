@@ -339,5 +339,23 @@ def test_lines_are_drawn_at_the_bottom() -> None:
     assert changed.size and changed.min() > 200
 
 
+@pytest.mark.parametrize(('line', 'text'), [
+    (overlay.watts(1234.4), '1234 W'),
+    (overlay.watts(22.29344), '22.3 W'),
+    (overlay.watts(5.25), '5.25 W'),
+    (overlay.watts(0.0), '0.00 W'),
+    (overlay.watts(-0.5), '-0.50 W'),
+    (overlay.watts(float('nan')), 'nan W'),
+    (overlay.joules(12_345.6), '12346 J per frame'),
+    (overlay.joules(1.5), '1.50 J per frame'),
+    (overlay.joules(1.0), '1.00 J per frame'),
+    (overlay.joules(0.5), '500 mJ per frame'),
+    (overlay.joules(0.0123), '12.3 mJ per frame'),
+    (overlay.joules(0.00045), '0.45 mJ per frame'),
+])
+def test_watts_and_joules_are_written_as_people_write_them(line: str, text: str) -> None:
+    assert line == text
+
+
 def test_labels_that_the_font_lacks_do_no_harm() -> None:
     overlay.draw(picture('red'), decided(), 'Straße 標識 \n\0' + 'x' * 500, STAGES)

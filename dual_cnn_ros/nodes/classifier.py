@@ -53,8 +53,8 @@ from dual_cnn_ros.nodes.worker import NewestWorker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 THROTTLE = 5.0
-# What the overlay shows beside the decision: parameter with the topic, unit, factor.
-METERS = {'power_topic': ('W', 1.0), 'energy_topic': ('mJ per frame', 1e3)}
+# What the overlay shows beside the decision: parameter with the topic, its value as a line.
+METERS = {'power_topic': overlay.watts, 'energy_topic': overlay.joules}
 FRESH = 3.0  # seconds for which a reading is shown
 
 
@@ -242,8 +242,7 @@ class ClassifierNode(LifecycleNode):
 
     def _meter_lines(self) -> list[str]:
         latest = monotonic() - FRESH
-        return [f'{self._meters[name][0] * factor:.3g} {unit}'
-                for name, (unit, factor) in METERS.items()
+        return [line(self._meters[name][0]) for name, line in METERS.items()
                 if name in self._meters and self._meters[name][1] > latest]
 
     def _work(self, cameras: dict[str, Camera], name: str,

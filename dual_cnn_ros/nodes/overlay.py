@@ -63,6 +63,22 @@ def draw(image: Image, decision: Decision, label: str, stages: Sequence[str],
     return np.ascontiguousarray(picture)
 
 
+def watts(value: float) -> str:
+    """Return the line about the power, in watts."""
+    return f'{_short(value)} W'
+
+
+def joules(value: float) -> str:
+    """Return the line about the energy of a frame, in joules."""
+    amount = f'{_short(value)} J' if abs(value) >= 1 else f'{_short(value * 1e3)} mJ'
+    return f'{amount} per frame'
+
+
+def _short(value: float) -> str:
+    size = abs(value)
+    return f'{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}'
+
+
 def _write(picture: Image, text: str, at: tuple[int, int], size: float, right: bool = False,
            outline: bool = False) -> None:
     font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * size))
