@@ -871,7 +871,7 @@ def test_joules_are_those_of_each_image(bundle, pictures, tmp_path, monkeypatch)
     monkeypatch.setattr(evaluate, 'discover', lambda source, root: Sensor(
         'fake', '', (meter,), ('IN',), 'module'))
     findings = run(pictures, tmp_path, str(bundle), '--no-memory', '--repeat', '0.5',
-                   '--energy-seconds', '1')
+                   '--energy-seconds', '3')
     energy = of(findings, 'tiny', 'off', 'd=0.5')['times']['energy']
     assert energy['images'] % 36 == 0
     seconds = energy['seconds'] / energy['images']
@@ -885,7 +885,7 @@ def test_energy_is_of_the_sensor_or_not_at_all(bundle, pictures, tmp_path, capsy
     monkeypatch.setattr(bench, 'SETTLE_SECONDS', 0.1)
     root = sysfs_fixtures.build(tmp_path, sysfs_fixtures.agx_orin())
     assert evaluate.main([str(pictures), str(bundle), '--no-memory', '--sysfs-root', str(root),
-                          '--energy-seconds', '0.6', '--out', str(tmp_path / 'out')]) == 0
+                          '--energy-seconds', '3', '--out', str(tmp_path / 'out')]) == 0
     energy = of(json.loads((tmp_path / 'out' / 'evaluate.json').read_text()),
                 'tiny')['times']['energy']
     # Files draw the same whatever is done: there is a whole, and nothing above idle.

@@ -299,6 +299,7 @@ def test_large_cnn_of_a_metrics_file(
     (folder / 'big.json').write_text(json.dumps({
         'labels': list(LABELS), 'architecture': 'resnet20', 'multiply_adds': 1,
         'arguments': {'holdout': 0.1, 'seed': 0, 'split': None},
+        'pictures': {},
         'files': {kind: {'path': f'big.{kind}'} for kind in ('onnx', 'safetensors')},
         'preprocessing': {'height': 16, 'width': 16, 'colour': 'rgb', 'crop': None,
                           'mean': [0.5] * 3, 'std': [0.25] * 3}}))
