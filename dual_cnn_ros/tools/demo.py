@@ -57,7 +57,6 @@ from dual_cnn_ros.tools.sheet import contact_sheet
 NODE = 'dual_cnn'
 START = 60.0  # seconds that the node may take to load its models
 SILENCE = 5.0  # seconds without a message after which the last frames count as lost
-REPEATED = 0.2  # seconds of a power trace, until somebody reads them
 TILES, KEPT = 24, 96
 COURSE = share_directory() / 'config' / 'recordings' / 'course'
 COURSE_BUNDLE = 'signs'
@@ -236,7 +235,7 @@ def watch(source: Recording | FrameSource, cameras: Mapping[str, str], bundle: b
                 def pass_time() -> None:
                     processes.check()
                     # The same moments again, as there is only so much time before the drive.
-                    replayer.run_clock(begin - REPEATED, begin)
+                    replayer.run_clock(begin - watts.REPEATED, begin)
 
                 listener.rest(pass_time)
                 replayer.run_clock(begin, 0.0)

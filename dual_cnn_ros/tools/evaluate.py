@@ -81,7 +81,6 @@ from dual_cnn_ros.tools.labelled import Item, open_source, Source
 from dual_cnn_ros.tools.publish import Publisher
 from dual_cnn_ros.tools.systems import Answers, Networks, parse, System
 
-FORMAT = report.FORMAT
 OFF = 'off'
 CURVE_POINTS = 101
 SHOWN = 24
@@ -380,7 +379,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         frames, logs, results = _play(run, players, probes, protocols, reference, publisher)
         power = _measure(run, players, protocols, results, options)
     findings: dict[str, Any] = {
-        'format': FORMAT,
+        'format': report.FORMAT,
         'data': {'name': source.path.name, 'kind': source.kind,
                  'digest': hashlib.blake2b(b''.join(sorted(frames.digests)),
                                            digest_size=16).hexdigest(),

@@ -28,11 +28,10 @@ from std_msgs.msg import Header
 
 from dual_cnn_ros.nodes import images
 from dual_cnn_ros.tools.dataset import decode_picture, SUFFIXES
-from dual_cnn_ros.tools.recording import Message, RecordingError, Topic
+from dual_cnn_ros.tools.labelled import CAMERA
+from dual_cnn_ros.tools.recording import COMPRESSED_IMAGE, IMAGE, Message, RecordingError, Topic
 
-CAMERA = 'camera'
 EXIF_AT = 4096  # bytes from the start within which a file says that it has EXIF data
-RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
 # Seconds since the start of the frame, and what is on it: a picture, or an encoded file.
 Frames = Iterator[tuple[float, Any]]
@@ -53,7 +52,7 @@ class FrameSource:
         self.start = time.time_ns()
         self.duration = seconds or 0.0
         self.labels: dict[int, str] = {}
-        topic = f'/{CAMERA}/image' + ('/compressed' if kind == COMPRESSED else '_raw')
+        topic = f'/{CAMERA}/image' + ('/compressed' if kind == COMPRESSED_IMAGE else '_raw')
         self.topics = {topic: Topic(topic, kind, count, False)}
         self.image_topics = [topic]
         self._kind, self._frames = kind, frames
@@ -71,7 +70,7 @@ class FrameSource:
             header = Header(frame_id=CAMERA)
             header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10 ** 9)
             message = (CompressedImage(header=header, format=content[0], data=content[1])
-                       if self._kind == COMPRESSED
+                       if self._kind == COMPRESSED_IMAGE
                        else images.to_image_msg(content, header, 'bgr8'))
             yield Message(self.image_topics[0], self._kind, stamp, serialize_message(message))
 
@@ -95,7 +94,7 @@ def from_folder(folder: Path, fps: float) -> FrameSource:
                 kind, data = 'png', cv2.imencode('.png', picture)[1].tobytes()
             yield i / fps, (kind, data)
 
-    source = FrameSource(str(folder), COMPRESSED, len(files), len(files) / fps, frames)
+    source = FrameSource(str(folder), COMPRESSED_IMAGE, len(files), len(files) / fps, frames)
     source.labels = {source.start + round(i / fps * 1e9): file.parent.name
                      for i, file in enumerate(files) if file.parent != folder}
     return source
@@ -120,5 +119,5 @@ def from_video(file: str | int, seconds: float | None = None) -> FrameSource:
             yield (time.monotonic() - begun if live else i / fps), picture
             i += 1
 
-    return FrameSource(f'camera {file}' if live else str(file), RAW, count,
+    return FrameSource(f'camera {file}' if live else str(file), IMAGE, count,
                        seconds if live else count / fps, frames)

@@ -35,14 +35,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.inference import InferenceError, load_model, Model, ModelSource
-from dual_cnn_ros.tools.dataset import (
-    choose_split,
-    identity,
-    is_held_out,
-    load,
-    Part,
-    Reduction,
-)
+from dual_cnn_ros.tools.dataset import identity, is_held_out, load, Part, Reduction
 
 WARM_UP = 5
 
@@ -112,9 +105,8 @@ def predict(trained: Sequence[Trained], data: Path, *, split: str | None, held_o
     """
     Return what each CNN answers to the same pictures, asked one at a time as on a robot.
 
-    held_out: True for the part that `train` held out, False for the whole split. split: as in
-    dataset.load, but 'test' where there are several, none is named and the whole is wanted.
-    exclude: as there. cache: keep the answers beside each metrics file, and take those that are
+    held_out: True for the part that `train` held out, False for the whole split. split, exclude:
+    as in dataset.load. cache: keep the answers beside each metrics file, and take those that are
     there for the same weights and pictures; a damaged file is replaced with a warning. Pictures
     are read once for each way of reducing them. ValueError names the CNN that was trained on other
     classes, on another split, or with another --holdout or --seed, so that no part is new to all,
@@ -122,7 +114,6 @@ def predict(trained: Sequence[Trained], data: Path, *, split: str | None, held_o
     """
     arguments, labels = _common(trained, held_out)
     holdout, seed = (arguments['holdout'], arguments['seed']) if held_out else (0.0, 0)
-    split = split if held_out else choose_split(data, split, 'test')
     pictures = [identity(data), split, holdout, seed, sorted(exclude), labels]
     files = [_cache_file(member, pictures) for member in trained]
     answers = [_read(file, len(labels)) if cache else None for file in files]

@@ -34,6 +34,8 @@ from dual_cnn_ros.tools.simulate_power import stated
 LEAD, IDLE = 5.0, 4.0
 # Seconds that the first reading may take, and an answer of the energy node.
 REST, ANSWER = 30.0, 3.0
+# Of the trace, played over and over until the first reading has come.
+REPEATED = 0.2
 # Of the windows that energy is split over, in the readings' seconds; twice that completes one.
 WINDOW = 1.0
 TAIL = 2 * WINDOW + 0.2
