@@ -183,6 +183,30 @@ def test_each_look_at_a_recording_gives_all_that_is_due(
     assert [one['A'].watts for one in sets.sets if one] == list(range(151))
 
 
+def test_a_recording_on_a_busy_machine_loses_nothing_and_fails_never(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler_module, 'ANSWER_SECONDS', 0.0)
+
+    class Slow:
+        rails = ('A',)
+        left = 5
+
+        def read(self) -> list[Reading]:
+            time.sleep(0.02)
+            self.left -= 1
+            return [Reading('A', float(self.left), watts=1.0)] if self.left >= 0 else []
+
+    source = Sensor('recording', '', (Slow(),), ('A',), 'module', period=0.1)
+    sets = Sets()
+    sampler = Sampler(source, 0.01, sets)
+    sampler.start()
+    sets.until(6)
+    sampler.stop()
+    assert [one['A'] for one in sets.sets if one] == [
+        Reading('A', float(n), watts=1.0) for n in (4, 3, 2, 1, 0)]
+
+
 # Health
 
 

@@ -38,9 +38,9 @@ class Sampler:
     """
     Calls `deliver` with the readings of every rail, once in each period, from its own thread.
 
-    A recording gives one moment after the other, and is asked until it has nothing newer.
-    period: seconds. deliver: must not raise. A rail that blocks is delivered as a failed reading;
-    what it answers in the end is dropped, as the moment of it is not known.
+    A recording gives one moment after the other, is asked until it has nothing newer, and takes
+    the time it needs. period: seconds. deliver: must not raise. A rail that blocks is delivered as
+    a failed reading; what it answers in the end is dropped, as the moment of it is not known.
     """
 
     def __init__(
@@ -85,9 +85,7 @@ class Sampler:
         answers: dict[_Worker, list[Reading]] = {}
         while pending:
             try:
-                worker, since, readings = self._answers.get(
-                    timeout=max(0.0, asked + ANSWER_SECONDS - time.monotonic())
-                )
+                worker, since, readings = self._answers.get(timeout=self._patience(asked))
             except queue.Empty:
                 break
             if since == asked:
@@ -99,6 +97,12 @@ class Sampler:
                 error = f'no answer for {now - worker.asked:.2f} s'
                 answers[worker] = worker.failed(asked, error)
         return [reading for worker in self._workers for reading in answers[worker]]
+
+    def _patience(self, asked: float) -> float | None:
+        """Return how many seconds an answer may still take, None for any number."""
+        # A recording never fails, only the machine may be busy; and a failure of the time of this
+        # machine would not be one of the recording's.
+        return None if self._recorded else max(0.0, asked + ANSWER_SECONDS - time.monotonic())
 
 
 class _Worker:
