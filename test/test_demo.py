@@ -91,7 +91,8 @@ def test_pictures_of_a_folder_are_judged_by_their_labels(
     bundle = make_bundle(tmp_path / 'bundle')
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     sheet = tmp_path / 'out' / 'sheet.png'
-    done = demo('--images', str(photographs), '--bundle', f'{bundle}/', '--fps', '5',
+    # Slow enough that a stall of the machine lets no frame overtake another.
+    done = demo('--images', str(photographs), '--bundle', f'{bundle}/', '--fps', '1',
                 '--out', str(sheet), sysfs_root=str(root))
     assert done.returncode == 0, done.stderr
     total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
@@ -99,8 +100,9 @@ def test_pictures_of_a_folder_are_judged_by_their_labels(
     assert cv2.imread(str(sheet)).shape[1] > 1000
     assert 'energy: by ina3221, VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 (module)' in done.stdout
     # A tree of files draws the same whatever is done, which is no measure of a decision.
-    assert '22.29 W on average and 22.29 W when idle, 100.0% of' in done.stdout
-    assert 'J above idle is within the noise' in done.stdout
+    assert '22.29 W on average' in done.stdout
+    _, joules = [line.split() for line in done.stdout.splitlines() if line.startswith('all')]
+    assert joules[-1] == '-'
     assert 'constructed' not in done.stdout.lower()
 
 

@@ -588,17 +588,25 @@ def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:
                 camera.send(camera.stamp(message))
                 camera.send(camera.stamp(message))
 
-            robot.wait_until(
-                'decisions by a CNN and by the memory',
-                lambda: {'first', 'memory'} <= robot.report.keys(),
-                meanwhile=look,
-                every=0.05,
-            )
-            frames, first = robot.report['frames'], robot.report['first']
-            assert float(frames['joules_per_frame']) > 0
+            def is_over() -> bool:
+                heard = {'first', 'memory'} <= robot.report.keys()
+                return heard and bool(robot.numbers['energy_per_frame'] or is_spoilt())
+
+            def is_spoilt() -> bool:
+                return 'readings cover only' in robot.report['frames']['message']
+
+            for _ in range(5):
+                what = 'decisions by a CNN and by the memory'
+                robot.wait_until(what, is_over, meanwhile=look, every=0.05)
+                if robot.numbers['energy_per_frame']:
+                    break
+                # The machine stalled, and so early that it counts for much.
+                assert robot.ask('reset').success
+                robot.next_report()
+            assert robot.numbers['energy_per_frame'][-1] > 0
+            first, memory = robot.report['first'], robot.report['memory']
             assert 0 < float(first['busy_seconds.first']) < 1
-            assert 0 < float(robot.report['memory']['busy_seconds.memory']) < 1
-            assert 'busy_seconds.first' not in robot.report['memory']
-            robot.wait_until('a number', lambda: robot.numbers['energy_per_frame'])
+            assert 0 < float(memory['busy_seconds.memory']) < 1
+            assert 'busy_seconds.first' not in memory
     finally:
         power.kill()

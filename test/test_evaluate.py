@@ -860,12 +860,12 @@ def test_joules_are_those_of_each_image(bundle, pictures, tmp_path, monkeypatch)
         meter.working = True
         time.sleep(0.05)
 
-    def begun(self: bench.Bench, name: str) -> tuple[float, float]:
+    def resting(seconds: float) -> tuple[int, float]:
         meter.working = False
-        return rest(self, name)
+        return rest(seconds)
 
-    rest = bench.Bench._rest
-    monkeypatch.setattr(bench.Bench, '_rest', begun)
+    rest = bench._rest
+    monkeypatch.setattr(bench, '_rest', resting)
     monkeypatch.setattr(bench, 'SETTLE_SECONDS', 0.3)
     monkeypatch.setattr(evaluate, '_once', once)
     monkeypatch.setattr(evaluate, 'discover', lambda source, root: Sensor(

@@ -182,7 +182,7 @@ def test_idle_power_that_drifts_as_far_is_refused(board: Board) -> None:
 
 def test_readings_that_fail_are_no_figure(board: Board) -> None:
     def read() -> Reading:
-        if 1020 < board.now < 1023:
+        if 1020 < board.now < 1050:
             return Reading('in', board.now, error='EIO')
         return Reading('in', board.now, watts=board.watts)
 
@@ -190,9 +190,36 @@ def test_readings_that_fail_are_no_figure(board: Board) -> None:
     assert cost.joules is None and cost.gross is None and 'covered' in cost.net.refused
 
 
+@pytest.mark.parametrize(('when', 'again'), [(1005, 'idle before'), (1020, 'image')])
+def test_what_a_stall_left_uncovered_is_measured_again(
+    board: Board, when: float, again: str
+) -> None:
+    def read() -> Reading:
+        if when < board.now < when + 3:
+            return Reading('in', board.now, error='EIO')
+        return Reading('in', board.now, watts=board.watts)
+
+    begun: list[str] = []
+    cost = Bench(sensor(read), 10.0, begun=begun.append).run({'image': board.work})['image']
+    assert cost.joules == pytest.approx(spent(), rel=0.01)
+    expected = ['idle before', 'image', 'idle after']
+    expected.insert(expected.index(again) + 1, f'{again} again')
+    assert begun == expected
+
+
+def test_slow_readings_reach_beyond_every_window(board: Board) -> None:
+    cost = Bench(noisy(board, 0.0), 60.0, period=2.0).run({'image': board.work})['image']
+    assert cost.energy.coverage == pytest.approx(1.0)
+    assert [rest.coverage for rest in cost.idle.rests] == pytest.approx([1.0, 1.0])
+
+
 @pytest.mark.parametrize('first', [True, False])
-def test_rest_that_could_not_be_read_is_no_idle_power(board: Board, first: bool) -> None:
+def test_rest_that_could_not_be_read_is_no_idle_power(
+    board: Board, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other one is what there is; counted as no watts at all it would halve the idle power."""
+    monkeypatch.setattr(bench_module, 'ATTEMPTS', 1)
+
     def read() -> Reading:
         if board.now < 1013 if first else board.now > 1026:
             return Reading('in', board.now, error='EIO')
@@ -204,8 +231,12 @@ def test_rest_that_could_not_be_read_is_no_idle_power(board: Board, first: bool)
 
 
 @pytest.mark.parametrize('readable', [0, 5])
-def test_without_an_idle_power_nothing_is_above_it(board: Board, readable: float) -> None:
+def test_without_an_idle_power_nothing_is_above_it(
+    board: Board, readable: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nor where a rest is covered in part."""
+    monkeypatch.setattr(bench_module, 'ATTEMPTS', 1)
+
     def read() -> Reading:
         if 1000 + readable < board.now < 1013 or board.now > 1026:
             return Reading('in', board.now, error='EIO')

@@ -52,6 +52,8 @@ LATE_SECONDS = 1.0
 # Three centuries of uptime: a later time is in another unit, and windows would not advance there.
 LATEST_SECOND = 1e10
 THROTTLE = 5.0
+# Readings and decisions that may wait while the machine stalls: seconds of many cameras.
+HEARD = 1000
 # How often the graph is searched for decisions of cameras that were not there before.
 SEARCH_SECONDS = 0.25
 DECISION_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
@@ -131,7 +133,7 @@ class EnergyNode(Node):
             DiagnosticArray,
             self._values['rails_topic'],
             self._on_rails,
-            QoSProfile(depth=100),
+            QoSProfile(depth=HEARD),
             qos_overriding_options=overriding,
         )
         resolved = [
@@ -159,7 +161,7 @@ class EnergyNode(Node):
             DiagnosticArray,
             topic,
             self._on_decision,
-            QoSProfile(depth=100),
+            QoSProfile(depth=HEARD),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 import math
 import time
 
@@ -29,6 +30,8 @@ from dual_cnn_ros.power.sampler import Sampler
 # Sensors that average lag behind by up to a second: this long before and after what counts, the
 # same is done.
 SETTLE_SECONDS = 1.5
+# How often a window is measured that readings do not cover: a busy machine may stall in one.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Bench:
     Repeats work and reads the sensor all the while; `sets` are the readings of each moment.
 
     seconds: of each work and each rest that count. period: between readings. begun: called with
-    the name of what was begun.
+    the name of what was begun, or begun again because readings did not cover it.
     """
 
     sensor: Sensor
@@ -92,45 +95,47 @@ class Bench:
         """Return the cost of each work, a call of which does one image."""
         sampler = Sampler(self.sensor, self.period, self.sets.append)
         sampler.start()
-        windows = {}
         try:
-            before = self._rest('idle before')
-            for name, work in works.items():
-                windows[name] = self._repeat(name, work)
-            after = self._rest('idle after')
+            before = self._measure('idle before', _rest)
+            worked = {name: self._measure(name, partial(_repeat, work))
+                      for name, work in works.items()}
+            after = self._measure('idle after', _rest)
         finally:
             sampler.stop()
-        idle = Idle(self._energy(*before), self._energy(*after))
-        costs = {}
-        for name, (images, start, end) in windows.items():
+        idle = Idle(before[1], after[1])
+        return {name: Cost(images, energy, idle, net(energy, idle))
+                for name, (images, energy) in worked.items()}
+
+    def _measure(self, name: str, spend: _Spend) -> tuple[int, Energy]:
+        """Return how many images were done in a window of spending time so, and its energy."""
+        # A reading has to come after the window too.
+        settle = max(SETTLE_SECONDS, 2 * self.period)
+        for attempt in range(ATTEMPTS):
+            self.begun(f'{name} again' if attempt else name)
+            spend(settle)
+            start = time.monotonic()
+            images, end = spend(self.seconds)
+            spend(settle)
             energy = self._energy(start, end)
-            costs[name] = Cost(images, energy, idle, net(energy, idle))
-        return costs
+            if energy.joules is not None:
+                break
+        return images, energy
 
     def _energy(self, start: float, end: float) -> Energy:
         totals = (self.sensor.total(readings) for readings in self.sets)
         return energy_of((total for total in totals if total), self.period, start, end)
 
-    def _rest(self, name: str) -> tuple[float, float]:
-        self.begun(name)
-        time.sleep(SETTLE_SECONDS)
-        start = time.monotonic()
-        time.sleep(self.seconds)
-        end = time.monotonic()
-        time.sleep(SETTLE_SECONDS)
-        return start, end
 
-    def _repeat(self, name: str, work: Callable[[], object]) -> tuple[int, float, float]:
-        self.begun(name)
-        _loop(work, SETTLE_SECONDS)
-        start = time.monotonic()
-        images, end = _loop(work, self.seconds)
-        _loop(work, SETTLE_SECONDS)
-        return images, start, end
+# Spends at least so many seconds; returns how many images were done, and when the last one ended.
+_Spend = Callable[[float], tuple[int, float]]
 
 
-def _loop(work: Callable[[], object], seconds: float) -> tuple[int, float]:
-    """Repeat work for at least so long; return how often, and when the last one ended."""
+def _rest(seconds: float) -> tuple[int, float]:
+    time.sleep(seconds)
+    return 0, time.monotonic()
+
+
+def _repeat(work: Callable[[], object], seconds: float) -> tuple[int, float]:
     images, until = 0, time.monotonic() + seconds
     while (now := time.monotonic()) < until:
         work()

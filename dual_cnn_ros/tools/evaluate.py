@@ -525,7 +525,7 @@ def _measure(run: Run, players: Sequence[Player], protocols: Sequence[Protocol],
     run.networks.live = True
     with tqdm(total=len(works) + 2, desc='energy', unit='block', disable=None) as bar:
         def begun(name: str) -> None:
-            bar.update()
+            bar.update(not name.endswith('again'))
 
         costs = Bench(sensor, options.energy_seconds, begun=begun).run(works)
     run.networks.live = False

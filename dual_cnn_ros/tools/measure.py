@@ -190,7 +190,10 @@ def _run(options: argparse.Namespace) -> None:
     print(f'{here}; {sensor.source}: {sensor.reason}; total {" + ".join(sensor.members)} '
           f'({sensor.scope})')
 
+    blocks: list[str] = []
+
     def say(name: str) -> None:
+        blocks.append(name)
         print(f'{name} ...', file=sys.stderr, flush=True)
 
     bench = Bench(sensor, options.seconds, 1 / options.rate, say)
@@ -201,7 +204,7 @@ def _run(options: argparse.Namespace) -> None:
         with options.trace.open('w', encoding='utf-8') as file:
             write_csv(file, sensor, bench.sets, [
                 f'Measured by measure on {here}, {today}: {sensor.reason}',
-                f'In turn: idle, {", ".join(found)}, idle; {options.seconds:g} s each'])
+                f'In turn: {", ".join(blocks)}; {options.seconds:g} s each'])
         print(f'Readings: {options.trace}')
     if large:
         cost = costs[large]
