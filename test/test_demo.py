@@ -272,7 +272,7 @@ def write_bag(path: Path, topics: dict[str, str], stamps: Sequence[int]) -> None
 def test_two_topics_of_one_camera(tmp_path: Path, other: str, kind: str, frames: int) -> None:
     write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE, other: kind}, range(1, 11))
     done = demo('--bag', str(tmp_path / 'bag'), '--bundle', f'{make_bundle(tmp_path / "b")}/',
-                '--out', str(tmp_path / 'sheet.png'))
+                '--rate', '0.2', '--out', str(tmp_path / 'sheet.png'))
     assert done.returncode == 0, done.stderr
     total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
     assert total[1:4] == [f'{frames}', '100.0%', '100.0%']
@@ -282,7 +282,7 @@ def test_two_topics_of_one_camera(tmp_path: Path, other: str, kind: str, frames:
 def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) -> None:
     write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE}, [0] * 5 + [7, 7, 7, 8, 9])
     done = demo('--bag', str(tmp_path / 'bag'), '--bundle', f'{make_bundle(tmp_path / "b")}/',
-                '--out', str(tmp_path / 'sheet.png'))
+                '--rate', '0.2', '--out', str(tmp_path / 'sheet.png'))
     assert done.returncode == 0, done.stderr
     total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
     assert total[1] == '10' and 'Correct: of the 3 frames that have a true label' in done.stdout
