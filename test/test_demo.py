@@ -99,7 +99,10 @@ def test_pictures_of_a_folder_are_judged_by_their_labels(
     assert total[1:4] == ['12', '100.0%', '91.7%']
     assert cv2.imread(str(sheet)).shape[1] > 1000
     assert 'energy: by ina3221, VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 (module)' in done.stdout
-    # A tree of files draws the same whatever is done, which is no measure of a decision.
+    # A tree of files draws the same whatever is done, which is no measure of a decision. Where the
+    # machine stalls for long, that is the reason.
+    assert re.search('22.29 W on average and 22.29 W when idle|readings covered only', done.stdout)
+    assert re.search('J above idle is within the noise|is covered|covered only', done.stdout)
     assert '22.29 W on average' in done.stdout
     _, joules = [line.split() for line in done.stdout.splitlines() if line.startswith('all')]
     assert joules[-1] == '-'
