@@ -62,8 +62,18 @@ setup(
             f'{name} = {PACKAGE}.{folder}.{name}:main'
             for folder, names in {
                 'nodes': ('classifier', 'energy', 'power'),
-                'tools': ('calibrate', 'course', 'demo', 'evaluate', 'measure', 'pair', 'replay',
-                          'signs', 'simulate_power', 'train'),
+                'tools': (
+                    'calibrate',
+                    'course',
+                    'demo',
+                    'evaluate',
+                    'measure',
+                    'pair',
+                    'replay',
+                    'signs',
+                    'simulate_power',
+                    'train',
+                ),
             }.items()
             for name in names
         ],

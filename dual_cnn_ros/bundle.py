@@ -40,10 +40,22 @@ MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
 # Names that stand beside those of the stages: of steps, sources and winners.
 RESERVED = {'average', 'decode', 'fingerprint', 'memory'}
 # Of an operating point: what it sets, and what calibrate found it to reach and to promise.
-POINT_FIELDS = {'name': str, 'threshold': float, 'score': str, 'post_check': str,
-                'accuracy': float, 'second_share': float, 'multiply_adds': int}
-CERTIFICATE_FIELDS = {'alpha': float, 'delta': float, 'method': str, 'pictures': int,
-                      'reference': str}
+POINT_FIELDS = {
+    'name': str,
+    'threshold': float,
+    'score': str,
+    'post_check': str,
+    'accuracy': float,
+    'second_share': float,
+    'multiply_adds': int,
+}
+CERTIFICATE_FIELDS = {
+    'alpha': float,
+    'delta': float,
+    'method': str,
+    'pictures': int,
+    'reference': str,
+}
 
 
 class BundleError(ValueError):
@@ -117,8 +129,16 @@ class Bundle:
     def digest(self) -> str:
         """What the answers depend on apart from the settings: labels, inputs, numbers."""
         parts = [list(self.labels)] + [
-            [stage.name, dict(stage.digests), stage.source.torchvision, repr(stage.input),
-             stage.temperature, repr(stage.deferral)] for stage in self.stages]
+            [
+                stage.name,
+                dict(stage.digests),
+                stage.source.torchvision,
+                repr(stage.input),
+                stage.temperature,
+                repr(stage.deferral),
+            ]
+            for stage in self.stages
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -128,12 +148,16 @@ class Bundle:
 
     def _settings(self, point: Mapping[str, Any]) -> Settings:
         own = self.settings
-        return replace(own, score=point.get('score', own.score),
-                       post_check=point.get('post_check', own.post_check),
-                       thresholds=(float(point['threshold']),) * len(own.thresholds))
+        return replace(
+            own,
+            score=point.get('score', own.score),
+            post_check=point.get('post_check', own.post_check),
+            thresholds=(float(point['threshold']),) * len(own.thresholds),
+        )
 
-    def load(self, backend: str = 'auto', device: str = 'auto', threads: int = 1,
-             warm_up: int = 2) -> tuple[Stage, ...]:
+    def load(
+        self, backend: str = 'auto', device: str = 'auto', threads: int = 1, warm_up: int = 2
+    ) -> tuple[Stage, ...]:
         """
         Return the stages, loaded, checked for one logit of each class and warmed up.
 
@@ -142,31 +166,43 @@ class Bundle:
         """
         return tuple(self._load(spec, backend, device, threads, warm_up) for spec in self.stages)
 
-    def _load(self, spec: StageSpec, backend: str, device: str, threads: int,
-              warm_up: int) -> Stage:
+    def _load(
+        self, spec: StageSpec, backend: str, device: str, threads: int, warm_up: int
+    ) -> Stage:
         where = f'{self.path / FILE}: stage {spec.name}'
         preprocessing, temperature = spec.input, spec.temperature
         random = np.random.default_rng(0)
-        blobs = [preprocessing.blob(random.integers(
-            0, 256, (preprocessing.height, preprocessing.width, 3), dtype=np.uint8))
-            for _ in range(max(1, warm_up))]
+        blobs = [
+            preprocessing.blob(
+                random.integers(
+                    0, 256, (preprocessing.height, preprocessing.width, 3), dtype=np.uint8
+                )
+            )
+            for _ in range(max(1, warm_up))
+        ]
         try:
-            _, model = load_model(spec.source, len(self.labels), blobs[0].shape[1], backend,
-                                  device, threads)
+            _, model = load_model(
+                spec.source, len(self.labels), blobs[0].shape[1], backend, device, threads
+            )
         except InferenceError as error:
             raise BundleError(f'{where}: {error}') from error
         try:
             outputs = [model(blob) for blob in blobs]
         except Exception as error:  # each library has its own
-            raise BundleError(f'{where}: the model does not run on an input of '
-                              f'{blobs[0].shape}: {error}') from error
+            raise BundleError(
+                f'{where}: the model does not run on an input of {blobs[0].shape}: {error}'
+            ) from error
         if outputs[0].shape != (len(self.labels),):
-            raise BundleError(f'{where}: the model has {outputs[0].size} classes, but labels has '
-                              f'{len(self.labels)}')
+            raise BundleError(
+                f'{where}: the model has {outputs[0].size} classes, but labels has '
+                f'{len(self.labels)}'
+            )
         # A second softmax would leave nothing to tell a sure answer from an unsure one by.
         if all(output.min() >= 0 and abs(output.sum() - 1) < 1e-3 for output in outputs):
-            raise BundleError(f'{where}: the outputs of the model are probabilities, but logits '
-                              'are wanted; remove the Softmax layer at its end')
+            raise BundleError(
+                f'{where}: the outputs of the model are probabilities, but logits '
+                'are wanted; remove the Softmax layer at its end'
+            )
 
         def classify(frame: Frame) -> npt.NDArray[np.float32]:
             return softmax(model(frame.blob(preprocessing)), temperature)
@@ -185,41 +221,65 @@ def read(path: Path | str) -> Bundle:
     try:
         content = yaml.safe_load(file.read_text(encoding='utf-8'))
     except FileNotFoundError as error:
-        raise BundleError(f'{file}: not found; a bundle is a folder with this file in it, '
-                          'as made by the calibrate tool') from error
+        raise BundleError(
+            f'{file}: not found; a bundle is a folder with this file in it, '
+            'as made by the calibrate tool'
+        ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f'{file}: cannot be read: {error}') from error
     top = _Fields(file, '', content)
     version = top.take('format', int)
     if version != FORMAT:
-        raise BundleError(f'{file}: format is {version}, but this version of dual_cnn_ros reads '
-                          f'{FORMAT}; ' + ('update dual_cnn_ros' if version > FORMAT else
-                                           'make the bundle again'))
+        raise BundleError(
+            f'{file}: format is {version}, but this version of dual_cnn_ros reads '
+            f'{FORMAT}; '
+            + ('update dual_cnn_ros' if version > FORMAT else 'make the bundle again')
+        )
     labels = tuple(top.take('labels', list))
-    if not 2 <= len(labels) <= 65536 or len(set(map(str, labels))) != len(labels) or not all(
-            isinstance(label, str) and label for label in labels):
-        raise BundleError(f'{file}: labels must be 2 to 65536 different names, in quotes where '
-                          'YAML would read a number or yes/no')
+    if (
+        not 2 <= len(labels) <= 65536
+        or len(set(map(str, labels))) != len(labels)
+        or not all(isinstance(label, str) and label for label in labels)
+    ):
+        raise BundleError(
+            f'{file}: labels must be 2 to 65536 different names, in quotes where '
+            'YAML would read a number or yes/no'
+        )
     shared_input = _preprocessing(top.nested('input'))
     entries = top.take('stages', list)
     if not entries:
         raise BundleError(f'{file}: stages must have at least one entry')
-    stages = tuple(_stage(_Fields(file, f'stages[{i}].', entry), folder, shared_input, len(labels))
-                   for i, entry in enumerate(entries))
+    stages = tuple(
+        _stage(_Fields(file, f'stages[{i}].', entry), folder, shared_input, len(labels))
+        for i, entry in enumerate(entries)
+    )
     names = [stage.name for stage in stages]
     if len(set(names)) != len(names) or RESERVED & set(names):
-        raise BundleError(f'{file}: stages must have different names, none of them '
-                          f'{", ".join(sorted(RESERVED))}: {names}')
+        raise BundleError(
+            f'{file}: stages must have different names, none of them '
+            f'{", ".join(sorted(RESERVED))}: {names}'
+        )
     thresholds = (top.take('threshold', float),) * (len(stages) - 1)
     try:
-        settings = Settings(score=top.take('score', str), thresholds=thresholds,
-                            post_check=top.take('post_check', str))
+        settings = Settings(
+            score=top.take('score', str),
+            thresholds=thresholds,
+            post_check=top.take('post_check', str),
+        )
         check_score(settings.score, stages)
     except ValueError as error:
         raise BundleError(f'{file}: {error}') from error
     points = tuple(top.take('operating_points', list, []))
-    bundle = Bundle(folder, top.take('name', str), top.take('description', str, ''), labels,
-                    stages, settings, points, _baseline(top.nested('baseline', optional=True)))
+    bundle = Bundle(
+        folder,
+        top.take('name', str),
+        top.take('description', str, ''),
+        labels,
+        stages,
+        settings,
+        points,
+        _baseline(top.nested('baseline', optional=True)),
+    )
     top.done()
     for i, point in enumerate(points):
         fields = _Fields(file, f'operating_points[{i}].', point)
@@ -235,8 +295,10 @@ def read(path: Path | str) -> Bundle:
         except ValueError as error:
             raise BundleError(f'{file}: operating_points[{i}]: {error}') from error
     if len(set(bundle.points) - {''}) != len(points):
-        raise BundleError(f'{file}: operating_points must have different names, none of them '
-                          f'empty: {[point["name"] for point in points]}')
+        raise BundleError(
+            f'{file}: operating_points must have different names, none of them '
+            f'empty: {[point["name"] for point in points]}'
+        )
     return bundle
 
 
@@ -249,29 +311,49 @@ def write(bundle: Bundle) -> None:
         'description': bundle.description,
         'labels': list(bundle.labels),
         'input': _input_fields(common),
-        'stages': [{
-            'name': stage.name,
-            **({'architecture': stage.source.architecture} if stage.source.architecture else {}),
-            **({'torchvision': stage.source.torchvision} if stage.source.torchvision else {}),
-            'files': {kind: {'path': path.relative_to(bundle.path).as_posix(),
-                             'sha256': stage.digests[kind]}
-                      for kind, path in stage.source.files.items()},
-            **({} if stage.input == common else {'input': _input_fields(stage.input)}),
-            'temperature': stage.temperature,
-            'multiply_adds': stage.multiply_adds,
-            **({} if stage.cpu_seconds is None else {'cpu_seconds': stage.cpu_seconds}),
-            **({} if stage.deferral is None else {'deferral': {
-                'intercept': stage.deferral.intercept, 'weights': list(stage.deferral.weights),
-                'offsets': list(stage.deferral.offsets)}}),
-        } for stage in bundle.stages],
+        'stages': [
+            {
+                'name': stage.name,
+                **(
+                    {'architecture': stage.source.architecture}
+                    if stage.source.architecture
+                    else {}
+                ),
+                **({'torchvision': stage.source.torchvision} if stage.source.torchvision else {}),
+                'files': {
+                    kind: {
+                        'path': path.relative_to(bundle.path).as_posix(),
+                        'sha256': stage.digests[kind],
+                    }
+                    for kind, path in stage.source.files.items()
+                },
+                **({} if stage.input == common else {'input': _input_fields(stage.input)}),
+                'temperature': stage.temperature,
+                'multiply_adds': stage.multiply_adds,
+                **({} if stage.cpu_seconds is None else {'cpu_seconds': stage.cpu_seconds}),
+                **(
+                    {}
+                    if stage.deferral is None
+                    else {
+                        'deferral': {
+                            'intercept': stage.deferral.intercept,
+                            'weights': list(stage.deferral.weights),
+                            'offsets': list(stage.deferral.offsets),
+                        }
+                    }
+                ),
+            }
+            for stage in bundle.stages
+        ],
         'score': bundle.settings.score,
         'threshold': (*bundle.settings.thresholds, 0.0)[0],
         'post_check': bundle.settings.post_check,
         'operating_points': [dict(point) for point in bundle.operating_points],
         **({} if bundle.baseline is None else {'baseline': asdict(bundle.baseline)}),
     }
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None,
-                          width=99)
+    text = yaml.safe_dump(
+        content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=99
+    )
     (bundle.path / FILE).write_text(text, encoding='utf-8')
 
 
@@ -281,16 +363,26 @@ def sha256(path: Path) -> str:
 
 
 def _input_fields(preprocessing: Preprocessing) -> dict[str, Any]:
-    return {'height': preprocessing.height, 'width': preprocessing.width,
-            'colour': preprocessing.colour, 'crop': preprocessing.crop,
-            'mean': list(preprocessing.mean), 'std': list(preprocessing.std)}
+    return {
+        'height': preprocessing.height,
+        'width': preprocessing.width,
+        'colour': preprocessing.colour,
+        'crop': preprocessing.crop,
+        'mean': list(preprocessing.mean),
+        'std': list(preprocessing.std),
+    }
 
 
 def _preprocessing(fields: _Fields) -> Preprocessing:
     crop = fields.take('crop', (float, type(None)), None)
-    values = {'height': fields.take('height', int), 'width': fields.take('width', int),
-              'colour': fields.take('colour', str), 'crop': crop,
-              'mean': fields.numbers('mean'), 'std': fields.numbers('std')}
+    values = {
+        'height': fields.take('height', int),
+        'width': fields.take('width', int),
+        'colour': fields.take('colour', str),
+        'crop': crop,
+        'mean': fields.numbers('mean'),
+        'std': fields.numbers('std'),
+    }
     fields.done()
     try:
         return Preprocessing(**values)
@@ -301,49 +393,69 @@ def _preprocessing(fields: _Fields) -> Preprocessing:
 def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing, classes: int) -> StageSpec:
     name = fields.take('name', str)
     if not name.isidentifier():
-        raise BundleError(f'{fields.file}: {fields.prefix}name must be a word of letters, digits '
-                          f'and _, not {name!r}')
+        raise BundleError(
+            f'{fields.file}: {fields.prefix}name must be a word of letters, digits '
+            f'and _, not {name!r}'
+        )
     files: dict[str, Path] = {}
     digests: dict[str, str] = {}
     for kind, entry in fields.take('files', dict, {}).items():
         item = _Fields(fields.file, f'{fields.prefix}files.{kind}.', entry)
         if kind not in MODEL_FORMATS:
-            raise BundleError(f'{fields.file}: {fields.prefix}files.{kind}: a model is one of '
-                              f'{", ".join(MODEL_FORMATS)}')
+            raise BundleError(
+                f'{fields.file}: {fields.prefix}files.{kind}: a model is one of '
+                f'{", ".join(MODEL_FORMATS)}'
+            )
         relative = item.take('path', str)
         path = folder / relative
         # A link that leads out is the owner's wish: colcon's --symlink-install makes one per file.
         if Path(relative).is_absolute() or '..' in Path(relative).parts:
-            raise BundleError(f'{item.file}: {item.prefix}path must stay inside the bundle, '
-                              f'not {relative!r}')
+            raise BundleError(
+                f'{item.file}: {item.prefix}path must stay inside the bundle, not {relative!r}'
+            )
         if not path.is_file():
-            raise BundleError(f'{item.file}: {item.prefix}path: there is no file {path}; '
-                              'copy the whole bundle folder')
+            raise BundleError(
+                f'{item.file}: {item.prefix}path: there is no file {path}; '
+                'copy the whole bundle folder'
+            )
         digest = item.take('sha256', str)
         if sha256(path) != digest:
-            raise BundleError(f'{item.file}: {item.prefix}sha256 is not that of {path}; the file '
-                              'was changed or damaged: copy the bundle again')
+            raise BundleError(
+                f'{item.file}: {item.prefix}sha256 is not that of {path}; the file '
+                'was changed or damaged: copy the bundle again'
+            )
         item.done()
         files[kind], digests[kind] = path, digest
-    source = ModelSource(files, fields.take('architecture', (str, type(None)), None),
-                         fields.take('torchvision', (str, type(None)), None))
+    source = ModelSource(
+        files,
+        fields.take('architecture', (str, type(None)), None),
+        fields.take('torchvision', (str, type(None)), None),
+    )
     if not source.formats:
         raise BundleError(f'{fields.file}: {fields.prefix}files must name at least one model file')
     temperature = fields.take('temperature', float, 1.0)
     if not 0 < temperature < float('inf'):
-        raise BundleError(f'{fields.file}: {fields.prefix}temperature must be positive, '
-                          f'not {temperature}')
+        raise BundleError(
+            f'{fields.file}: {fields.prefix}temperature must be positive, not {temperature}'
+        )
     multiply_adds = fields.take('multiply_adds', int, 0)
     cpu_seconds = fields.take('cpu_seconds', (float, type(None)), None)
     for key, value in (('multiply_adds', multiply_adds), ('cpu_seconds', cpu_seconds or 0)):
         if not 0 <= value < float('inf'):
-            raise BundleError(f'{fields.file}: {fields.prefix}{key} must not be negative, '
-                              f'not {value}')
+            raise BundleError(
+                f'{fields.file}: {fields.prefix}{key} must not be negative, not {value}'
+            )
     own_input = fields.nested('input', optional=True)
-    spec = StageSpec(name, source, digests,
-                     shared_input if own_input is None else _preprocessing(own_input),
-                     temperature, multiply_adds, cpu_seconds,
-                     _deferral(fields.nested('deferral', optional=True), classes))
+    spec = StageSpec(
+        name,
+        source,
+        digests,
+        shared_input if own_input is None else _preprocessing(own_input),
+        temperature,
+        multiply_adds,
+        cpu_seconds,
+        _deferral(fields.nested('deferral', optional=True), classes),
+    )
     fields.done()
     return spec
 
@@ -355,9 +467,11 @@ def _deferral(fields: _Fields | None, classes: int) -> Deferral | None:
     weights, offsets = fields.numbers('weights'), fields.numbers('offsets')
     fields.done()
     if len(weights) > classes or len(offsets) not in (0, classes):
-        raise BundleError(f'{fields.file}: {fields.prefix}weights must be at most as many as '
-                          f'there are labels, {classes}, and offsets as many or none, not '
-                          f'{len(weights)} and {len(offsets)}')
+        raise BundleError(
+            f'{fields.file}: {fields.prefix}weights must be at most as many as '
+            f'there are labels, {classes}, and offsets as many or none, not '
+            f'{len(weights)} and {len(offsets)}'
+        )
     try:
         return Deferral(intercept, weights, offsets)
     except ValueError as error:
@@ -372,8 +486,9 @@ def _baseline(fields: _Fields | None) -> Baseline | None:
     for name, value in values.items():
         least = 0.0 if name == 'error_joules' else 1e-12
         if isinstance(value, float) and not least <= value < float('inf'):
-            raise BundleError(f'{fields.file}: {fields.prefix}{name} must be positive, '
-                              f'not {value}')
+            raise BundleError(
+                f'{fields.file}: {fields.prefix}{name} must be positive, not {value}'
+            )
         if not value and isinstance(value, str):
             raise BundleError(f'{fields.file}: {fields.prefix}{name} must not be empty')
     return Baseline(**values)
@@ -382,7 +497,8 @@ def _baseline(fields: _Fields | None) -> Baseline | None:
 def _is_number(value: Any) -> bool:
     # A whole number of hundreds of digits has no float.
     return isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53)
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+    )
 
 
 _REQUIRED = object()
@@ -394,8 +510,10 @@ class _Fields:
     def __init__(self, file: Path, prefix: str, content: Any) -> None:
         self.file, self.prefix = file, prefix
         if not isinstance(content, dict):
-            raise BundleError(f'{file}: {prefix.rstrip(".") or "the file"} must be a mapping of '
-                              f'fields, not {type(content).__name__}')
+            raise BundleError(
+                f'{file}: {prefix.rstrip(".") or "the file"} must be a mapping of '
+                f'fields, not {type(content).__name__}'
+            )
         self._content = dict(content)
 
     def take(self, key: str, kind: Any, default: Any = _REQUIRED) -> Any:
@@ -410,16 +528,16 @@ class _Fields:
             value = float(value)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             expected = ' or '.join('null' if k is type(None) else k.__name__ for k in kinds)
-            raise BundleError(f'{self.file}: {self.prefix}{key} must be {expected}, '
-                              f'not {value!r}')
+            raise BundleError(f'{self.file}: {self.prefix}{key} must be {expected}, not {value!r}')
         return value
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Return a field that is a list of numbers."""
         values = self.take(key, list)
         if not all(map(_is_number, values)):
-            raise BundleError(f'{self.file}: {self.prefix}{key} must be a list of numbers, '
-                              f'not {values!r}')
+            raise BundleError(
+                f'{self.file}: {self.prefix}{key} must be a list of numbers, not {values!r}'
+            )
         return tuple(float(v) for v in values)
 
     def nested(self, key: str, optional: bool = False) -> Any:
@@ -431,5 +549,7 @@ class _Fields:
     def done(self) -> None:
         """Refuse fields that nobody took: most often a misspelling."""
         if self._content:
-            raise BundleError(f'{self.file}: unknown field {self.prefix}'
-                              f'{", ".join(map(str, self._content))}; check the spelling')
+            raise BundleError(
+                f'{self.file}: unknown field {self.prefix}'
+                f'{", ".join(map(str, self._content))}; check the spelling'
+            )

@@ -39,34 +39,52 @@ BOOLEANS = ['', 'true', 'false', 'True', 'False']
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the node."""
-    return LaunchDescription([
-        DeclareLaunchArgument(
-            'params_file', default_value=str(share_directory() / 'config' / 'classifier.yaml'),
-            description='Parameters of the node; a copy of the default one is a good start.'),
-        DeclareLaunchArgument(
-            'image_topics', default_value='',
-            description='Image topics, one for each camera, as a,b or [a, b]; those that end in '
-                        '/compressed are compressed images. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'namespace', default_value='',
-            description='Namespace of the node, and of image topics without a leading slash.'),
-        DeclareLaunchArgument(
-            'bundle', default_value='',
-            description='Model bundle: the name of one that comes with the package, or the path, '
-                        'with a slash in it, of a folder with a bundle.yaml. Empty: as in '
-                        'params_file.'),
-        DeclareLaunchArgument(
-            'use_sim_time', default_value='', choices=BOOLEANS,
-            description='Take the time from /clock. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'autostart', default_value='', choices=BOOLEANS,
-            description='Configure and activate at start. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'log_level', default_value='info',
-            choices=['debug', 'info', 'warn', 'error', 'fatal'],
-            description='The least severe messages that the node logs.'),
-        OpaqueFunction(function=_node),
-    ])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                'params_file',
+                default_value=str(share_directory() / 'config' / 'classifier.yaml'),
+                description='Parameters of the node; a copy of the default one is a good start.',
+            ),
+            DeclareLaunchArgument(
+                'image_topics',
+                default_value='',
+                description='Image topics, one for each camera, as a,b or [a, b]; those ending in '
+                '/compressed are compressed images. Empty: as in params_file.',
+            ),
+            DeclareLaunchArgument(
+                'namespace',
+                default_value='',
+                description='Namespace of the node, and of image topics without a leading slash.',
+            ),
+            DeclareLaunchArgument(
+                'bundle',
+                default_value='',
+                description='Model bundle: the name of one that comes with the package, or a path, '
+                'with a slash in it, of a folder with a bundle.yaml. Empty: as in '
+                'params_file.',
+            ),
+            DeclareLaunchArgument(
+                'use_sim_time',
+                default_value='',
+                choices=BOOLEANS,
+                description='Take the time from /clock. Empty: as in params_file.',
+            ),
+            DeclareLaunchArgument(
+                'autostart',
+                default_value='',
+                choices=BOOLEANS,
+                description='Configure and activate at start. Empty: as in params_file.',
+            ),
+            DeclareLaunchArgument(
+                'log_level',
+                default_value='info',
+                choices=['debug', 'info', 'warn', 'error', 'fatal'],
+                description='The least severe messages that the node logs.',
+            ),
+            OpaqueFunction(function=_node),
+        ]
+    )
 
 
 def _node(context: LaunchContext) -> list[LifecycleNode]:
@@ -79,11 +97,17 @@ def _node(context: LaunchContext) -> list[LifecycleNode]:
         if text := LaunchConfiguration(name).perform(context).strip():
             value = _topics(text) if name == 'image_topics' else LaunchConfiguration(name)
             given[name] = ParameterValue(value, value_type=kind)
-    return [LifecycleNode(
-        package='dual_cnn_ros', executable='classifier', name='dual_cnn',
-        namespace=LaunchConfiguration('namespace'), output='screen',
-        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-        parameters=[str(file), given])]
+    return [
+        LifecycleNode(
+            package='dual_cnn_ros',
+            executable='classifier',
+            name='dual_cnn',
+            namespace=LaunchConfiguration('namespace'),
+            output='screen',
+            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+            parameters=[str(file), given],
+        )
+    ]
 
 
 def _topics(text: str) -> list[str]:

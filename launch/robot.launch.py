@@ -36,15 +36,20 @@ from dual_cnn_ros.share import share_directory
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the nodes."""
     share = share_directory()
-    return LaunchDescription([
-        DeclareLaunchArgument(
-            'params_file', default_value=str(share / 'config' / 'robot.yaml'),
-            description='Parameters of all nodes; a copy of the default one is a good start.'),
-        # It declares the other arguments.
-        IncludeLaunchDescription(PythonLaunchDescriptionSource(
-            str(share / 'launch' / 'cascade.launch.py'))),
-        OpaqueFunction(function=_monitors),
-    ])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                'params_file',
+                default_value=str(share / 'config' / 'robot.yaml'),
+                description='Parameters of all nodes; a copy of the default one is a good start.',
+            ),
+            # It declares the other arguments.
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(share / 'launch' / 'cascade.launch.py'))
+            ),
+            OpaqueFunction(function=_monitors),
+        ]
+    )
 
 
 def _monitors(context: LaunchContext) -> list[Node]:
@@ -53,14 +58,20 @@ def _monitors(context: LaunchContext) -> list[Node]:
     if LaunchConfiguration('use_sim_time').perform(context):
         for parameters in given.values():
             parameters['use_sim_time'] = ParameterValue(
-                LaunchConfiguration('use_sim_time'), value_type=bool)
+                LaunchConfiguration('use_sim_time'), value_type=bool
+            )
     # The energy node compares with what the classifier's bundle holds.
     if LaunchConfiguration('bundle').perform(context):
         given['energy']['bundle'] = ParameterValue(LaunchConfiguration('bundle'), value_type=str)
     return [
         Node(
-            package='dual_cnn_ros', executable=executable, name=f'{executable}_monitor',
-            namespace=LaunchConfiguration('namespace'), output='screen',
+            package='dual_cnn_ros',
+            executable=executable,
+            name=f'{executable}_monitor',
+            namespace=LaunchConfiguration('namespace'),
+            output='screen',
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            parameters=[str(file), parameters])
-        for executable, parameters in given.items()]
+            parameters=[str(file), parameters],
+        )
+        for executable, parameters in given.items()
+    ]

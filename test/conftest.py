@@ -39,4 +39,5 @@ with suppress(ImportError):
 
     find = hooks.find_launch_test_entrypoint
     hooks.find_launch_test_entrypoint = lambda path: (
-        find(path) if Path(path).stem == 'test_launch' else None)
+        find(path) if Path(path).stem == 'test_launch' else None
+    )

@@ -50,7 +50,7 @@ from vision_msgs.msg import Classification
 import yaml
 
 import dual_cnn_ros
-from dual_cnn_ros.nodes.images import to_image_msg
+from dual_cnn_ros.messages.images import to_image_msg
 
 PATIENCE = 30.0
 """Seconds after which something that takes well under one is taken to have failed."""
@@ -58,11 +58,18 @@ PATIENCE = 30.0
 
 # The node --------------------------------------------------------------------------------------
 
+
 class NodeProcess:
     """A node of ours in a process of its own, over real DDS."""
 
-    def __init__(self, folder: Path, module: str, parameters: dict[str, Any],
-                 arguments: Sequence[str] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        module: str,
+        parameters: dict[str, Any],
+        arguments: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
         """
         Start it; its parameters and its log are files in the folder, which is ROS's home.
 
@@ -76,11 +83,26 @@ class NodeProcess:
         path = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
         with self._log.open('wb') as log:
             self._process = subprocess.Popen(
-                [sys.executable, '-m', f'dual_cnn_ros.nodes.{module}', '--ros-args',
-                 '--params-file', str(file), *arguments],
-                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env={**os.environ, 'PYTHONPATH': path, 'ROS_HOME': str(folder),
-                     'ROS_LOG_DIR': str(folder / 'log'), **environment})
+                [
+                    sys.executable,
+                    '-m',
+                    f'dual_cnn_ros.nodes.{module}',
+                    '--ros-args',
+                    '--params-file',
+                    str(file),
+                    *arguments,
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    'PYTHONPATH': path,
+                    'ROS_HOME': str(folder),
+                    'ROS_LOG_DIR': str(folder / 'log'),
+                    **environment,
+                },
+            )
 
     @property
     def log(self) -> str:
@@ -133,6 +155,7 @@ NOBODYS_DOMAIN = 101
 
 # The other side --------------------------------------------------------------------------------
 
+
 class Client:
     """A ROS node in this process with a thread that spins it: sends, hears, calls and waits."""
 
@@ -162,8 +185,14 @@ class Client:
             self.statuses.update({status.name: status for status in message.status})
             self._changed.notify_all()
 
-    def wait_until(self, what: str, condition: Callable[[], Any], seconds: float = PATIENCE,
-                   meanwhile: Callable[[], Any] = lambda: None, every: float = 0.5) -> None:
+    def wait_until(
+        self,
+        what: str,
+        condition: Callable[[], Any],
+        seconds: float = PATIENCE,
+        meanwhile: Callable[[], Any] = lambda: None,
+        every: float = 0.5,
+    ) -> None:
         """Wait until a condition holds, doing something every so many seconds until then."""
         end = time.monotonic() + seconds
         again = 0.0
@@ -196,14 +225,18 @@ class Client:
     def set(self, name: str, value: Any) -> SetParametersResult:
         """Set a parameter of the node."""
         parameter = Parameter(name, value=value).to_parameter_msg()
-        response = self.call(SetParameters, '/dual_cnn/set_parameters',
-                             SetParameters.Request(parameters=[parameter]))
+        response = self.call(
+            SetParameters,
+            '/dual_cnn/set_parameters',
+            SetParameters.Request(parameters=[parameter]),
+        )
         return response.results[0]
 
     def get(self, name: str) -> Any:
         """Return a parameter of the node."""
-        response = self.call(GetParameters, '/dual_cnn/get_parameters',
-                             GetParameters.Request(names=[name]))
+        response = self.call(
+            GetParameters, '/dual_cnn/get_parameters', GetParameters.Request(names=[name])
+        )
         value: ParameterValue = response.values[0]
         return parameter_value_to_python(value)
 
@@ -218,14 +251,17 @@ class Client:
         response = self.call(GetState, '/dual_cnn/get_state', GetState.Request())
         return str(response.current_state.label)
 
-    def wait_for_status(self, name: str, level: bytes,
-                        meanwhile: Callable[[], Any] = lambda: None) -> DiagnosticStatus:
+    def wait_for_status(
+        self, name: str, level: bytes, meanwhile: Callable[[], Any] = lambda: None
+    ) -> DiagnosticStatus:
         """Return the first status of that name and level, in /diagnostics from now on."""
         full = f'dual_cnn: {name}'
         self.statuses.pop(full, None)
-        self.wait_until(f'a status {full} of level {level!r}',
-                        lambda: full in self.statuses and self.statuses[full].level == level,
-                        meanwhile=meanwhile)
+        self.wait_until(
+            f'a status {full} of level {level!r}',
+            lambda: full in self.statuses and self.statuses[full].level == level,
+            meanwhile=meanwhile,
+        )
         return self.statuses[full]
 
     def values(self, name: str) -> dict[str, str]:
@@ -251,7 +287,8 @@ class Camera:
         self._publisher = client.node.create_publisher(kind, topic, 1)
         self.answers: list[Classification] = []
         self._subscription = client.node.create_subscription(
-            Classification, answers, self._on_answer, 10)
+            Classification, answers, self._on_answer, 10
+        )
 
     def _on_answer(self, message: Classification) -> None:
         with self._client._changed:
@@ -267,8 +304,11 @@ class Camera:
         """Wait until the node listens and is heard."""
         self._client.wait_until(
             f'the node listens to {self._publisher.topic_name} and answers',
-            lambda: self._publisher.get_subscription_count()
-            and self._client.node.count_publishers(self._subscription.topic_name))
+            lambda: (
+                self._publisher.get_subscription_count()
+                and self._client.node.count_publishers(self._subscription.topic_name)
+            ),
+        )
 
     def stamp(self, message: Any) -> Any:
         """Give a message a header that no other one has."""
@@ -285,7 +325,9 @@ class Camera:
         self._client.wait_until(
             f'an answer to a frame on {self._publisher.topic_name}',
             lambda: any(answer.header == message.header for answer in self.answers),
-            meanwhile=lambda: self.send(message), every=every)
+            meanwhile=lambda: self.send(message),
+            every=every,
+        )
         return next(answer for answer in self.answers if answer.header == message.header)
 
 

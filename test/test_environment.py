@@ -126,7 +126,10 @@ def test_changed_requirements_are_installed(
 
 
 def test_environment_of_another_python_is_replaced(
-    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path,
+    environment: ModuleType,
+    commands: list[str],
+    requirements: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / '.venv-kilted'
@@ -139,7 +142,10 @@ def test_environment_of_another_python_is_replaced(
 
 
 def test_environment_whose_making_was_interrupted_is_made_anew(
-    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path,
+    environment: ModuleType,
+    commands: list[str],
+    requirements: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / '.venv-kilted'

@@ -52,7 +52,14 @@ KEYS = {
 }
 # Modules that package.xml leaves to the user, for the reason that stands there.
 LEFT_TO_THE_USER = {
-    'onnx', 'onnxruntime', 'onnxscript', 'rosbags', 'safetensors', 'torch', 'torchvision'}
+    'onnx',
+    'onnxruntime',
+    'onnxscript',
+    'rosbags',
+    'safetensors',
+    'torch',
+    'torchvision',
+}
 
 
 def setup_arguments() -> dict[str, Any]:
@@ -126,33 +133,42 @@ def test_executable_exists(name: str) -> None:
 
 def test_executables_exist_without_what_is_left_to_the_user() -> None:
     modules = [target.partition(':')[0] for target in EXECUTABLES.values()]
-    script = (f'import sys; sys.modules |= dict.fromkeys({LEFT_TO_THE_USER}); '
-              f'import {", ".join(modules)}')
+    script = (
+        f'import sys; sys.modules |= dict.fromkeys({LEFT_TO_THE_USER}); '
+        f'import {", ".join(modules)}'
+    )
     subprocess.run([sys.executable, '-c', script], check=True, cwd=ROOT)
 
 
-def run_without(
-    modules: set[str], name: str, *arguments: str
-) -> subprocess.CompletedProcess[str]:
+def run_without(modules: set[str], name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run an executable as it runs where these modules are not installed."""
     module = EXECUTABLES[name].partition(':')[0]
-    script = (f'import sys; sys.modules |= dict.fromkeys({modules}); import {module}; '
-              f'sys.exit({module}.main())')
+    script = (
+        f'import sys; sys.modules |= dict.fromkeys({modules}); import {module}; '
+        f'sys.exit({module}.main())'
+    )
     return subprocess.run(
-        [sys.executable, '-c', script, *arguments], capture_output=True, text=True, check=False,
-        cwd=ROOT)
+        [sys.executable, '-c', script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
 
 
 COURSE = str(share.share_directory() / 'config' / 'recordings' / 'course')
 
 
-@pytest.mark.parametrize(('name', 'arguments'), [
-    ('course', ['OUT']),
-    ('demo', []),
-    ('evaluate', [COURSE, 'signs', '--out', 'OUT']),
-    ('replay', [COURSE]),
-    ('simulate_power', [COURSE, '--bundle', 'signs', '--out', 'OUT']),
-])
+@pytest.mark.parametrize(
+    ('name', 'arguments'),
+    [
+        ('course', ['OUT']),
+        ('demo', []),
+        ('evaluate', [COURSE, 'signs', '--out', 'OUT']),
+        ('replay', [COURSE]),
+        ('simulate_power', [COURSE, '--bundle', 'signs', '--out', 'OUT']),
+    ],
+)
 def test_a_tool_that_needs_rosbags_says_how_to_install_it(
     name: str, arguments: list[str], tmp_path: Path
 ) -> None:
@@ -165,11 +181,19 @@ def test_a_tool_that_needs_rosbags_says_how_to_install_it(
 
 
 def test_train_says_how_to_install_all_that_it_needs(tmp_path: Path) -> None:
-    done = run_without(LEFT_TO_THE_USER, 'train', 'pictures', '--model', 'vgg9_gap',
-                       '--out', str(tmp_path / 'out'))
+    done = run_without(
+        LEFT_TO_THE_USER,
+        'train',
+        'pictures',
+        '--model',
+        'vgg9_gap',
+        '--out',
+        str(tmp_path / 'out'),
+    )
     assert done.returncode == 1
     assert done.stderr == (
-        'train: install what is missing with "pip install torch onnx onnxscript safetensors"\n')
+        'train: install what is missing with "pip install torch onnx onnxscript safetensors"\n'
+    )
 
 
 @pytest.mark.parametrize('folder', ['nodes', 'tools'])

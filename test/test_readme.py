@@ -45,7 +45,8 @@ def test_parameters_can_be_set_in_the_order_of_the_commands() -> None:
     values = {name: parameter.default for name, parameter in PARAMETERS.items()}
     scenes = bundle.read(parameters.bundle_path(values['bundle']))
     commands = re.findall(
-        r'^ros2 param set /dual_cnn (\S+) (\S+)', README.read_text(), re.MULTILINE)
+        r'^ros2 param set /dual_cnn (\S+) (\S+)', README.read_text(), re.MULTILINE
+    )
     assert 'operating_point' in dict(commands)
     for name, value in commands:
         values[name] = yaml.safe_load(value)

@@ -40,9 +40,16 @@ STAGES = ('first', 'second', 'third', 'fourth')
 SETTINGS = Settings()
 
 
-def make_bundle(folder: Path, labels: Sequence[str] = LABELS, size: int = 16,
-                gains: Sequence[float] = (2.0, 20.0), settings: Settings = SETTINGS,
-                name: str = 'tiny', deferral: Deferral | None = None, **fields: object) -> Path:
+def make_bundle(
+    folder: Path,
+    labels: Sequence[str] = LABELS,
+    size: int = 16,
+    gains: Sequence[float] = (2.0, 20.0),
+    settings: Settings = SETTINGS,
+    name: str = 'tiny',
+    deferral: Deferral | None = None,
+    **fields: object,
+) -> Path:
     """
     Write a bundle to a folder and return it.
 
@@ -56,16 +63,33 @@ def make_bundle(folder: Path, labels: Sequence[str] = LABELS, size: int = 16,
     for stage, gain in zip(STAGES, gains):
         path = folder / f'{stage}.onnx'
         save_model(path, len(labels), size, gain)
-        stages.append(bundles.StageSpec(
-            stage, ModelSource({'onnx': path}), {'onnx': bundles.sha256(path)}, preprocessing,
-            multiply_adds=3 * len(labels), deferral=None if stages else deferral))
-    bundles.write(bundles.Bundle(folder, name, 'Answers by the mean colour.', tuple(labels),
-                                 tuple(stages), settings, **fields))  # type: ignore[arg-type]
+        stages.append(
+            bundles.StageSpec(
+                stage,
+                ModelSource({'onnx': path}),
+                {'onnx': bundles.sha256(path)},
+                preprocessing,
+                multiply_adds=3 * len(labels),
+                deferral=None if stages else deferral,
+            )
+        )
+    bundles.write(
+        bundles.Bundle(
+            folder,
+            name,
+            'Answers by the mean colour.',
+            tuple(labels),
+            tuple(stages),
+            settings,
+            **fields,
+        )
+    )  # type: ignore[arg-type]
     return folder
 
 
-def save_model(path: Path, classes: int, size: int, gain: float, channels: int = 3,
-               last: str = 'Identity') -> None:
+def save_model(
+    path: Path, classes: int, size: int, gain: float, channels: int = 3, last: str = 'Identity'
+) -> None:
     """
     Write an ONNX model whose logits are gain * (mean of each channel), then very low ones.
 
@@ -74,22 +98,25 @@ def save_model(path: Path, classes: int, size: int, gain: float, channels: int =
     weights = gain * np.eye(channels, classes, dtype=np.float32)
     bias = np.where(np.arange(classes) < 3, 0, -100).astype(np.float32)
     graph = helper.make_graph(
-        [helper.make_node('GlobalAveragePool', ['image'], ['pooled']),
-         helper.make_node('Flatten', ['pooled'], ['mean']),
-         helper.make_node('Gemm', ['mean', 'weights', 'bias'], ['sums']),
-         helper.make_node(last, ['sums'], ['logits'])],
+        [
+            helper.make_node('GlobalAveragePool', ['image'], ['pooled']),
+            helper.make_node('Flatten', ['pooled'], ['mean']),
+            helper.make_node('Gemm', ['mean', 'weights', 'bias'], ['sums']),
+            helper.make_node(last, ['sums'], ['logits']),
+        ],
         'tiny',
         [helper.make_tensor_value_info('image', TensorProto.FLOAT, ['n', channels, size, size])],
         [helper.make_tensor_value_info('logits', TensorProto.FLOAT, ['n', classes])],
-        [_tensor('weights', weights), _tensor('bias', bias)])
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+        [_tensor('weights', weights), _tensor('bias', bias)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-def picture(label: str, sure: bool = True, height: int = 48, width: int = 64,
-            seed: int = 0) -> Image:
+def picture(
+    label: str, sure: bool = True, height: int = 48, width: int = 64, seed: int = 0
+) -> Image:
     """
     Return a frame, uint8 (height, width, 3) BGR, whose answer is 'red', 'green' or 'blue'.
 
@@ -99,7 +126,8 @@ def picture(label: str, sure: bool = True, height: int = 48, width: int = 64,
     strong, weak = (200, 50) if sure else (140, 115)
     tint = np.array([strong if label == channel else weak for channel in reversed(LABELS)])
     blocks = np.random.default_rng((LABELS.index(label), sure, seed)).integers(
-        -40, 41, size=(6, 8))
+        -40, 41, size=(6, 8)
+    )
     rows, columns = np.arange(height) * 6 // height, np.arange(width) * 8 // width
     texture = blocks[rows][:, columns, np.newaxis]
     return np.ascontiguousarray((tint + texture).astype(np.uint8))

@@ -44,21 +44,42 @@ def make_pictures(folder: Path, count: int = 12, seed: int = 0) -> Path:
     return folder
 
 
-def make_trained(folder: Path, name: str, gain: float = 2.0, size: int = 16, logits: int = 3,
-                 multiply_adds: int = 9, labels: tuple[str, ...] = LABELS,
-                 colour: str = 'bgr', pictures: int = 30, **arguments: object) -> Path:
+def make_trained(
+    folder: Path,
+    name: str,
+    gain: float = 2.0,
+    size: int = 16,
+    logits: int = 3,
+    multiply_adds: int = 9,
+    labels: tuple[str, ...] = LABELS,
+    colour: str = 'bgr',
+    pictures: int = 30,
+    **arguments: object,
+) -> Path:
     """Write a CNN with its metrics, and return the file of the latter; arguments: of `train`."""
     folder.mkdir(parents=True, exist_ok=True)
     channels = len(COLOURS[colour])
     save_model(folder / f'{name}.onnx', logits, size, gain, channels)
     (folder / f'{name}.safetensors').write_bytes(b'')
     file = folder / f'{name}.json'
-    file.write_text(json.dumps({
-        'architecture': 'tiny', 'labels': list(labels), 'multiply_adds': multiply_adds,
-        'preprocessing': {'height': size, 'width': size, 'colour': colour, 'crop': None,
-                          'mean': [0.5] * channels, 'std': [0.25] * channels},
-        'files': {kind: {'path': f'{name}.{kind}'} for kind in ('onnx', 'safetensors')},
-        'pictures': {'training': pictures, 'held_out': 0, 'excluded': 0, 'skipped': []},
-        'arguments': {'split': None, 'holdout': 0.5, 'seed': 3, **arguments},
-    }))
+    file.write_text(
+        json.dumps(
+            {
+                'architecture': 'tiny',
+                'labels': list(labels),
+                'multiply_adds': multiply_adds,
+                'preprocessing': {
+                    'height': size,
+                    'width': size,
+                    'colour': colour,
+                    'crop': None,
+                    'mean': [0.5] * channels,
+                    'std': [0.25] * channels,
+                },
+                'files': {kind: {'path': f'{name}.{kind}'} for kind in ('onnx', 'safetensors')},
+                'pictures': {'training': pictures, 'held_out': 0, 'excluded': 0, 'skipped': []},
+                'arguments': {'split': None, 'holdout': 0.5, 'seed': 3, **arguments},
+            }
+        )
+    )
     return file

@@ -111,8 +111,14 @@ class Cascade:
             remembered = self.memory.recall(key)
             seconds[MEMORY] = perf_counter() - start
             if remembered is not None:
-                return replace(remembered, source=MEMORY, scores={}, seconds=seconds,
-                               threshold=None, distance=0)
+                return replace(
+                    remembered,
+                    source=MEMORY,
+                    scores={},
+                    seconds=seconds,
+                    threshold=None,
+                    distance=0,
+                )
         decision = self._ask(frame, settings, seconds)
         with self._swap:
             if key is not None and settings.rule == self._settings.rule:
@@ -129,8 +135,15 @@ class Cascade:
             start = perf_counter()
             probabilities = stage.classify(frame)
             seconds[stage.name] = perf_counter() - start
-            answers.append(Decision(probabilities, int(probabilities.argmax()),
-                                    float(score(probabilities)), stage.name, stage.name))
+            answers.append(
+                Decision(
+                    probabilities,
+                    int(probabilities.argmax()),
+                    float(score(probabilities)),
+                    stage.name,
+                    stage.name,
+                )
+            )
             decision = post_check(answers, settings.post_check, score)
             compared, scores[stage.name] = decision.score, answers[-1].score
             if limit is None:
@@ -140,13 +153,20 @@ class Cascade:
             threshold = limit
             if compared >= threshold:
                 break
-        return replace(decision, source=answers[-1].source, seconds=seconds, scores=scores,
-                       threshold=threshold)
+        return replace(
+            decision,
+            source=answers[-1].source,
+            seconds=seconds,
+            scores=scores,
+            threshold=threshold,
+        )
 
     def _check(self, settings: Settings) -> None:
         if not self.stages or len(settings.thresholds) != len(self.stages) - 1:
-            raise ValueError(f'{len(self.stages)} stages need one threshold for each but the '
-                             f'last, not {len(settings.thresholds)}')
+            raise ValueError(
+                f'{len(self.stages)} stages need one threshold for each but the '
+                f'last, not {len(settings.thresholds)}'
+            )
         check_score(settings.score, self.stages)
 
 
@@ -154,8 +174,10 @@ def check_score(score: str, stages: Sequence[Learned]) -> None:
     """Raise ValueError where a stage that others follow has not learned the score in use."""
     missing = [stage.name for stage in stages[:-1] if stage.deferral is None]
     if score == DEFERRAL and missing:
-        raise ValueError(f'score deferral: the bundle has no deferral for stage '
-                         f'{", ".join(missing)}; calibrate learns it')
+        raise ValueError(
+            f'score deferral: the bundle has no deferral for stage '
+            f'{", ".join(missing)}; calibrate learns it'
+        )
 
 
 def post_check(answers: Sequence[Decision], rule: str, score: Score) -> Decision:

@@ -60,9 +60,11 @@ class Deferral:
         """Check the numbers, which may come from a file."""
         numbers = (self.intercept, *self.weights, *self.offsets)
         if not self.weights or not all(map(math.isfinite, numbers)):
-            raise ValueError('a deferral is an intercept, one or more weights, and offsets, all '
-                             f'finite, not {self.intercept}, {list(self.weights)} and '
-                             f'{list(self.offsets)}')
+            raise ValueError(
+                'a deferral is an intercept, one or more weights, and offsets, all '
+                f'finite, not {self.intercept}, {list(self.weights)} and '
+                f'{list(self.offsets)}'
+            )
 
     def __call__(self, probabilities: Floats) -> Floats:
         """Return (1 - g) / 2 in [0, 1] with g the predicted gain; (..., K) to (...)."""
@@ -91,8 +93,10 @@ def fit(probabilities: npt.ArrayLike, gain: npt.ArrayLike) -> Deferral:
     """
     p, g = np.asarray(probabilities), np.asarray(gain, dtype=np.float64)
     if p.ndim != 2 or not p.shape[1] or g.shape != p.shape[:1] or len(g) < FOLDS:
-        raise ValueError(f'a deferral needs probabilities (N, K) and as many gains of {FOLDS} '
-                         f'pictures or more, not {p.shape} and {g.shape}')
+        raise ValueError(
+            f'a deferral needs probabilities (N, K) and as many gains of {FOLDS} '
+            f'pictures or more, not {p.shape} and {g.shape}'
+        )
     if not np.isin(g, (-1, 0, 1)).all() or not ((p >= 0) & (p <= 1)).all():
         raise ValueError('gains must be -1, 0 or 1, and probabilities in [0, 1]')
     classes = p.shape[1]
@@ -105,23 +109,27 @@ def fit(probabilities: npt.ArrayLike, gain: npt.ArrayLike) -> Deferral:
     # Largest probabilities used, penalty of their weights, penalty of the classes' offsets.
     models = [(1, PENALTIES[0], math.inf)] + [
         (top, penalty, penalty)
-        for top, penalty in product(sorted({min(top, classes) for top in TOPS}), PENALTIES)]
+        for top, penalty in product(sorted({min(top, classes) for top in TOPS}), PENALTIES)
+    ]
     errors = np.empty((len(models), len(z)))
     for fold in range(FOLDS):
         # Pictures come in the order of their classes, so that every fold has some of each.
         held = np.arange(len(z)) % FOLDS == fold
         for row, (top, *penalties) in zip(errors, models):
-            w, offsets = _ridge(z[~held, :top + 1], answer[~held], g[~held], classes, *penalties)
-            row[held] = (g[held] - z[held, :top + 1] @ w - offsets[answer[held]]) ** 2
+            w, offsets = _ridge(z[~held, : top + 1], answer[~held], g[~held], classes, *penalties)
+            row[held] = (g[held] - z[held, : top + 1] @ w - offsets[answer[held]]) ** 2
     best = int(errors.mean(axis=1).argmin())
     won = errors[0] - errors[best]
     if won.mean() <= won.std() / math.sqrt(len(won)):
         best = 0
     top, *penalties = models[best]
-    w, offsets = _ridge(z[:, :top + 1], answer, g, classes, *penalties)
+    w, offsets = _ridge(z[:, : top + 1], answer, g, classes, *penalties)
     weights = w[1:] / scale[:top]
-    return Deferral(float(w[0] - weights @ centre[:top]), tuple(weights.tolist()),
-                    tuple(offsets.tolist()) if best else ())
+    return Deferral(
+        float(w[0] - weights @ centre[:top]),
+        tuple(weights.tolist()),
+        tuple(offsets.tolist()) if best else (),
+    )
 
 
 def _features(probabilities: Floats, top: int) -> Floats:
@@ -132,19 +140,23 @@ def _features(probabilities: Floats, top: int) -> Floats:
     return np.log(np.sort(largest, axis=-1)[..., ::-1].astype(np.float64) + FLOOR)
 
 
-def _ridge(z: Floats, answer: Labels, g: Floats, classes: int, penalty: float,
-           class_penalty: float) -> tuple[Floats, Floats]:
+def _ridge(
+    z: Floats, answer: Labels, g: Floats, classes: int, penalty: float, class_penalty: float
+) -> tuple[Floats, Floats]:
     """
     Return the weights of the columns of z, the first of which is not penalised, and the offsets.
 
     The offsets' part of the normal equations is diagonal, so they are eliminated from the rest.
     """
+
     def by_class(values: Floats) -> Floats:
         return np.asarray(np.bincount(answer, values, classes), dtype=np.float64)
 
     share = 1 / (by_class(np.ones(len(g))) + class_penalty)
     sums, moments = np.column_stack([by_class(column) for column in z.T]), by_class(g)
     ridge = np.diag([0.0, *(penalty,) * (z.shape[1] - 1)])
-    w = np.linalg.solve(z.T @ z + ridge - sums.T @ (share[:, np.newaxis] * sums),
-                        z.T @ g - sums.T @ (share * moments))
+    w = np.linalg.solve(
+        z.T @ z + ridge - sums.T @ (share[:, np.newaxis] * sums),
+        z.T @ g - sums.T @ (share * moments),
+    )
     return w, share * (moments - sums @ w)

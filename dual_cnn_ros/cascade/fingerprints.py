@@ -72,7 +72,9 @@ def invariants(frame: Frame) -> bytes | None:
     c30 = (m[0][3] - 3 * m[2][1], 3 * m[1][2] - m[3][0])
     square = _times(c10, c10)
     values = (
-        *sorted(grey.shape), m[0][0], m[0][2] + m[2][0],
+        *sorted(grey.shape),
+        m[0][0],
+        m[0][2] + m[2][0],
         *(_real_of_product(c, c) for c in (c10, c20, c21, c30)),
         _real_of_product(c20, square),
         _real_of_product(c21, c10),

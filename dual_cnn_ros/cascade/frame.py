@@ -111,10 +111,16 @@ class Frame:
 
     def __init__(self, image: Image) -> None:
         """Wrap the image; nothing is computed yet."""
-        if image.dtype != np.uint8 or image.size == 0 or image.ndim not in (2, 3) or (
-                image.ndim == 3 and image.shape[2] != 3):
-            raise ValueError('a frame is a non-empty uint8 array, (H, W, 3) BGR or (H, W) grey, '
-                             f'not {image.dtype} {image.shape}')
+        if (
+            image.dtype != np.uint8
+            or image.size == 0
+            or image.ndim not in (2, 3)
+            or (image.ndim == 3 and image.shape[2] != 3)
+        ):
+            raise ValueError(
+                'a frame is a non-empty uint8 array, (H, W, 3) BGR or (H, W) grey, '
+                f'not {image.dtype} {image.shape}'
+            )
         self.image = image
         self._pyramid = Pyramid(image)
         self._grey = self._bytes = self._pyramid if image.ndim == 2 else None
@@ -153,7 +159,8 @@ class Frame:
         """Return the input of a CNN, float32 (1, C, height, width); made once per frame."""
         if preprocessing not in self._blobs:
             self._blobs[preprocessing] = preprocessing.blob(
-                self.reduced(preprocessing.height, preprocessing.width, preprocessing.crop))
+                self.reduced(preprocessing.height, preprocessing.width, preprocessing.crop)
+            )
         return self._blobs[preprocessing]
 
     def reduced(self, height: int, width: int, crop: float | None = None) -> Image:
@@ -167,7 +174,7 @@ class Frame:
             shrunk = level.shape[0] / self.image.shape[0]
             rows, columns = max(1, round(rows * shrunk)), max(1, round(columns * shrunk))
             top, left = (level.shape[0] - rows) // 2, (level.shape[1] - columns) // 2
-            level = level[top:top + rows, left:left + columns]
+            level = level[top : top + rows, left : left + columns]
         # An odd side, or one much longer than the other, stops the halvings so early that sampling
         # would skip pixels.
         if level.shape[0] >= 2 * height or level.shape[1] >= 2 * width:

@@ -50,8 +50,9 @@ class Memory:
     monotonic seconds. Calls from several threads are safe.
     """
 
-    def __init__(self, capacity: int, max_age: float = 0.0,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, capacity: int, max_age: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Make an empty memory."""
         self._lock = Lock()
         self._clock = clock
@@ -105,8 +106,11 @@ class Memory:
             now = self._clock()
             entries = list(self._entries.items())
         decisions = [entry.decision for _, entry in entries]
-        header = {'format': FORMAT, 'identity': identity,
-                  'winners': [decision.winner for decision in decisions]}
+        header = {
+            'format': FORMAT,
+            'identity': identity,
+            'winners': [decision.winner for decision in decisions],
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + '.partial')
         with partial.open('wb') as file:
@@ -117,7 +121,8 @@ class Memory:
                 probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
                 labels=np.array([d.label for d in decisions], dtype=np.int64),
                 scores=np.array([d.score for d in decisions], dtype=np.float64),
-                ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64))
+                ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64),
+            )
         partial.replace(path)
         return len(entries)
 
@@ -138,35 +143,48 @@ class Memory:
             header = json.loads(parts['header'].tobytes())
             if header['format'] != FORMAT:
                 raise MemoryFileError(
-                    f'{path}: its format is {header["format"]!r}, not {FORMAT!r}')
+                    f'{path}: its format is {header["format"]!r}, not {FORMAT!r}'
+                )
             if header['identity'] != identity:
                 raise MemoryFileError(
                     f'{path}: it was saved under another bundle, score, threshold, post-check or '
-                    'fingerprint, whose answers may differ')
+                    'fingerprint, whose answers may differ'
+                )
             winners = [str(winner) for winner in header['winners']]
             keys = [key.tobytes() for key in parts['keys']]
             probabilities = parts['probabilities'].astype(np.float32)
             labels, scores, ages = (parts[name].tolist() for name in ('labels', 'scores', 'ages'))
             if {len(part) for part in (keys, probabilities, labels, scores, ages)} != {
-                    len(winners)}:
+                len(winners)
+            }:
                 raise MemoryFileError(f'{path}: its parts have different lengths; it is damaged')
             now = self._clock()
             entries = OrderedDict(
                 (key, _Remembered(Decision(p.copy(), label, score, MEMORY, winner), now - age))
                 for key, p, label, score, winner, age in zip(
-                    keys, probabilities, labels, scores, winners, ages))
+                    keys, probabilities, labels, scores, winners, ages
+                )
+            )
             for decision, since in entries.values():
                 p = decision.probabilities
-                if not (p.ndim == 1 and np.isfinite(p).all() and isinstance(decision.label, int)
-                        and 0 <= decision.label < p.size and 0 <= decision.score <= 1
-                        and since <= now):
+                if not (
+                    p.ndim == 1
+                    and np.isfinite(p).all()
+                    and isinstance(decision.label, int)
+                    and 0 <= decision.label < p.size
+                    and 0 <= decision.score <= 1
+                    and since <= now
+                ):
                     raise MemoryFileError(
-                        f'{path}: it holds values that no decision has; it is damaged')
+                        f'{path}: it holds values that no decision has; it is damaged'
+                    )
         except MemoryFileError:
             raise
         except Exception as error:  # zipfile, NumPy and JSON each have their own for damaged bytes
-            raise MemoryFileError(f'{path}: not a memory file, or a damaged one ({error}); '
-                                  'save the memory again to replace it') from error
+            raise MemoryFileError(
+                f'{path}: not a memory file, or a damaged one ({error}); '
+                'save the memory again to replace it'
+            ) from error
         with self._lock:
             self._entries = entries
             self._shrink()

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.scores import SCORE_NAMES
-from dual_cnn_ros.cascade.threshold import ALWAYS_DEFER
 
 POST_CHECKS = {
     'none': 'the last stage asked has the last word',
@@ -51,11 +51,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every field; ValueError names the one that is wrong and what it may be."""
-        for name, choices in (('score', SCORE_NAMES), ('post_check', POST_CHECKS),
-                              ('fingerprint', FINGERPRINTS)):
+        for name, choices in (
+            ('score', SCORE_NAMES),
+            ('post_check', POST_CHECKS),
+            ('fingerprint', FINGERPRINTS),
+        ):
             if getattr(self, name) not in choices:
-                raise ValueError(f'{name} must be one of {", ".join(choices)}, '
-                                 f'not {getattr(self, name)!r}')
+                raise ValueError(
+                    f'{name} must be one of {", ".join(choices)}, not {getattr(self, name)!r}'
+                )
         for threshold in self.thresholds:
             if not 0 <= threshold <= ALWAYS_DEFER:
                 raise ValueError(f'threshold must be in [0, 1], not {threshold}')

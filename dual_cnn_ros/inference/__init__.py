@@ -62,8 +62,14 @@ class ModelSource:
         return (*self.files, *(('torchvision',) if self.torchvision else ()))
 
 
-def load_model(source: ModelSource, classes: int, channels: int, backend: str = 'auto',
-               device: str = 'auto', threads: int = 1) -> tuple[str, Model]:
+def load_model(
+    source: ModelSource,
+    classes: int,
+    channels: int,
+    backend: str = 'auto',
+    device: str = 'auto',
+    threads: int = 1,
+) -> tuple[str, Model]:
     """
     Return the name of the backend used and the model, ready to run.
 
@@ -77,13 +83,17 @@ def load_model(source: ModelSource, classes: int, channels: int, backend: str = 
         try:
             module = import_module(BACKENDS[name])
             if not set(module.FORMATS) & set(source.formats):
-                raise InferenceError(f'it reads {", ".join(module.FORMATS)}, and the bundle has '
-                                     f'{", ".join(source.formats)}')
+                raise InferenceError(
+                    f'it reads {", ".join(module.FORMATS)}, and the bundle has '
+                    f'{", ".join(source.formats)}'
+                )
             return name, module.load(source, classes, channels, device, threads)
         except ImportError as error:
             missing = (error.name or name).partition('.')[0]
-            reasons.append(f'{name}: {error}; install it with "pip install {missing}"'
-                           ' (on a Jetson: the wheel that NVIDIA builds for your JetPack)')
+            reasons.append(
+                f'{name}: {error}; install it with "pip install {missing}"'
+                ' (on a Jetson: the wheel that NVIDIA builds for your JetPack)'
+            )
         except InferenceError as error:
             reasons.append(f'{name}: {error}')
     raise InferenceError('; '.join(reasons))

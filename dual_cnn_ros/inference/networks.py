@@ -38,8 +38,10 @@ from torch import nn, Tensor
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-NAME = re.compile(r'(?P<family>[a-z0-9]+(?:_[a-wy-z][a-z0-9]*)?)'
-                  r'(?:_x(?P<width>\d+(?:_\d+)?))?(?:-s(?P<stride>[124]))?')
+NAME = re.compile(
+    r'(?P<family>[a-z0-9]+(?:_[a-wy-z][a-z0-9]*)?)'
+    r'(?:_x(?P<width>\d+(?:_\d+)?))?(?:-s(?P<stride>[124]))?'
+)
 
 
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
@@ -104,11 +106,20 @@ def count_multiply_adds(network: nn.Module, shape: Sequence[int]) -> int:
 class ConvNorm(nn.Sequential):
     """A convolution that keeps the size (but for its stride), batch norm, and an activation."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1,
-                 groups: int = 1, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
         super().__init__(
             nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs), activation())
+            nn.BatchNorm2d(outputs),
+            activation(),
+        )
 
     def fused(self) -> nn.Sequential:
         """Return the same function of evaluation mode as a convolution and the activation."""
@@ -118,8 +129,7 @@ class ConvNorm(nn.Sequential):
 class Residual(nn.Module):
     """activation(branch(x) + shortcut(x)); the branch ends in a ConvNorm."""
 
-    def __init__(self, branch: nn.Sequential, shortcut: nn.Module,
-                 activation: nn.Module) -> None:
+    def __init__(self, branch: nn.Sequential, shortcut: nn.Module, activation: nn.Module) -> None:
         super().__init__()
         self.branch = branch
         self.shortcut = shortcut
@@ -175,13 +185,16 @@ class Shuffle(nn.Module):
         self.passing: nn.Module = nn.Identity()
         if stride == 2:
             self.passing = nn.Sequential(
-                ConvNorm(inputs, inputs, 3, 2, inputs, nn.Identity), ConvNorm(inputs, half, 1))
+                ConvNorm(inputs, inputs, 3, 2, inputs, nn.Identity), ConvNorm(inputs, half, 1)
+            )
         else:
             inputs = half
         self.split = stride == 1
         self.branch = nn.Sequential(
-            ConvNorm(inputs, half, 1), ConvNorm(half, half, 3, stride, half, nn.Identity),
-            ConvNorm(half, half, 1))
+            ConvNorm(inputs, half, 1),
+            ConvNorm(half, half, 3, stride, half, nn.Identity),
+            ConvNorm(half, half, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
@@ -204,12 +217,15 @@ def _folded(block: Any) -> Any:
     return fuse_conv_bn_eval(block[0], block[1])
 
 
-def _stem(channels: int, outputs: int, stride: int,
-          activation: Callable[[], nn.Module] = nn.ReLU) -> list[nn.Module]:
+def _stem(
+    channels: int, outputs: int, stride: int, activation: Callable[[], nn.Module] = nn.ReLU
+) -> list[nn.Module]:
     """Return one 3x3 convolution, or two of stride 2 where stride is 4."""
     if stride == 4:
-        return [ConvNorm(channels, outputs, 3, 2, activation=activation),
-                ConvNorm(outputs, outputs, 3, 2, activation=activation)]
+        return [
+            ConvNorm(channels, outputs, 3, 2, activation=activation),
+            ConvNorm(outputs, outputs, 3, 2, activation=activation),
+        ]
     return [ConvNorm(channels, outputs, 3, stride, activation=activation)]
 
 
@@ -226,13 +242,19 @@ def _resnet(depth: int) -> Family:
         for stage, outputs in enumerate(widths):
             for unit in range((depth - 2) // 6):
                 step = 2 if stage and not unit else 1
-                branch = nn.Sequential(ConvNorm(inputs, outputs, 3, step),
-                                       ConvNorm(outputs, outputs, activation=nn.Identity))
-                shortcut = (nn.Identity() if inputs == outputs and step == 1 else
-                            ConvNorm(inputs, outputs, 1, step, activation=nn.Identity))
+                branch = nn.Sequential(
+                    ConvNorm(inputs, outputs, 3, step),
+                    ConvNorm(outputs, outputs, activation=nn.Identity),
+                )
+                shortcut = (
+                    nn.Identity()
+                    if inputs == outputs and step == 1
+                    else ConvNorm(inputs, outputs, 1, step, activation=nn.Identity)
+                )
                 layers.append(Residual(branch, shortcut, nn.ReLU()))
                 inputs = outputs
         return nn.Sequential(*layers, Head(inputs, classes))
+
     return make
 
 
@@ -241,8 +263,14 @@ def _mobilenetv2(width: float, stride: int, channels: int, classes: int) -> nn.M
     layers = _stem(channels, inputs, stride, nn.ReLU6)
     # Expansion, channels, units, stride. Two of the paper's five halvings are left to the stem.
     for expansion, base, units, first in (
-            (1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
-            (6, 160, 3, 2), (6, 320, 1, 1)):
+        (1, 16, 1, 1),
+        (6, 24, 2, 1),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):
         outputs = _scaled(base, width)
         for unit in range(units):
             step = first if unit == 0 else 1
@@ -250,25 +278,31 @@ def _mobilenetv2(width: float, stride: int, channels: int, classes: int) -> nn.M
             branch = nn.Sequential(
                 *([ConvNorm(inputs, hidden, 1, activation=nn.ReLU6)] if expansion > 1 else []),
                 ConvNorm(hidden, hidden, 3, step, hidden, nn.ReLU6),
-                ConvNorm(hidden, outputs, 1, activation=nn.Identity))
+                ConvNorm(hidden, outputs, 1, activation=nn.Identity),
+            )
             same = inputs == outputs and step == 1
             layers.append(Residual(branch, nn.Identity(), nn.Identity()) if same else branch)
             inputs = outputs
     last = _scaled(1280, width)
     return nn.Sequential(
-        *layers, ConvNorm(inputs, last, 1, activation=nn.ReLU6), Head(last, classes))
+        *layers, ConvNorm(inputs, last, 1, activation=nn.ReLU6), Head(last, classes)
+    )
 
 
 def _shufflenetv2(width: float, stride: int, channels: int, classes: int) -> nn.Module:
     table = {0.5: (48, 96, 192), 1.0: (116, 232, 464), 1.5: (176, 352, 704), 2.0: (244, 488, 976)}
     if width not in table:
-        raise ValueError('shufflenetv2 has the widths x0_5, x1_0, x1_5 and x2_0, '
-                         f'not x{str(width).replace(".", "_")}')
+        raise ValueError(
+            'shufflenetv2 has the widths x0_5, x1_0, x1_5 and x2_0, '
+            f'not x{str(width).replace(".", "_")}'
+        )
     inputs = 24
     layers = _stem(channels, inputs, stride)
     for outputs, units in zip(table[width], (4, 8, 4)):
-        layers += [Shuffle(inputs if unit == 0 else outputs, outputs, 2 if unit == 0 else 1)
-                   for unit in range(units)]
+        layers += [
+            Shuffle(inputs if unit == 0 else outputs, outputs, 2 if unit == 0 else 1)
+            for unit in range(units)
+        ]
         inputs = outputs
     return nn.Sequential(*layers, ConvNorm(inputs, 1024, 1), Head(1024, classes))
 
@@ -285,6 +319,7 @@ def _repvgg(stem: int, widths: Sequence[int], units: Sequence[int]) -> Family:
                 layers.append(RepVgg(inputs, outputs, step))
                 inputs = outputs
         return nn.Sequential(*layers, Head(inputs, classes))
+
     return make
 
 
@@ -300,6 +335,7 @@ def _vgg(stages: Sequence[Sequence[int]]) -> Family:
                 layers.append(ConvNorm(inputs, outputs))
                 inputs = outputs
         return nn.Sequential(*layers, Head(inputs, classes))
+
     return make
 
 
@@ -309,12 +345,16 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     if name not in models.list_models(module=models):
         raise ValueError(
             f'unknown network {name!r}: no classification model of torchvision, and not '
-            f'<family>[_x<width>][-s1|-s2|-s4] with a family of {", ".join(FAMILIES)}')
+            f'<family>[_x<width>][-s1|-s2|-s4] with a family of {", ".join(FAMILIES)}'
+        )
     if channels != 3:
         raise ValueError(f'{name} takes colour images only; choose another network for grey')
     # The two Inceptions would return a second output while training, and take long to initialise.
-    extra = ({'aux_logits': False, 'init_weights': False}
-             if name in ('googlenet', 'inception_v3') else {})
+    extra = (
+        {'aux_logits': False, 'init_weights': False}
+        if name in ('googlenet', 'inception_v3')
+        else {}
+    )
     network: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     return network
 

@@ -31,8 +31,9 @@ def load(source: ModelSource, classes: int, channels: int, device: str, threads:
     """Return the model; see load_model."""
     gpu = 'CUDAExecutionProvider' in onnxruntime.get_available_providers()
     if device == 'cuda' and not gpu:
-        raise InferenceError('this onnxruntime has no CUDA; install onnxruntime-gpu, '
-                             'or set device to cpu')
+        raise InferenceError(
+            'this onnxruntime has no CUDA; install onnxruntime-gpu, or set device to cpu'
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -49,8 +50,9 @@ def load(source: ModelSource, classes: int, channels: int, device: str, threads:
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
         raise InferenceError(f'{path} must have one input (the image) and one output (the logits)')
     if device == 'cuda' and 'CUDAExecutionProvider' not in session.get_providers():
-        raise InferenceError(f'CUDA could not be used for {path}; see the log above, '
-                             'or set device to cpu')
+        raise InferenceError(
+            f'CUDA could not be used for {path}; see the log above, or set device to cpu'
+        )
     name = session.get_inputs()[0].name
 
     def run(blob: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

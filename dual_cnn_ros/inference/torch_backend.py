@@ -74,8 +74,10 @@ def _from_safetensors(source: ModelSource, classes: int, channels: int) -> Any:
     except SafetensorError as error:
         raise InferenceError(f'{path} is no safetensors file: {error}') from error
     except (RuntimeError, ValueError) as error:
-        raise InferenceError(f'{path} does not fit architecture {source.architecture} with '
-                             f'{classes} classes and {channels} channels: {error}') from error
+        raise InferenceError(
+            f'{path} does not fit architecture {source.architecture} with '
+            f'{classes} classes and {channels} channels: {error}'
+        ) from error
     return networks.fuse(module)
 
 
@@ -88,5 +90,7 @@ def _from_torchvision(name: str) -> Any:
     except (ValueError, AttributeError, KeyError) as error:
         raise InferenceError(f'torchvision has no weights named {name!r}: {error}') from error
     except OSError as error:
-        raise InferenceError(f'the weights {name} could not be downloaded ({error}); fetch them '
-                             'once with a network, or export the model to ONNX') from error
+        raise InferenceError(
+            f'the weights {name} could not be downloaded ({error}); fetch them '
+            'once with a network, or export the model to ONNX'
+        ) from error

@@ -43,8 +43,10 @@ from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memory import MemoryFileError
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.nodes import images, messages, overlay, parameters
-from dual_cnn_ros.nodes.diagnostics import status
+from dual_cnn_ros.messages import decisions as messages
+from dual_cnn_ros.messages import images
+from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.nodes import overlay, parameters
 from dual_cnn_ros.nodes.parameter import ParameterError, path
 from dual_cnn_ros.nodes.parameters import INACTIVE, PARAMETERS, UNCONFIGURED
 from dual_cnn_ros.nodes.run import run
@@ -106,14 +108,17 @@ class ClassifierNode(LifecycleNode):
         for name, value in self._values.items():
             parameters.check(name, value)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        for service, callback in (('clear_memory', self._clear_memory),
-                                  ('save_memory', self._save_memory),
-                                  ('load_memory', self._load_memory)):
+        for service, callback in (
+            ('clear_memory', self._clear_memory),
+            ('save_memory', self._save_memory),
+            ('load_memory', self._load_memory),
+        ):
             self.create_service(Trigger, f'~/{service}', callback)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # On the steady clock: a replay that pauses /clock must not silence the diagnostics.
-        self.create_timer(1.0, self._publish_diagnostics,
-                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(
+            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -123,8 +128,9 @@ class ClassifierNode(LifecycleNode):
             start = perf_counter()
             bundle = bundles.read(parameters.bundle_path(self._values['bundle']))
             settings = parameters.settings(self._values, bundle)
-            stages = bundle.load(self._values['backend'], self._values['device'],
-                                 self._values['threads'])
+            stages = bundle.load(
+                self._values['backend'], self._values['device'], self._values['threads']
+            )
             self._cascade = Cascade(stages, settings)
             self._bundle = bundle
             self._publish_labels(bundle, settings)
@@ -135,7 +141,8 @@ class ClassifierNode(LifecycleNode):
         self.get_logger().info(
             f'bundle {bundle.name} from {bundle.path}, {len(bundle.labels)} classes, stages '
             f'{", ".join(stage.name for stage in stages)}, loaded in '
-            f'{perf_counter() - start:.2f} s; {_describe(settings)}')
+            f'{perf_counter() - start:.2f} s; {_describe(settings)}'
+        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -149,14 +156,19 @@ class ClassifierNode(LifecycleNode):
                 self._subscriptions_.append(self._subscribe(camera))
             for name in METERS:
                 if self._values[name]:
-                    self._subscriptions_.append(self.create_subscription(
-                        Float64, self._values[name], partial(self._on_meter, name), 1))
+                    self._subscriptions_.append(
+                        self.create_subscription(
+                            Float64, self._values[name], partial(self._on_meter, name), 1
+                        )
+                    )
         except Exception as error:
             self.get_logger().error(f'cannot activate: {error}')
             self._stop()
             return FAILURE
-        self.get_logger().info('classifying ' + ', '.join(
-            f'{camera.topic} as {camera.name}' for camera in self._cameras.values()))
+        self.get_logger().info(
+            'classifying '
+            + ', '.join(f'{camera.topic} as {camera.name}' for camera in self._cameras.values())
+        )
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -211,16 +223,20 @@ class ClassifierNode(LifecycleNode):
         names = [name for name in self._values['camera_names'] if name]
         names = names or [self._camera_name(topic) for topic in resolved]
         if len(names) != len(topics) or len(set(names)) != len(names):
-            raise ValueError(f'camera_names: {len(topics)} image topics need as many different '
-                             f'names, not {names}; set camera_names')
+            raise ValueError(
+                f'camera_names: {len(topics)} image topics need as many different '
+                f'names, not {names}; set camera_names'
+            )
         several = len(topics) > 1
-        return {name: Camera(self, name, topic, f'{name}/' if several else '')
-                for name, topic in zip(names, resolved)}
+        return {
+            name: Camera(self, name, topic, f'{name}/' if several else '')
+            for name, topic in zip(names, resolved)
+        }
 
     def _camera_name(self, topic: str) -> str:
-        topic = topic[:-len('/compressed')] if topic.endswith('/compressed') else topic
+        topic = topic[: -len('/compressed')] if topic.endswith('/compressed') else topic
         own = self.get_namespace().rstrip('/') + '/'
-        relative = topic[len(own):] if topic.startswith(own) else topic
+        relative = topic[len(own) :] if topic.startswith(own) else topic
         return relative.strip('/').rpartition('/')[0] or 'camera'
 
     def _subscribe(self, camera: Camera) -> Any:
@@ -229,8 +245,12 @@ class ClassifierNode(LifecycleNode):
         # the profile that is passed in, so each subscription has its own.
         qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
         return self.create_subscription(
-            kind, camera.topic, partial(self._on_image, camera.name), qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            kind,
+            camera.topic,
+            partial(self._on_image, camera.name),
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
         self._statistics.count(camera, 'received')
@@ -242,11 +262,15 @@ class ClassifierNode(LifecycleNode):
 
     def _meter_lines(self) -> list[str]:
         latest = monotonic() - FRESH
-        return [line(self._meters[name][0]) for name, line in METERS.items()
-                if name in self._meters and self._meters[name][1] > latest]
+        return [
+            line(self._meters[name][0])
+            for name, line in METERS.items()
+            if name in self._meters and self._meters[name][1] > latest
+        ]
 
-    def _work(self, cameras: dict[str, Camera], name: str,
-              message: Image | CompressedImage) -> None:
+    def _work(
+        self, cameras: dict[str, Camera], name: str, message: Image | CompressedImage
+    ) -> None:
         """Classify and publish one frame; runs in the worker's thread and never raises."""
         camera, statistics = cameras[name], self._statistics
         bundle, cascade = self._bundle, self._cascade
@@ -254,8 +278,11 @@ class ClassifierNode(LifecycleNode):
             return
         start = perf_counter()
         try:
-            image = (images.from_compressed_msg(message) if isinstance(message, CompressedImage)
-                     else images.from_image_msg(message))
+            image = (
+                images.from_compressed_msg(message)
+                if isinstance(message, CompressedImage)
+                else images.from_image_msg(message)
+            )
             decoded = perf_counter() - start
             with self._inference:
                 decision = cascade.classify(Frame(image))
@@ -268,18 +295,34 @@ class ClassifierNode(LifecycleNode):
                 decision_wanted = camera.decision.get_subscription_count() > 0
                 overlay_wanted = camera.overlay.get_subscription_count() > 0
             outputs: list[tuple[Any, Any]] = [
-                (camera.classification, messages.classification(
-                    decision, bundle.labels, self._values['top_k'], message.header)),
-                (camera.confidence, Float64(data=decision.score))]
+                (
+                    camera.classification,
+                    messages.classification(
+                        decision, bundle.labels, self._values['top_k'], message.header
+                    ),
+                ),
+                (camera.confidence, Float64(data=decision.score)),
+            ]
             if decision_wanted:
-                outputs.append((camera.decision, messages.decision_array(
-                    decision, name, self.get_name(), bundle, finished, message.header)))
+                outputs.append(
+                    (
+                        camera.decision,
+                        messages.decision_array(
+                            decision, name, self.get_name(), bundle, finished, message.header
+                        ),
+                    )
+                )
             if overlay_wanted:
-                picture = overlay.draw(image, decision, bundle.labels[decision.label],
-                                       [stage.name for stage in bundle.stages],
-                                       self._meter_lines())
-                outputs.append((camera.overlay, images.to_image_msg(
-                    picture, message.header, 'bgr8')))
+                picture = overlay.draw(
+                    image,
+                    decision,
+                    bundle.labels[decision.label],
+                    [stage.name for stage in bundle.stages],
+                    self._meter_lines(),
+                )
+                outputs.append(
+                    (camera.overlay, images.to_image_msg(picture, message.header, 'bgr8'))
+                )
             with self._output:
                 if self._cameras is not cameras:
                     return
@@ -296,8 +339,9 @@ class ClassifierNode(LifecycleNode):
             if not self.context.ok():
                 return  # interrupted in the middle of it
             statistics.count(name, 'bad')
-            self.get_logger().warning(f'{camera.topic}: frame not classified: {error}',
-                                      throttle_duration_sec=THROTTLE)
+            self.get_logger().warning(
+                f'{camera.topic}: frame not classified: {error}', throttle_duration_sec=THROTTLE
+            )
 
     def _publish_labels(self, bundle: bundles.Bundle, settings: Settings) -> None:
         latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
@@ -323,7 +367,8 @@ class ClassifierNode(LifecycleNode):
                     continue  # use_sim_time and the like are not ours to judge
                 when = PARAMETERS[change.name].when
                 if (when == UNCONFIGURED and self._cascade is not None) or (
-                        when == INACTIVE and self._cameras):
+                    when == INACTIVE and self._cameras
+                ):
                     raise ParameterError(f'{change.name} {when}')
                 parameters.check(change.name, change.value)
                 values[change.name] = change.value
@@ -341,8 +386,7 @@ class ClassifierNode(LifecycleNode):
     # Services --------------------------------------------------------------------------------
 
     def _clear_memory(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._on_memory(
-            response, lambda cascade: f'forgot {cascade.memory.clear()} frames')
+        return self._on_memory(response, lambda cascade: f'forgot {cascade.memory.clear()} frames')
 
     def _save_memory(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         def save(cascade: Cascade) -> str:
@@ -360,8 +404,9 @@ class ClassifierNode(LifecycleNode):
 
         return self._on_memory(response, load)
 
-    def _on_memory(self, response: Trigger.Response,
-                   action: Callable[[Cascade], str]) -> Trigger.Response:
+    def _on_memory(
+        self, response: Trigger.Response, action: Callable[[Cascade], str]
+    ) -> Trigger.Response:
         try:
             if self._cascade is None:
                 raise ValueError('there is no memory yet; configure the node first')
@@ -390,27 +435,38 @@ class ClassifierNode(LifecycleNode):
         bundle, cascade, name = self._bundle, self._cascade, self.get_name()
         hardware = bundle.name if bundle else ''
         if bundle is None or cascade is None:
-            statuses = [status(f'{name}: cascade', DiagnosticStatus.STALE,
-                                        'not configured', hardware, {})]
+            statuses = [
+                status(f'{name}: cascade', DiagnosticStatus.STALE, 'not configured', hardware, {})
+            ]
         else:
             settings = cascade.settings
             values: dict[str, object] = {
-                'bundle': str(bundle.path), 'score': settings.score,
+                'bundle': str(bundle.path),
+                'score': settings.score,
                 'threshold': ' '.join(f'{t:.4f}' for t in settings.thresholds),
                 'post_check': settings.post_check,
                 'memory': f'{len(cascade.memory)}/{cascade.memory.capacity}'
-                          if settings.memory else 'off'}
-            statuses = [status(
-                f'{name}: cascade', DiagnosticStatus.OK,
-                'active' if self._cameras else 'inactive', hardware, values)]
+                if settings.memory
+                else 'off',
+            }
+            statuses = [
+                status(
+                    f'{name}: cascade',
+                    DiagnosticStatus.OK,
+                    'active' if self._cameras else 'inactive',
+                    hardware,
+                    values,
+                )
+            ]
             sources = ('memory', *(stage.name for stage in bundle.stages))
             for camera in self._cameras.values():
                 statuses.append(self._camera_status(camera, sources, hardware))
         header = Header(stamp=self.get_clock().now().to_msg())
         self._diagnostics.publish(DiagnosticArray(header=header, status=statuses))
 
-    def _camera_status(self, camera: Camera, sources: tuple[str, ...],
-                       hardware: str) -> DiagnosticStatus:
+    def _camera_status(
+        self, camera: Camera, sources: tuple[str, ...], hardware: str
+    ) -> DiagnosticStatus:
         values = {'topic': camera.topic, **self._statistics.summary(camera.name, sources)}
         silence = self._statistics.silence(camera.name)
         level, message = DiagnosticStatus.OK, f'{values["rate_hz"]} Hz'
@@ -419,23 +475,33 @@ class ClassifierNode(LifecycleNode):
         elif silence > self._values['silent_after']:
             publishers = self.count_publishers(camera.topic)
             level = DiagnosticStatus.WARN
-            message = (f'no frame on {camera.topic} for {silence:.1f} s, which has {publishers} '
-                       'publishers')
+            message = (
+                f'no frame on {camera.topic} for {silence:.1f} s, which has {publishers} '
+                'publishers'
+            )
         return status(f'{self.get_name()}: camera {camera.name}', level, message, hardware, values)
 
 
 def _describe(settings: Settings) -> str:
     thresholds = ', '.join(f'{threshold:.4f}' for threshold in settings.thresholds)
-    memory = (f'memory of {settings.capacity} frames by {settings.fingerprint}'
-              if settings.memory else 'no memory')
+    memory = (
+        f'memory of {settings.capacity} frames by {settings.fingerprint}'
+        if settings.memory
+        else 'no memory'
+    )
     return f'{settings.score} >= {thresholds}, post-check {settings.post_check}, {memory}'
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is stopped; returns 1 where it could not start by itself."""
-    return run(ClassifierNode, args, start=lambda node: (
-        not node.get_parameter('autostart').value
-        or (node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS)))
+    return run(
+        ClassifierNode,
+        args,
+        start=lambda node: (
+            not node.get_parameter('autostart').value
+            or (node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS)
+        ),
+    )
 
 
 if __name__ == '__main__':

@@ -36,13 +36,13 @@ from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Float64, Header
 from std_srvs.srv import Trigger
 
-from dual_cnn_ros.nodes.diagnostics import status
+from dual_cnn_ros.energy.account import Account, BASELINES, MEMORY
+from dual_cnn_ros.energy.report import Baseline, report
+from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.readings import from_status, PREFIX
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
 from dual_cnn_ros.nodes.run import run
-from dual_cnn_ros.power.account import Account, BASELINES, MEMORY
-from dual_cnn_ros.power.message import from_status, PREFIX
 from dual_cnn_ros.power.reading import TOTAL
-from dual_cnn_ros.power.report import Baseline, report
 
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 LIVE = 'takes effect at once'
@@ -209,7 +209,8 @@ class EnergyNode(Node):
         self._source, self._scope = now
         if not self._is_new:
             why = 'the readings changed from {} ({} scope) to {} ({} scope)'.format(
-                *(word or 'unknown' for word in (*before, *now)))
+                *(word or 'unknown' for word in (*before, *now))
+            )
             self._account = Account(self._values['window_s'], f'not measured since {why}')
             self._least_lag = math.inf
             self.get_logger().warning(
@@ -357,8 +358,10 @@ def _check(values: dict[str, Any]) -> None:
         PARAMETERS[name].check(name, value)
     decisions = [topic.replace(ANY, ANY_NAME) for topic in values['decision_topics']]
     topics = [values['rails_topic'], *decisions]
-    if len(set(topics)) != len(topics) or len(topics) < 2 or any(
-        _pattern(topic).fullmatch(values['rails_topic']) for topic in decisions
+    if (
+        len(set(topics)) != len(topics)
+        or len(topics) < 2
+        or any(_pattern(topic).fullmatch(values['rails_topic']) for topic in decisions)
     ):
         raise ParameterError(f'rails_topic and decision_topics must be different, not {topics}')
     for topic in topics:

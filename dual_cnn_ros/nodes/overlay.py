@@ -36,8 +36,9 @@ def colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
     return COLOURS[min(sources.index(decision.source), len(COLOURS) - 1)]
 
 
-def draw(image: Image, decision: Decision, label: str, stages: Sequence[str],
-         lines: Sequence[str] = ()) -> Image:
+def draw(
+    image: Image, decision: Decision, label: str, stages: Sequence[str], lines: Sequence[str] = ()
+) -> Image:
     """
     Return a copy of the frame, uint8 (H, W, 3) BGR and at least 320 wide, with the decision on it.
 
@@ -46,8 +47,9 @@ def draw(image: Image, decision: Decision, label: str, stages: Sequence[str],
     picture = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
     if picture.shape[1] < WIDTH:
         height = max(1, round(picture.shape[0] * WIDTH / picture.shape[1]))
-        picture = cv2.resize(picture, (WIDTH, min(height, 4 * WIDTH)),
-                             interpolation=cv2.INTER_NEAREST)
+        picture = cv2.resize(
+            picture, (WIDTH, min(height, 4 * WIDTH)), interpolation=cv2.INTER_NEAREST
+        )
     scale = picture.shape[1] / 640
     edge = max(2, round(8 * scale))
     bar = round(44 * scale)
@@ -55,8 +57,13 @@ def draw(image: Image, decision: Decision, label: str, stages: Sequence[str],
     cv2.rectangle(picture, (0, 0), (picture.shape[1], bar), shade, -1)
     cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), shade, edge)
     _write(picture, f'{label} {decision.score:.2f}', (2 * edge, round(bar * 0.72)), 1.1 * scale)
-    _write(picture, decision.source, (picture.shape[1] - 2 * edge, round(bar * 0.72)),
-           0.9 * scale, right=True)
+    _write(
+        picture,
+        decision.source,
+        (picture.shape[1] - 2 * edge, round(bar * 0.72)),
+        0.9 * scale,
+        right=True,
+    )
     for i, line in enumerate(reversed(lines)):
         bottom = picture.shape[0] - 2 * edge - round(i * 30 * scale)
         _write(picture, line, (2 * edge, bottom), 0.8 * scale, outline=True)
@@ -79,8 +86,14 @@ def _short(value: float) -> str:
     return f'{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}'
 
 
-def _write(picture: Image, text: str, at: tuple[int, int], size: float, right: bool = False,
-           outline: bool = False) -> None:
+def _write(
+    picture: Image,
+    text: str,
+    at: tuple[int, int],
+    size: float,
+    right: bool = False,
+    outline: bool = False,
+) -> None:
     font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * size))
     if right:
         at = (at[0] - cv2.getTextSize(text, font, size, thickness)[0][0], at[1])

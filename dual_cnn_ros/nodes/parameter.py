@@ -34,8 +34,10 @@ def path(name: str, value: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError as error:  # no such user, or one without a home
-        raise ParameterError(f'{name}: {value!r} has no home folder to begin in ({error}); '
-                             'give a path that begins with /') from error
+        raise ParameterError(
+            f'{name}: {value!r} has no home folder to begin in ({error}); '
+            'give a path that begins with /'
+        ) from error
 
 
 @dataclass(frozen=True)

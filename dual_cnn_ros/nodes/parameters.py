@@ -44,64 +44,118 @@ FROM_BUNDLE = 'bundle'
 
 PARAMETERS: dict[str, Parameter] = {
     'bundle': Parameter(
-        'scenes', 'Model bundle: the name of one that comes with the package (scenes, signs), or '
-        'the path, with a slash in it, of a folder with a bundle.yaml.', UNCONFIGURED),
+        'scenes',
+        'Model bundle: the name of one that comes with the package (scenes, signs), or '
+        'the path, with a slash in it, of a folder with a bundle.yaml.',
+        UNCONFIGURED,
+    ),
     'backend': Parameter(
-        'auto', 'Library that runs the CNNs; auto: the first installed one that can.',
-        UNCONFIGURED, ('auto', *BACKENDS)),
+        'auto',
+        'Library that runs the CNNs; auto: the first installed one that can.',
+        UNCONFIGURED,
+        ('auto', *BACKENDS),
+    ),
     'device': Parameter(
-        'auto', 'Where the CNNs run; auto: the GPU where the backend can use one.',
-        UNCONFIGURED, DEVICES),
+        'auto',
+        'Where the CNNs run; auto: the GPU where the backend can use one.',
+        UNCONFIGURED,
+        DEVICES,
+    ),
     'threads': Parameter(
-        1, 'CPU threads of one inference; 0: as many as the backend likes.', UNCONFIGURED,
-        range=(0, 256)),
+        1,
+        'CPU threads of one inference; 0: as many as the backend likes.',
+        UNCONFIGURED,
+        range=(0, 256),
+    ),
     'image_topics': Parameter(
-        ['image'], 'Image topics, one for each camera. A name that ends in /compressed is taken '
-        'for a sensor_msgs/CompressedImage.', INACTIVE),
+        ['image'],
+        'Image topics, one for each camera. A name that ends in /compressed is taken '
+        'for a sensor_msgs/CompressedImage.',
+        INACTIVE,
+    ),
     'camera_names': Parameter(
-        [''], 'Names of the cameras in the outputs, in the order of image_topics; empty: the '
-        'namespace of each image topic.', INACTIVE),
+        [''],
+        'Names of the cameras in the outputs, in the order of image_topics; empty: the '
+        'namespace of each image topic.',
+        INACTIVE,
+    ),
     'image_transport': Parameter(
-        'raw', 'compressed: subscribe to <topic>/compressed of every image topic.', INACTIVE,
-        TRANSPORTS),
+        'raw',
+        'compressed: subscribe to <topic>/compressed of every image topic.',
+        INACTIVE,
+        TRANSPORTS,
+    ),
     'power_topic': Parameter(
-        'power_monitor/power', 'Watts that the overlay shows (std_msgs/Float64); empty: none.',
-        INACTIVE),
+        'power_monitor/power',
+        'Watts that the overlay shows (std_msgs/Float64); empty: none.',
+        INACTIVE,
+    ),
     'energy_topic': Parameter(
-        'energy_monitor/energy_per_frame', 'Joules per frame that the overlay shows '
-        '(std_msgs/Float64); empty: none.', INACTIVE),
+        'energy_monitor/energy_per_frame',
+        'Joules per frame that the overlay shows (std_msgs/Float64); empty: none.',
+        INACTIVE,
+    ),
     'autostart': Parameter(
-        True, 'Configure and activate at start, without a lifecycle manager.', NEVER),
+        True, 'Configure and activate at start, without a lifecycle manager.', NEVER
+    ),
     'memory_file': Parameter(
-        '', 'File of the services save_memory and load_memory; empty: '
-        '~/.ros/<node name>_memory.npz, where the name begins with the namespace.', LIVE),
+        '',
+        'File of the services save_memory and load_memory; empty: '
+        '~/.ros/<node name>_memory.npz, where the name begins with the namespace.',
+        LIVE,
+    ),
     'operating_point': Parameter(
-        '', 'Name of an operating point of the bundle, which decides score, threshold and '
-        'post_check: they must have their defaults then. Empty: none.', LIVE),
+        '',
+        'Name of an operating point of the bundle, which decides score, threshold and '
+        'post_check: they must have their defaults then. Empty: none.',
+        LIVE,
+    ),
     'score': Parameter(
-        FROM_BUNDLE, 'Score that is compared with the threshold; deferral: learned by the '
-        "bundle's stages; bundle: as calibrated.", LIVE, (FROM_BUNDLE, *SCORE_NAMES)),
+        FROM_BUNDLE,
+        'Score that is compared with the threshold; deferral: learned by the '
+        "bundle's stages; bundle: as calibrated.",
+        LIVE,
+        (FROM_BUNDLE, *SCORE_NAMES),
+    ),
     'threshold': Parameter(
-        -1.0, 'An answer is accepted when its score is at least this, in [0, 1]; -1: as '
-        'calibrated in the bundle for this score and post-check, where it is.', LIVE,
-        range=(-1, 1)),
+        -1.0,
+        'An answer is accepted when its score is at least this, in [0, 1]; -1: as '
+        'calibrated in the bundle for this score and post-check, where it is.',
+        LIVE,
+        range=(-1, 1),
+    ),
     'post_check': Parameter(
-        FROM_BUNDLE, 'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
-        LIVE, (FROM_BUNDLE, *POST_CHECKS)),
+        FROM_BUNDLE,
+        'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
+        LIVE,
+        (FROM_BUNDLE, *POST_CHECKS),
+    ),
     'fingerprint': Parameter(
-        'dhash', 'Key under which frames are remembered; invariants: also when rotated by '
-        'quarter turns or mirrored.', LIVE, tuple(FINGERPRINTS)),
+        'dhash',
+        'Key under which frames are remembered; invariants: also when rotated by '
+        'quarter turns or mirrored.',
+        LIVE,
+        tuple(FINGERPRINTS),
+    ),
     'memory': Parameter(True, 'Answer repeated frames from the memory.', LIVE),
     'memory_capacity': Parameter(
-        1024, 'Frames remembered at most; the least recently used go first.', LIVE,
-        range=(1, 1_000_000)),
+        1024,
+        'Frames remembered at most; the least recently used go first.',
+        LIVE,
+        range=(1, 1_000_000),
+    ),
     'memory_max_age': Parameter(
-        0.0, 'Seconds after which a frame is forgotten; 0: never.', LIVE, range=(0, 1e9)),
+        0.0, 'Seconds after which a frame is forgotten; 0: never.', LIVE, range=(0, 1e9)
+    ),
     'top_k': Parameter(
-        5, 'Classes in a Classification message, best first.', LIVE, range=(1, 65536)),
+        5, 'Classes in a Classification message, best first.', LIVE, range=(1, 65536)
+    ),
     'silent_after': Parameter(
-        2.0, 'Seconds without a frame after which the diagnostics warn of a camera.', LIVE,
-        range=(0.1, 3600)),
+        2.0,
+        'Seconds without a frame after which the diagnostics warn of a camera.',
+        LIVE,
+        range=(0.1, 3600),
+    ),
 }
 
 
@@ -143,9 +197,13 @@ def settings(values: Mapping[str, Any], bundle: Bundle) -> Settings:
 
     ParameterError where they go together neither with each other nor with this bundle.
     """
-    return replace(_rule(values, bundle), memory=values['memory'],
-                   fingerprint=values['fingerprint'], capacity=values['memory_capacity'],
-                   max_age=values['memory_max_age'])
+    return replace(
+        _rule(values, bundle),
+        memory=values['memory'],
+        fingerprint=values['fingerprint'],
+        capacity=values['memory_capacity'],
+        max_age=values['memory_max_age'],
+    )
 
 
 def _rule(values: Mapping[str, Any], bundle: Bundle) -> Settings:
@@ -156,18 +214,27 @@ def _rule(values: Mapping[str, Any], bundle: Bundle) -> Settings:
             if values[name] != PARAMETERS[name].default:
                 raise ParameterError(
                     f'operating_point {point!r} decides {name} too, which is {values[name]}: set '
-                    f"{name} to {PARAMETERS[name].default}, or operating_point to '', first")
+                    f"{name} to {PARAMETERS[name].default}, or operating_point to '', first"
+                )
         if point not in bundle.points:
-            raise ParameterError(f'operating_point must be one that bundle {bundle.name} has, '
-                                 f'not {point!r}: {"; ".join(bundle.points) or "it has none"}')
+            raise ParameterError(
+                f'operating_point must be one that bundle {bundle.name} has, '
+                f'not {point!r}: {"; ".join(bundle.points) or "it has none"}'
+            )
         return bundle.points[point]
     own = bundle.settings
-    score, post_check = (getattr(own, name) if values[name] == FROM_BUNDLE else values[name]
-                         for name in ('score', 'post_check'))
+    score, post_check = (
+        getattr(own, name) if values[name] == FROM_BUNDLE else values[name]
+        for name in ('score', 'post_check')
+    )
     check_score(score, bundle.stages)
     if values['threshold'] >= 0:
-        return replace(own, score=score, post_check=post_check,
-                       thresholds=(values['threshold'],) * len(own.thresholds))
+        return replace(
+            own,
+            score=score,
+            post_check=post_check,
+            thresholds=(values['threshold'],) * len(own.thresholds),
+        )
     calibrated = (own, *bundle.points.values())
     for rule in calibrated:
         if (rule.score, rule.post_check) == (score, post_check):
@@ -175,4 +242,5 @@ def _rule(values: Mapping[str, Any], bundle: Bundle) -> Settings:
     there = dict.fromkeys(f'{rule.score} with {rule.post_check}' for rule in calibrated)
     raise ParameterError(
         f'threshold is -1, as calibrated, but bundle {bundle.name} is not calibrated for score '
-        f'{score} with post_check {post_check}, only for {", ".join(there)}: set threshold first')
+        f'{score} with post_check {post_check}, only for {", ".join(there)}: set threshold first'
+    )

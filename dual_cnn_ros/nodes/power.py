@@ -34,12 +34,12 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
-from dual_cnn_ros.nodes.diagnostics import status
+from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.readings import PREFIX, to_values
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
 from dual_cnn_ros.nodes.run import run
 from dual_cnn_ros.power.discover import discover, grown, SOURCES
 from dual_cnn_ros.power.health import Health, Limits
-from dual_cnn_ros.power.message import PREFIX, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 from dual_cnn_ros.power.sampler import Sampler
 
@@ -314,8 +314,7 @@ class PowerNode(Node):
 def _description(sensor: Sensor) -> str:
     total = f'{" + ".join(sensor.members)} ({sensor.scope})' if sensor.members else 'none'
     return (
-        f'source {sensor.source}: {sensor.reason}; rails {", ".join(sensor.rails)}; '
-        f'total: {total}'
+        f'source {sensor.source}: {sensor.reason}; rails {", ".join(sensor.rails)}; total: {total}'
     )
 
 

@@ -31,8 +31,11 @@ NodeType = TypeVar('NodeType', bound=Node)
 THROTTLE = 5.0
 
 
-def run(make: Callable[[], NodeType], args: list[str] | None = None,
-        start: Callable[[NodeType], bool] = lambda node: True) -> int:
+def run(
+    make: Callable[[], NodeType],
+    args: list[str] | None = None,
+    start: Callable[[NodeType], bool] = lambda node: True,
+) -> int:
     """
     Spin a node until it is interrupted or the context is shut down; return the exit code.
 
@@ -74,10 +77,12 @@ def _spin(node: Node, executor: SingleThreadedExecutor) -> None:
     except Exception as error:
         # An executor that fails to take a message lets no callback of that group run any more.
         if not rclpy.ok() or not all(
-                service.callback_group.can_execute(service) for service in node.services):
+            service.callback_group.can_execute(service) for service in node.services
+        ):
             raise
         # Humble and Jazzy raise RCLError for a lifecycle transition that the state does not allow,
         # and its text says all.
         known = isinstance(error, rclpy_implementation.RCLError)
-        node.get_logger().error(str(error) if known else format_exc(),
-                                throttle_duration_sec=THROTTLE)
+        node.get_logger().error(
+            str(error) if known else format_exc(), throttle_duration_sec=THROTTLE
+        )

@@ -68,7 +68,8 @@ class Statistics:
             before, already = self._tick.get(camera, (self._started, 0))
             self._tick[camera] = now, counts['received']
         values: dict[str, object] = {
-            name: counts[name] for name in ('received', 'classified', 'dropped', 'bad')}
+            name: counts[name] for name in ('received', 'classified', 'dropped', 'bad')
+        }
         values['rate_hz'] = round((counts['received'] - already) / max(now - before, 1e-3), 2)
         for source in sources:
             share = sum(s == source for s, _ in recent) / len(recent) if recent else 0.0
@@ -76,5 +77,6 @@ class Statistics:
         latencies = [seconds for _, seconds in recent]
         for percent in (50, 95):
             values[f'latency_p{percent}_ms'] = (
-                round(1e3 * float(np.percentile(latencies, percent)), 3) if latencies else '')
+                round(1e3 * float(np.percentile(latencies, percent)), 3) if latencies else ''
+            )
         return values

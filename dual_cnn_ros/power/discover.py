@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dual_cnn_ros.power import ina3221, nvml, rapl, recording
+from dual_cnn_ros.data import power_trace as recording
+from dual_cnn_ros.power import ina3221, nvml, rapl
 from dual_cnn_ros.power.reading import NoSensorError, Sensor
 
 SOURCES = ('auto', 'ina3221', 'rapl', 'nvml', 'recording')

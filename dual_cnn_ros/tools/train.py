@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 import sys
 
-from dual_cnn_ros.tools.exit_code import ended
+from dual_cnn_ros.tools.cli import ended
 
 # Looked for before anything is read, because the last are used after the whole training only.
 LIBRARIES = ('torch', 'onnx', 'onnxscript', 'safetensors')
@@ -28,20 +28,24 @@ LIBRARIES = ('torch', 'onnx', 'onnxscript', 'safetensors')
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; 0 where it succeeded, 1 after an error, 130 after Ctrl-C."""
+
     def work() -> None:
         if missing := [name for name in LIBRARIES if find_spec(name) is None]:
             raise ImportError(f'install what is missing with "pip install {" ".join(missing)}"')
-        from dual_cnn_ros.tools.training import parser, train
+        from dual_cnn_ros.training.training import parser, train
 
         metrics = train(parser().parse_args(argv))
         accuracy = metrics['held_out_accuracy']
-        print(f'{metrics["architecture"]}: {metrics["parameters"]:,} parameters, '
-              f'{metrics["multiply_adds"]:,} multiply-adds, held-out accuracy '
-              f'{"not measured" if accuracy is None else f"{accuracy:.2%}"}, '
-              f'{metrics["seconds"]:.0f} s')
+        print(
+            f'{metrics["architecture"]}: {metrics["parameters"]:,} parameters, '
+            f'{metrics["multiply_adds"]:,} multiply-adds, held-out accuracy '
+            f'{"not measured" if accuracy is None else f"{accuracy:.2%}"}, '
+            f'{metrics["seconds"]:.0f} s'
+        )
 
-    return ended('train', work,
-                 'interrupted; the same command goes on after the last finished epoch')
+    return ended(
+        'train', work, 'interrupted; the same command goes on after the last finished epoch'
+    )
 
 
 if __name__ == '__main__':

@@ -27,14 +27,17 @@ def pairs(recommendation: Path) -> list[str]:
         row = found[name]
         if row is not None and row['second']:
             chosen.setdefault((row['first'], row['second']), name)
-    return [f'{name} {found["files"][first]} {found["files"][second]}'
-            for (first, second), name in chosen.items()]
+    return [
+        f'{name} {found["files"][first]} {found["files"][second]}'
+        for (first, second), name in chosen.items()
+    ]
 
 
 def largest(models: list[Path]) -> str:
     """Return the name of the model of most multiply-adds."""
-    return max(models, key=lambda model: json.loads(
-        model.read_text(encoding='utf-8'))['multiply_adds']).stem
+    return max(
+        models, key=lambda model: json.loads(model.read_text(encoding='utf-8'))['multiply_adds']
+    ).stem
 
 
 if __name__ == '__main__':

@@ -34,28 +34,55 @@ def tables(findings: dict[str, Any], best: str) -> str:
     names = [system['name'] for system in findings['systems']]
     singles = [s['name'] for s in findings['systems'] if len(s['stages']) == 1]
     largest = findings['reference']
-    lines = ['| System | Accuracy (95 % interval) | Second asked | Multiply-adds, M | CPU, ms '
-             f'| M against {largest} | M against {best} |', '|---' * 7 + '|']
+    lines = [
+        '| System | Accuracy (95 % interval) | Second asked | Multiply-adds, M | CPU, ms '
+        f'| M against {largest} | M against {best} |',
+        '|---' * 7 + '|',
+    ]
     for name in names:
         result = results[(name, *ONCE)]
         low, high = result['interval']
-        lines.append(_row(
-            name, f'{result["accuracy"]:.2%} ({100 * low:.2f} to {100 * high:.2f})',
-            '' if name in singles else f'{result["second_share"]:.1%}', *_costs(result),
-            *(_change(result, results[(other, *ONCE)]) for other in (largest, best))))
-    lines += ['', '| System | Repeats: accuracy | M | ms '
-              f'| M, ms against {largest} | M, ms against {best} '
-              '| Turned repeats: accuracy | M | ms |', '|---' * 9 + '|']
-    shown = [*((name, False) for name in singles), *((name, True) for name in dict.fromkeys((
-        largest, best, *names)) if name not in singles or name in (largest, best))]
+        lines.append(
+            _row(
+                name,
+                f'{result["accuracy"]:.2%} ({100 * low:.2f} to {100 * high:.2f})',
+                '' if name in singles else f'{result["second_share"]:.1%}',
+                *_costs(result),
+                *(_change(result, results[(other, *ONCE)]) for other in (largest, best)),
+            )
+        )
+    lines += [
+        '',
+        '| System | Repeats: accuracy | M | ms '
+        f'| M, ms against {largest} | M, ms against {best} '
+        '| Turned repeats: accuracy | M | ms |',
+        '|---' * 9 + '|',
+    ]
+    shown = [
+        *((name, False) for name in singles),
+        *(
+            (name, True)
+            for name in dict.fromkeys((largest, best, *names))
+            if name not in singles or name in (largest, best)
+        ),
+    ]
     for name, memory in shown:
-        exact, turned = (results[name, where[0] if memory else 'off', where[1]]
-                         for where in (REPEATED, TURNED))
-        lines.append(_row(
-            name + (' + memory' if memory else ''), f'{exact["accuracy"]:.2%}', *_costs(exact),
-            *(f'{_change(exact, base)}, {_change(exact, base, "cpu_seconds")}'
-              for base in (results[other, 'off', 'd=1'] for other in (largest, best))),
-            f'{turned["accuracy"]:.2%}', *_costs(turned)))
+        exact, turned = (
+            results[name, where[0] if memory else 'off', where[1]] for where in (REPEATED, TURNED)
+        )
+        lines.append(
+            _row(
+                name + (' + memory' if memory else ''),
+                f'{exact["accuracy"]:.2%}',
+                *_costs(exact),
+                *(
+                    f'{_change(exact, base)}, {_change(exact, base, "cpu_seconds")}'
+                    for base in (results[other, 'off', 'd=1'] for other in (largest, best))
+                ),
+                f'{turned["accuracy"]:.2%}',
+                *_costs(turned),
+            )
+        )
     return '\n'.join(lines)
 
 
@@ -73,6 +100,7 @@ def _change(result: dict[str, Any], base: dict[str, Any], what: str = 'multiply_
 
 
 if __name__ == '__main__':
-    evaluation, recommendation = (json.loads(Path(argument).read_text(encoding='utf-8'))
-                                  for argument in sys.argv[1:])
+    evaluation, recommendation = (
+        json.loads(Path(argument).read_text(encoding='utf-8')) for argument in sys.argv[1:]
+    )
     print(tables(evaluation, recommendation['single']['first']))

@@ -31,26 +31,29 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.calibration.guarantee import certified_threshold, declared_grid
+from dual_cnn_ros.calibration.rules import by_rows, combinations
+from dual_cnn_ros.calibration.thresholds import curve
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.fingerprints import dhash, invariants
 from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
-from dual_cnn_ros.cascade.guarantee import certified_threshold, declared_grid
 from dual_cnn_ros.cascade.scores import entropy, max_probability, SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
-from dual_cnn_ros.cascade.threshold import curve
 from dual_cnn_ros.share import share_directory
-from dual_cnn_ros.tools.rules import by_rows, combinations
 
 Versions = dict[str, Callable[[], Any]]
 
 
 def compared(group: str, *others: str, rounds: int = 200) -> Callable[[Any], Any]:
     """Let pytest run a test for our version and each of the others, as one group."""
+
     def mark(test: Any) -> Any:
         versions = pytest.mark.parametrize('version', ['ours', *others])
         return pytest.mark.benchmark(group=group, min_rounds=rounds, warmup=rounds > 10)(
-            versions(test))
+            versions(test)
+        )
+
     return mark
 
 
@@ -73,6 +76,7 @@ THUMBNAIL = photo(32, 32)
 
 # dhash -------------------------------------------------------------------------------------------
 
+
 def sampled_dhash(image: Image, interpolation: int) -> bytes:
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     cells = cv2.resize(grey, (9, 8), interpolation=interpolation)
@@ -81,13 +85,19 @@ def sampled_dhash(image: Image, interpolation: int) -> bytes:
 
 @compared('dhash of a 480 x 640 colour frame', 'bilinear: four pixels a cell', 'one INTER_AREA')
 def test_dhash(benchmark: Any, version: str) -> None:
-    run(benchmark, version, {
-        'ours': lambda: dhash(Frame(CAMERA)),
-        'bilinear: four pixels a cell': lambda: sampled_dhash(CAMERA, cv2.INTER_LINEAR),
-        'one INTER_AREA': lambda: sampled_dhash(CAMERA, cv2.INTER_AREA)})
+    run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: dhash(Frame(CAMERA)),
+            'bilinear: four pixels a cell': lambda: sampled_dhash(CAMERA, cv2.INTER_LINEAR),
+            'one INTER_AREA': lambda: sampled_dhash(CAMERA, cv2.INTER_AREA),
+        },
+    )
 
 
 # invariants --------------------------------------------------------------------------------------
+
 
 def textbook_invariants(image: Image) -> tuple[float, ...]:
     """Return complex-moment invariants of order 3 as the definitions have them."""
@@ -95,40 +105,67 @@ def textbook_invariants(image: Image) -> tuple[float, ...]:
     if max(grey.shape) > 32:
         grey = cv2.resize(grey, (32, 32))
     f = grey.astype(np.float64)
-    y, x = np.mgrid[:f.shape[0], :f.shape[1]]
+    y, x = np.mgrid[: f.shape[0], : f.shape[1]]
     total = f.sum()
     x, y = x - (x * f).sum() / total, y - (y * f).sum() / total
     order = 3
-    geometric = {(p, q): (x**p * y**q * f).sum()
-                 for p, q in product(range(order + 1), repeat=2) if p + q <= order}
+    geometric = {
+        (p, q): (x**p * y**q * f).sum()
+        for p, q in product(range(order + 1), repeat=2)
+        if p + q <= order
+    }
     c = {}
     for p, q in geometric:
         moment = 0j
         for j, k in product(range(p + 1), range(q + 1)):
-            moment += (math.comb(p, j) * math.comb(q, k) * (-1) ** (q - k)
-                       * 1j ** (p + q - j - k) * geometric[j + k, p + q - j - k])
+            moment += (
+                math.comb(p, j)
+                * math.comb(q, k)
+                * (-1) ** (q - k)
+                * 1j ** (p + q - j - k)
+                * geometric[j + k, p + q - j - k]
+            )
         c[p, q] = moment / total ** ((p + q + 2) / 2)
-    return (c[1, 1].real, abs(c[2, 1]) ** 2, abs(c[3, 0]) ** 2, (c[2, 0] * c[1, 2] ** 2).real,
-            (c[3, 0] * c[1, 2] ** 3).real)
+    return (
+        c[1, 1].real,
+        abs(c[2, 1]) ** 2,
+        abs(c[3, 0]) ** 2,
+        (c[2, 0] * c[1, 2] ** 2).real,
+        (c[3, 0] * c[1, 2] ** 3).real,
+    )
 
 
 @compared('invariants of a 32 x 32 colour frame', 'definitions, in NumPy')
 def test_invariants_of_a_thumbnail(benchmark: Any, version: str) -> None:
-    run(benchmark, version, {
-        'ours': lambda: invariants(Frame(THUMBNAIL)),
-        'definitions, in NumPy': lambda: textbook_invariants(THUMBNAIL)})
+    run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: invariants(Frame(THUMBNAIL)),
+            'definitions, in NumPy': lambda: textbook_invariants(THUMBNAIL),
+        },
+    )
 
 
-@compared('invariants of a 480 x 640 colour frame (ours reads every pixel)',
-          'definitions, in NumPy', 'grey conversion alone')
+@compared(
+    'invariants of a 480 x 640 colour frame (ours reads every pixel)',
+    'definitions, in NumPy',
+    'grey conversion alone',
+)
 def test_invariants_of_a_frame(benchmark: Any, version: str) -> None:
-    run(benchmark, version, {
-        'ours': lambda: invariants(Frame(CAMERA)),
-        'definitions, in NumPy': lambda: textbook_invariants(CAMERA),
-        'grey conversion alone': lambda: cv2.cvtColor(CAMERA, cv2.COLOR_BGR2GRAY)})
+    run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: invariants(Frame(CAMERA)),
+            'definitions, in NumPy': lambda: textbook_invariants(CAMERA),
+            'grey conversion alone': lambda: cv2.cvtColor(CAMERA, cv2.COLOR_BGR2GRAY),
+        },
+    )
 
 
 # Scores and threshold ----------------------------------------------------------------------------
+
 
 @compared('entropy over 1,000 classes', 'loop over an array', 'loop over a tensor')
 def test_entropy(benchmark: Any, version: str) -> None:
@@ -136,11 +173,16 @@ def test_entropy(benchmark: Any, version: str) -> None:
     values: Any = p
     if version == 'loop over a tensor':
         values = pytest.importorskip('torch').from_numpy(p)
-    result = run(benchmark, version, {
-        'ours': lambda: entropy(p),
-        # p is never 0 here: the loop would fail.
-        'loop over an array': lambda: -sum(v.item() * math.log(v.item()) for v in values),
-        'loop over a tensor': lambda: -sum(v.item() * math.log(v.item()) for v in values)})
+    result = run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: entropy(p),
+            # p is never 0 here: the loop would fail.
+            'loop over an array': lambda: -sum(v.item() * math.log(v.item()) for v in values),
+            'loop over a tensor': lambda: -sum(v.item() * math.log(v.item()) for v in values),
+        },
+    )
     uncertainty = (1 - result) * math.log(1000) if version == 'ours' else result
     assert uncertainty == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
 
@@ -150,8 +192,15 @@ def test_deferral(benchmark: Any, version: str) -> None:
     rng = np.random.default_rng(0)
     p = softmax(rng.normal(size=1000) * 3)
     learned = Deferral(0.1, tuple(rng.normal(size=10).tolist()), tuple(rng.normal(size=1000)))
-    run(benchmark, version, {'ours': lambda: learned(p), 'entropy': lambda: entropy(p),
-                             'largest probability': lambda: max_probability(p)})
+    run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: learned(p),
+            'entropy': lambda: entropy(p),
+            'largest probability': lambda: max_probability(p),
+        },
+    )
 
 
 def python_grid(scores: list[float], first: list[bool], final: list[bool]) -> float:
@@ -171,18 +220,27 @@ def numpy_grid(scores: np.ndarray, first: np.ndarray, final: np.ndarray) -> floa
     return float(grid[np.argmax(right)])
 
 
-@compared('threshold for 1,000 samples (a grid has 2,000 values)',
-          'grid, in Python', 'grid, in NumPy', rounds=3)
+@compared(
+    'threshold for 1,000 samples (a grid has 2,000 values)',
+    'grid, in Python',
+    'grid, in NumPy',
+    rounds=3,
+)
 def test_threshold(benchmark: Any, version: str) -> None:
     rng = np.random.default_rng(0)
     # Between the values of the grid, so that it can tell all of them apart.
     s = np.round(rng.beta(4, 1, size=1000) * 1998 + 1) / 2000 + 0.5 / 2000
     first, final = rng.random(1000) < s, rng.random(1000) < 0.85
     lists: Any = s.tolist(), first.tolist(), final.tolist()
-    result = run(benchmark, version, {
-        'ours': lambda: curve(s, first, final).most_accurate().threshold,
-        'grid, in Python': lambda: python_grid(*lists),
-        'grid, in NumPy': lambda: numpy_grid(s, first, final)})
+    result = run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: curve(s, first, final).most_accurate().threshold,
+            'grid, in Python': lambda: python_grid(*lists),
+            'grid, in NumPy': lambda: numpy_grid(s, first, final),
+        },
+    )
     best = curve(s, first, final).most_accurate()
     assert np.where(s >= result, first, final).mean() == best.accuracy
     # Of equally good ones all take that which asks least.
@@ -210,18 +268,34 @@ def grid_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> lis
     """
     found = []
     for score in SCORES.values():
-        rows = [(float(score(a)), float(score(b)), int(a.argmax()), int(b.argmax()),
-                 int(np.mean([a, b], axis=0).argmax())) for a, b in zip(first, second)]
+        rows = [
+            (
+                float(score(a)),
+                float(score(b)),
+                int(a.argmax()),
+                int(b.argmax()),
+                int(np.mean([a, b], axis=0).argmax()),
+            )
+            for a, b in zip(first, second)
+        ]
         for check in POST_CHECKS:
-            final = [{'none': label_b, 'average': average,
-                      'more_confident': label_b if score_b > score_a else label_a}[check] == wanted
-                     for (score_a, score_b, label_a, label_b, average), wanted
-                     in zip(rows, truth.tolist())]
+            final = [
+                {
+                    'none': label_b,
+                    'average': average,
+                    'more_confident': label_b if score_b > score_a else label_a,
+                }[check]
+                == wanted
+                for (score_a, score_b, label_a, label_b, average), wanted in zip(
+                    rows, truth.tolist()
+                )
+            ]
             scores = [row[0] for row in rows]
             right = [row[2] == wanted for row, wanted in zip(rows, truth.tolist())]
             best = python_grid(scores, right, final)
-            found.append(sum(r if s >= best else f for s, r, f in zip(scores, right, final))
-                         / len(truth))
+            found.append(
+                sum(r if s >= best else f for s, r, f in zip(scores, right, final)) / len(truth)
+            )
     return found
 
 
@@ -229,12 +303,21 @@ def exact_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> li
     return [c.curve().most_accurate().accuracy for c in combinations(first, second, truth)]
 
 
-@compared('search of 3 scores x 3 post-checks, 1,000 samples of 1,000 classes',
-          'grid of 2,000, in Python', rounds=1)
+@compared(
+    'search of 3 scores x 3 post-checks, 1,000 samples of 1,000 classes',
+    'grid of 2,000, in Python',
+    rounds=1,
+)
 def test_search(benchmark: Any, version: str) -> None:
     drawn = answers(1000, 1000)
-    found = run(benchmark, version, {'ours': lambda: exact_search(*drawn),
-                                     'grid of 2,000, in Python': lambda: grid_search(*drawn)})
+    found = run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: exact_search(*drawn),
+            'grid of 2,000, in Python': lambda: grid_search(*drawn),
+        },
+    )
     # A grid may miss what lies between two of its values, and never finds more.
     exact = exact_search(*drawn)
     assert all(best - 0.003 <= accuracy <= best for accuracy, best in zip(found, exact))
@@ -255,10 +338,16 @@ def test_certificate(benchmark: Any, version: str) -> None:
     final = rng.random(25_000) < 0.9
     first = final & (rng.random(25_000) < 0.998)
     grid = declared_grid(s)
-    threshold = run(benchmark, version, {
-        'ours': lambda: certified_threshold(s, first, final, grid, alpha=0.01, delta=0.05),
-        'binomial test': lambda: certified_threshold(s, first, final, grid, alpha=0.01,
-                                                     delta=0.05, method='binomial')})
+    threshold = run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: certified_threshold(s, first, final, grid, alpha=0.01, delta=0.05),
+            'binomial test': lambda: certified_threshold(
+                s, first, final, grid, alpha=0.01, delta=0.05, method='binomial'
+            ),
+        },
+    )
     assert threshold == s.min()
 
 
@@ -271,24 +360,39 @@ def plain_blob(image: Image, interpolation: int) -> np.ndarray:
     small = cv2.resize(image, (96, 96), interpolation=interpolation)
     values = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
     values = (values - np.array(PREPROCESSING.mean, np.float32)) / np.array(
-        PREPROCESSING.std, np.float32)
+        PREPROCESSING.std, np.float32
+    )
     return np.ascontiguousarray(values.transpose(2, 0, 1)[np.newaxis])
 
 
-@compared('input of a CNN, 96 x 96, from a 480 x 640 colour frame',
-          'bilinear: a sixth of the pixels', 'one INTER_AREA')
+@compared(
+    'input of a CNN, 96 x 96, from a 480 x 640 colour frame',
+    'bilinear: a sixth of the pixels',
+    'one INTER_AREA',
+)
 def test_blob(benchmark: Any, version: str) -> None:
-    blob = run(benchmark, version, {
-        'ours': lambda: Frame(CAMERA).blob(PREPROCESSING),
-        'bilinear: a sixth of the pixels': lambda: plain_blob(CAMERA, cv2.INTER_LINEAR),
-        'one INTER_AREA': lambda: plain_blob(CAMERA, cv2.INTER_AREA)})
+    blob = run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: Frame(CAMERA).blob(PREPROCESSING),
+            'bilinear: a sixth of the pixels': lambda: plain_blob(CAMERA, cv2.INTER_LINEAR),
+            'one INTER_AREA': lambda: plain_blob(CAMERA, cv2.INTER_AREA),
+        },
+    )
     assert blob.shape == (1, 3, 96, 96)
 
 
 # Memory ------------------------------------------------------------------------------------------
 
-@compared('a repeated 480 x 640 frame', 'by invariants', 'first CNN of scenes',
-          'both CNNs of scenes', rounds=50)
+
+@compared(
+    'a repeated 480 x 640 frame',
+    'by invariants',
+    'first CNN of scenes',
+    'both CNNs of scenes',
+    rounds=50,
+)
 def test_memory_hit(benchmark: Any, version: str) -> None:
     bundle = bundles.read(share_directory() / 'config' / 'bundles' / 'scenes')
     stages = bundle.load('onnxruntime', 'cpu', threads=1)
@@ -302,8 +406,13 @@ def test_memory_hit(benchmark: Any, version: str) -> None:
         for stage in stages:
             stage.classify(frame)
 
-    run(benchmark, version, {
-        'ours': lambda: cascades['dhash'].classify(Frame(CAMERA)),
-        'by invariants': lambda: cascades['invariants'].classify(Frame(CAMERA)),
-        'first CNN of scenes': lambda: stages[0].classify(Frame(CAMERA)),
-        'both CNNs of scenes': both})
+    run(
+        benchmark,
+        version,
+        {
+            'ours': lambda: cascades['dhash'].classify(Frame(CAMERA)),
+            'by invariants': lambda: cascades['invariants'].classify(Frame(CAMERA)),
+            'first CNN of scenes': lambda: stages[0].classify(Frame(CAMERA)),
+            'both CNNs of scenes': both,
+        },
+    )

@@ -1,0 +1,151 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Thresholds with a guarantee: an accuracy loss of at most alpha, with probability 1 - delta.
+
+Learn then Test (Angelopoulos et al., 2021) with fixed-sequence testing: walk a grid of thresholds
+that was declared beforehand, from the one that accepts least to the one that accepts most, test at
+each the hypothesis that the loss is more than alpha, and stop at the first that is not rejected.
+Whatever the number of steps, the probability of going too far is at most delta, because that takes
+the rejection of one hypothesis in particular: the first true one. Nothing that is decided with the
+pictures tested on may change the grid, the rule or the test.
+
+The pictures must be independent of each other: of a video, take frames that are scenes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+def log_binomial_cdf(n: int, p: float) -> Floats:
+    """Return log P(X <= k) for X ~ Binomial(n, p), 0 < p < 1, for each k of 0 to n: (n + 1,)."""
+    k = np.arange(1, n + 1)
+    steps = np.log((n - k + 1) / k) + math.log(p) - math.log1p(-p)
+    mass = n * math.log1p(-p) + np.concatenate(([0.0], np.cumsum(steps)))
+    # Rounding may lift the last ones above 1.
+    return np.minimum(np.logaddexp.accumulate(mass), 0.0)
+
+
+def harm_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
+    """
+    Return whether the binomial test shows that P(gap = 1) is at most alpha, (..., N) to (...).
+
+    gaps: (..., N), 1 where the reference is right and the rule wrong. Those where it is the other
+    way round do not count in its favour, so this bounds more than the loss of accuracy. The
+    p-value of 'more than alpha' is BinomCDF(k; N, alpha).
+    """
+    g = np.asarray(gaps)
+    allowed = np.count_nonzero(log_binomial_cdf(g.shape[-1], alpha) <= math.log(delta)) - 1
+    return np.asarray(np.count_nonzero(g > 0, axis=-1) <= allowed)
+
+
+def loss_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
+    """
+    Return whether a betting test shows that E[gap] is at most alpha, (..., N) to (...).
+
+    gaps: (..., N) in [-1, 1], in an order that does not depend on them, such as that of a hash of
+    the pictures' names: each stake is laid before the picture is seen, which is what keeps the
+    wealth of one who bets on 'at most alpha' from reaching 1 / delta with more than probability
+    delta where that is false (Waudby-Smith and Ramdas, "Estimating means of bounded random
+    variables by betting", 2024).
+    """
+    g = np.asarray(gaps)
+    n = g.shape[-1]
+    seen = np.arange(1, n)
+    variance = np.full(g.shape, 0.25)
+    # As if one had been seen before, of mean 0 and variance 1/4.
+    variance[..., 1:] = (0.25 + np.cumsum(np.square(g[..., :-1]), axis=-1)) / (
+        seen + 1
+    ) - np.square(np.cumsum(g[..., :-1], axis=-1) / (seen + 1))
+    stakes = np.minimum(np.sqrt(2 * math.log(1 / delta) / (n * variance)), 1)
+    wealth = np.cumsum(np.log1p(-stakes * (g - alpha)), axis=-1)
+    return np.asarray(wealth.max(axis=-1) >= math.log(1 / delta))
+
+
+METHODS: dict[str, Callable[[npt.ArrayLike, float, float], Bools]] = {
+    'betting': loss_is_bounded,
+    'binomial': harm_is_bounded,
+}
+
+
+def declared_grid(scores: npt.ArrayLike, size: int = 200) -> Floats:
+    """Return at most `size` thresholds, falling: quantiles of scores that are not tested on."""
+    quantiles = np.quantile(np.asarray(scores, np.float64), np.linspace(0, 1, size))
+    return np.unique(quantiles)[::-1]
+
+
+def certified_threshold(
+    scores: npt.ArrayLike,
+    first_right: npt.ArrayLike,
+    final_right: npt.ArrayLike,
+    grid: npt.ArrayLike,
+    *,
+    alpha: float,
+    delta: float,
+    method: str = 'betting',
+    reference_right: npt.ArrayLike | None = None,
+) -> Floats:
+    """
+    Return the loosest threshold of the grid whose loss is at most alpha, with P >= 1 - delta.
+
+    scores, first_right, final_right: (..., N) as in `threshold.curve`, in an order that does not
+    depend on what is right; leading axes are repetitions of all this. grid: (L,), falling, chosen
+    without these pictures. method: a name of METHODS. reference_right: (..., N) bool, whether the
+    model that must not be missed is right; None: final_right, what always asking both stages comes
+    to, which is the second stage alone only where there is no post-check.
+
+    Where nothing can be shown the answer is ALWAYS_DEFER, which by definition loses nothing
+    against always asking both. Against another reference that has to be shown like the rest, and
+    where it cannot the answer is NaN: no threshold is certified. Raise ValueError for alpha or
+    delta outside of (0, 1), an unknown method, or a grid that does not fall.
+    """
+    steps = np.asarray(grid, np.float64)
+    if not 0 < alpha < 1 or not 0 < delta < 1:
+        raise ValueError(f'alpha and delta must be in (0, 1), not {alpha} and {delta}')
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
+    if steps.ndim != 1 or not (np.diff(steps) < 0).all():
+        raise ValueError('the grid must fall from the threshold that accepts least')
+    s = np.asarray(scores, np.float64)
+    first, final = np.asarray(first_right), np.asarray(final_right)
+    # What to deploy after so many rejections; each but the first is a hypothesis.
+    outcomes = [ALWAYS_DEFER, *steps]
+    reference = final
+    if reference_right is not None:
+        reference = np.asarray(reference_right)
+        outcomes.insert(0, math.nan)
+    repetitions = s.shape[:-1]
+    flat = [a.reshape(-1, s.shape[-1]) for a in (s, first, final, reference)]
+    rejected = np.zeros(len(flat[0]), int)
+    walking = np.arange(len(flat[0]))
+    for threshold in outcomes[1:]:
+        s, first, final, reference = (a[walking] for a in flat)
+        right = np.where(s >= threshold, first, final)
+        gaps = reference.astype(np.int8) - right.astype(np.int8)
+        walking = walking[METHODS[method](gaps, alpha, delta)]
+        rejected[walking] += 1
+        if not walking.size:
+            break
+    return np.array(outcomes)[rejected].reshape(repetitions)

@@ -1,0 +1,202 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Earlier readings played back as a sensor: a CSV file, or a bag of a power node's rails.
+
+The CSV has one row per rail and moment, with the columns time [s], rail and watts, and volts,
+amps, joules, offset_watts, scope and error where they are known. A rail with a scope is part of
+the total, unless there are rows of a rail "total". Lines that begin with # are remarks; the
+first says how the recording was made, and goes wherever the source is named.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+import csv
+from dataclasses import replace
+from itertools import pairwise, takewhile
+from pathlib import Path
+from statistics import median
+import time
+from typing import Any, TextIO
+
+from dual_cnn_ros.messages.readings import from_status, from_values, to_values
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
+
+Clock = Callable[[], float]
+# What it may be late by before it leaves some out, and the step of a clock that was not set.
+MOST_BEHIND = 1000
+LONGEST_STEP = 20.0
+# The readings of one moment, each with its scope.
+_Rows = list[tuple[Reading, str]]
+
+
+def discover(path: Path, clock: Clock = time.monotonic, moved: bool = True) -> Sensor:
+    """
+    Open a recording and start playing it.
+
+    Its sensor gives the readings of one moment after the other, and nothing while there are no
+    newer ones. moved: from now on and at its own speed, the times of its readings moved to
+    `clock`. Else each comes when `clock`, in the time of the recording, has reached it (for a bag,
+    the stamp of its message), and again where that clock has been set back. The total is the
+    recorded one, or the sum of the rails with a scope where none was recorded. Raises
+    NoSensorError, with the file and the line or topic, where it cannot be read or holds no
+    reading.
+    """
+    scopes: dict[str, str] = {}
+    sets: list[list[Reading]] = []
+    reason = f'recorded earlier: {path.name}'
+    try:
+        if path.suffix == '.csv':
+            reason = '. '.join([reason, *remarks(path)[:1]])
+            read = _csv(path)
+        else:
+            read = _bag(path, stamped=not moved)
+        for rows in read:
+            scopes.update((reading.rail, scope) for reading, scope in rows)
+            sets.append([reading for reading, _ in rows])
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise NoSensorError(f'the recording {path}: {error}') from None
+    if not scopes:
+        raise NoSensorError(f'the recording {path} holds no readings')
+    scoped = tuple(rail for rail, scope in scopes.items() if scope)
+    members = (TOTAL,) if TOTAL in scopes else scoped
+    channel = _Channel(tuple(scopes), sets, clock, moved)
+    return Sensor(
+        'recording',
+        reason,
+        (channel,),
+        members,
+        scopes[members[0]] if members else '',
+        channel.period,
+    )
+
+
+def remarks(path: Path) -> list[str]:
+    """Return the lines before the table of a CSV that begin with #, without it."""
+    with path.open(encoding='utf-8') as file:
+        return [line[1:].strip() for line in takewhile(lambda line: line.startswith('#'), file)]
+
+
+def write_csv(
+    file: TextIO, sensor: Sensor, sets: Iterable[Iterable[Reading]], remarks: Iterable[str] = ()
+) -> None:
+    """Write sets of readings of a sensor as they come, after remarks of a line each."""
+    file.writelines(f'# {remark}\n' for remark in remarks)
+    writer: csv.DictWriter[str] | None = None
+    for readings in sets:
+        for reading in readings:
+            values = to_values(reading, sensor.scope if reading.rail in sensor.members else '')
+            row = {'time': values.pop('monotonic'), 'rail': reading.rail, **values}
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator='\n')
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class _Channel:
+    """All rails of a recording; `sets` are the readings of one moment each, none empty."""
+
+    def __init__(
+        self, rails: tuple[str, ...], sets: list[list[Reading]], clock: Clock, moved: bool
+    ) -> None:
+        self.rails = rails
+        self._sets = sorted((one for one in sets if one), key=_moment)
+        begun = min(reading.time for reading in self._sets[0])
+        self._shift = clock() - begun if moved else 0.0
+        self._moments = [_moment(one) + self._shift for one in self._sets]
+        self._clock = clock
+        self._asked = clock()
+        self._given = 0
+
+    @property
+    def period(self) -> float | None:
+        """The usual time between readings, seconds; None for a single one."""
+        steps = [later - sooner for sooner, later in pairwise(self._moments) if later > sooner]
+        return round(median(steps), 6) if steps else None
+
+    def read(self) -> list[Reading]:
+        asked, self._asked = self._asked, self._clock()
+        reached = bisect_right(self._moments, self._asked)
+        if self._asked < asked:
+            self._given = max(0, reached - 1)
+        elif self._asked > asked + LONGEST_STEP or reached > self._given + MOST_BEHIND:
+            # The clock was set: what lies between is of no time that was played.
+            self._given = max(self._given, reached - 1)
+        if self._given >= reached:
+            return []
+        self._given += 1
+        readings = self._sets[self._given - 1]
+        return [replace(reading, time=reading.time + self._shift) for reading in readings]
+
+
+def _moment(readings: list[Reading]) -> float:
+    return max(reading.time for reading in readings)
+
+
+def _csv(path: Path) -> Iterator[_Rows]:
+    with path.open(newline='', encoding='utf-8') as file:
+        table = csv.DictReader(line for line in file if not line.startswith('#'))
+        missing = {'time', 'rail', 'watts'} - set(table.fieldnames or ())
+        if missing:
+            raise NoSensorError(f'no column {", ".join(sorted(missing))} in its first line')
+        rows: dict[str, tuple[Reading, str]] = {}
+        for number, row in enumerate(table, 1):
+            if not row['rail']:
+                raise NoSensorError(f'reading {number} names no rail')
+            try:
+                reading = from_values(row['rail'], row, 'time')
+            except ValueError as error:
+                raise NoSensorError(f'reading {number}: {error}') from None
+            # The next moment begins where a rail comes again.
+            if reading.rail in rows:
+                yield list(rows.values())
+                rows.clear()
+            rows[reading.rail] = reading, row.get('scope') or ''
+        yield list(rows.values())
+
+
+def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:
+    try:
+        from rosbags.highlevel import AnyReader, AnyReaderError
+        from rosbags.typesys import get_typestore, Stores
+    except ImportError:
+        raise NoSensorError('a bag needs rosbags; install it with "pip install rosbags"') from None
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+            rails = [
+                connection
+                for connection in reader.connections
+                if connection.topic.endswith('/rails')
+                and connection.msgtype == 'diagnostic_msgs/msg/DiagnosticArray'
+            ]
+            if len({connection.topic for connection in rails}) != 1:
+                found = ', '.join(sorted(c.topic for c in rails)) or 'none'
+                raise NoSensorError(
+                    f'needs exactly one DiagnosticArray topic named rails, has {found}'
+                )
+            for connection, _, data in reader.messages(rails):
+                message: Any = reader.deserialize(data, connection.msgtype)
+                try:
+                    parsed = [from_status(status) for status in message.status]
+                except ValueError as error:
+                    raise NoSensorError(f'{connection.topic}: {error}') from None
+                if stamped:
+                    stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+                    parsed = [(replace(reading, time=stamp), values) for reading, values in parsed]
+                yield [(reading, values.get('scope', '')) for reading, values in parsed]
+    except AnyReaderError as error:
+        raise NoSensorError(str(error)) from None

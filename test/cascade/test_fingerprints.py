@@ -1,0 +1,272 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Fingerprints: what changes them, what must not, and which frames have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from dual_cnn_ros.cascade.fingerprints import dhash, Fingerprint, FINGERPRINTS, FLAT, invariants
+from dual_cnn_ros.cascade.frame import Frame, Image
+
+pytestmark = pytest.mark.filterwarnings('error')
+
+SIZES = [(8, 9), (32, 32), (33, 31), (100, 75), (37, 211), (241, 321), (480, 640)]
+both = pytest.mark.parametrize('fingerprint', FINGERPRINTS.values(), ids=FINGERPRINTS)
+
+
+def noise(rows: int, columns: int, channels: int = 3, seed: int = 0) -> Image:
+    shape = (rows, columns, 3) if channels == 3 else (rows, columns)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def blocks(rows: int, columns: int, seed: int) -> Image:
+    """Return a picture whose differences survive averaging."""
+    coarse = noise(7, 11, seed=seed)
+    return coarse[np.arange(rows) * 7 // rows][:, np.arange(columns) * 11 // columns]
+
+
+def ramp(rows: int, columns: int, start: int = 20, stop: int = 220) -> Image:
+    """Return a grey picture that is brighter from left to right."""
+    return np.tile(np.linspace(start, stop, columns).astype(np.uint8), (rows, 1))
+
+
+def symmetries(image: Image) -> Iterator[Image]:
+    for mirrored in (image, image[:, ::-1]):
+        for turns in range(4):
+            yield np.ascontiguousarray(np.rot90(mirrored, turns))
+
+
+def area_average(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Return the exact mean of every cell, each pixel weighted by the area it shares with it."""
+
+    def weights(size: int, cells: int) -> np.ndarray:
+        table = np.zeros((cells, size))
+        for cell in range(cells):
+            for pixel in range(size):
+                low, high = cell * size / cells, (cell + 1) * size / cells
+                table[cell, pixel] = max(0.0, min(pixel + 1, high) - max(pixel, low))
+        return table * cells / size
+
+    return weights(grey.shape[0], rows) @ grey @ weights(grey.shape[1], columns).T
+
+
+def halved(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Return grey after as many averagings of 2 x 2 pixels as leave whole cells to compare."""
+    while not (grey.shape[0] % 2 or grey.shape[1] % 2) and (
+        grey.shape[0] >= 2 * rows and grey.shape[1] >= 2 * columns
+    ):
+        grey = (grey[::2, ::2] + grey[1::2, ::2] + grey[::2, 1::2] + grey[1::2, 1::2]) / 4
+    return grey
+
+
+def bits(key: bytes | None) -> np.ndarray:
+    assert key is not None
+    return np.unpackbits(np.frombuffer(key, np.uint8)).reshape(8, 8).astype(bool)
+
+
+# dhash -------------------------------------------------------------------------------------------
+
+
+def test_dhash_says_from_left_to_right_whether_it_becomes_brighter() -> None:
+    assert dhash(Frame(ramp(48, 64))) == b'\xff' * 8
+    assert dhash(Frame(np.ascontiguousarray(ramp(48, 64)[:, ::-1]))) == bytes(8)
+
+
+def test_dhash_puts_the_first_comparison_of_the_first_row_into_the_highest_bit() -> None:
+    cells = np.full((8, 9), 100, dtype=np.uint8)
+    cells[0, 1], cells[7, 8] = 200, 200
+    assert dhash(Frame(cells)) == b'\x80\0\0\0\0\0\0\x01'
+
+
+@pytest.mark.parametrize('size', SIZES, ids=str)
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('seed', range(3))
+def test_dhash_compares_averages_of_the_halved_frame(
+    seed: int, channels: int, size: tuple[int, int]
+) -> None:
+    picture = blocks(*size, seed=seed)
+    if channels == 1:
+        picture = picture[..., 0].copy()
+        grey = picture
+    else:
+        grey = picture.mean(axis=2)
+    cells = area_average(halved(np.asarray(grey, float), 8, 9), 8, 9)
+    difference = cells[:, 1:] - cells[:, :-1]
+    clear = np.abs(difference) > 3  # the steps of the reduction round
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(bits(dhash(Frame(picture)))[clear], difference[clear] > 0)
+
+
+@pytest.mark.parametrize('size', [(8, 9), (16, 18), (17, 19), (24, 27), (31, 36)], ids=str)
+def test_dhash_depends_on_every_pixel(size: tuple[int, int]) -> None:
+    rows, columns = size
+    picture = (100 + 4 * (np.arange(columns) * 9 // columns)).astype(np.uint8)
+    picture = np.tile(picture, (rows, 1))
+    assert dhash(Frame(picture)) == b'\xff' * 8
+    for row, column in np.ndindex(size):
+        keys = set()
+        for value in (0, 255):
+            changed = picture.copy()
+            changed[row, column] = value
+            keys.add(dhash(Frame(changed)))
+        assert keys != {b'\xff' * 8}, f'pixel {row}, {column} is ignored'
+
+
+@pytest.mark.parametrize(
+    'size', [(480, 640), (481, 640), (480, 641), (4, 720), (720, 9), (1, 900)], ids=str
+)
+def test_dhash_sees_more_than_the_pixels_that_bilinear_sampling_would_look_at(
+    size: tuple[int, int],
+) -> None:
+    picture = ramp(*size)
+    if size[1] > 18:
+        centres = (np.arange(9) + 0.5) * size[1] / 9 - 0.5
+        for taps in (np.floor(centres), np.ceil(centres)):
+            picture[:, taps.astype(int)] = 0
+    else:
+        centres = (np.arange(8) + 0.5) * size[0] / 8 - 0.5
+        for taps in (np.floor(centres), np.ceil(centres)):
+            picture[taps.astype(int)] = 0
+    assert dhash(Frame(picture)) == b'\xff' * 8
+
+
+def test_dhash_ignores_brightness() -> None:
+    picture = ramp(48, 64, 20, 200)
+    assert dhash(Frame(picture + np.uint8(50))) == dhash(Frame(picture))
+
+
+# invariants --------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 3]), st.integers(0, 2**32))
+def test_invariants_agree_for_the_eight_symmetries(
+    rows: int, columns: int, channels: int, seed: int
+) -> None:
+    picture = noise(rows, columns, channels, seed)
+    assert len({invariants(Frame(image)) for image in symmetries(picture)}) == 1
+
+
+@pytest.mark.parametrize('size', [*SIZES, (1, 500), (500, 3), (1080, 1920)], ids=str)
+@pytest.mark.parametrize('channels', [1, 3])
+def test_invariants_of_camera_frames_agree_for_the_eight_symmetries(
+    channels: int, size: tuple[int, int]
+) -> None:
+    picture = blocks(*size, seed=5)
+    picture = picture if channels == 3 else picture[..., 1].copy()
+    keys = {invariants(Frame(image)) for image in symmetries(picture)}
+    assert len(keys) == 1 and None not in keys
+
+
+@pytest.mark.parametrize('size', [(5, 7), (9, 9), (32, 30)], ids=str)
+def test_invariants_depend_on_every_pixel(size: tuple[int, int]) -> None:
+    picture = noise(*size, channels=1)
+    key = invariants(Frame(picture))
+    for row, column in np.ndindex(size):
+        changed = picture.copy()
+        changed[row, column] ^= 1
+        assert invariants(Frame(changed)) != key, f'pixel {row}, {column} is ignored'
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda picture: np.roll(picture, 5, axis=1),
+        lambda picture: np.roll(picture, 5, axis=0),
+        lambda picture: picture // 2,
+        lambda picture: 255 - picture,
+        lambda picture: picture[:-8],
+    ],
+    ids=['shifted', 'lowered', 'darker', 'negative', 'cut'],
+)
+def test_invariants_change_with_what_is_no_symmetry(change) -> None:  # type: ignore[no-untyped-def]
+    picture = blocks(96, 128, seed=1)
+    assert invariants(Frame(np.ascontiguousarray(change(picture)))) != invariants(Frame(picture))
+
+
+def test_invariants_of_a_shape_and_of_another_with_the_same_pixels_differ() -> None:
+    picture = noise(12, 20, channels=1)
+    assert invariants(Frame(picture)) != invariants(Frame(picture.reshape(20, 12)))
+
+
+# Both --------------------------------------------------------------------------------------------
+
+
+@both
+def test_keys_have_one_length_and_repeat(fingerprint: Fingerprint) -> None:
+    keys = [fingerprint(Frame(blocks(*size, seed=2))) for size in SIZES]
+    assert keys == [fingerprint(Frame(blocks(*size, seed=2))) for size in SIZES]
+    assert None not in keys
+    assert len({len(key) for key in keys if key}) == 1
+
+
+@both
+def test_different_pictures_have_different_keys(fingerprint: Fingerprint) -> None:
+    keys = {fingerprint(Frame(blocks(60, 80, seed))) for seed in range(300)}
+    assert None not in keys
+    assert len(keys) == 300
+
+
+def test_invariants_of_a_grey_frame_are_those_of_the_same_frame_in_colour() -> None:
+    grey = blocks(48, 64, seed=3)[..., 0].copy()
+    assert invariants(Frame(grey)) == invariants(Frame(np.stack([grey] * 3, axis=-1)))
+
+
+@pytest.mark.parametrize('colour', [(255, 0, 0), (0, 255, 0), (0, 0, 255), (7, 130, 66)], ids=str)
+@pytest.mark.parametrize('size', SIZES, ids=str)
+def test_a_frame_of_one_colour_is_flat(size: tuple[int, int], colour: tuple[int, ...]) -> None:
+    flat = np.full((*size, 3), colour, np.uint8)
+    assert dhash(Frame(flat)) is None and invariants(Frame(flat)) is None
+
+
+@both
+def test_a_frame_that_is_not_contiguous_has_the_key_of_its_copy(fingerprint: Fingerprint) -> None:
+    view = blocks(96, 128, seed=4)[::2, ::-2]
+    assert fingerprint(Frame(view)) == fingerprint(Frame(view.copy()))
+
+
+@both
+@pytest.mark.parametrize('size', [*SIZES, (1, 1), (1, 40), (40, 1)], ids=str)
+@pytest.mark.parametrize(
+    'colour', [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 10, 60)], ids=str
+)
+def test_a_flat_frame_has_no_fingerprint(
+    fingerprint: Fingerprint, colour: tuple[int, int, int], size: tuple[int, int]
+) -> None:
+    assert fingerprint(Frame(np.full((*size, 3), colour, dtype=np.uint8))) is None
+    assert fingerprint(Frame(np.full(size, colour[0], dtype=np.uint8))) is None
+
+
+@both
+@pytest.mark.parametrize('level', [5, 128])
+def test_a_flat_frame_with_the_noise_of_a_sensor_has_no_fingerprint(
+    fingerprint: Fingerprint, level: int
+) -> None:
+    grain = np.random.default_rng(0).normal(level, 1.5, size=(480, 640, 3))
+    assert fingerprint(Frame(grain.round().clip(0, 255).astype(np.uint8))) is None
+
+
+@both
+def test_how_flat_is_flat(fingerprint: Fingerprint) -> None:
+    cells = np.full((8, 9), 100, dtype=np.uint8)
+    cells[3, 4] += FLAT
+    assert fingerprint(Frame(cells)) is None
+    cells[3, 4] += 1
+    assert fingerprint(Frame(cells)) is not None

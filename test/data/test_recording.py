@@ -1,0 +1,349 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Reading and writing rosbag2 recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import shutil
+import sqlite3
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+import yaml
+
+from dual_cnn_ros.data import recording
+from dual_cnn_ros.data.recording import Recorder, Recording, RecordingError
+
+START = 1_700_000_000_000_000_000
+STRING = 'std_msgs/msg/String'
+
+
+def header(stamp: int) -> Any:
+    types = recording.typestore().types
+    time = types['builtin_interfaces/msg/Time'](stamp // 10**9, stamp % 10**9)
+    return types['std_msgs/msg/Header'](time, 'camera')
+
+
+def image(stamp: int, value: int) -> Any:
+    kind = recording.typestore().types[recording.IMAGE]
+    data = np.full(4 * 6 * 3, value % 256, np.uint8)
+    return kind(header(stamp), 4, 6, 'rgb8', 0, 18, data)
+
+
+def jpeg(stamp: int, value: int) -> Any:
+    kind = recording.typestore().types[recording.COMPRESSED_IMAGE]
+    return kind(header(stamp), 'jpeg', np.arange(value + 1, dtype=np.uint8))
+
+
+def label(stamp: int, name: str) -> Any:
+    types = recording.typestore().types
+    result = types['vision_msgs/msg/ObjectHypothesis'](name, 1.0)
+    return types[recording.CLASSIFICATION](header(stamp), [result])
+
+
+def string(text: str) -> Any:
+    return recording.typestore().types[STRING](text)
+
+
+def write(path: Path, storage: str, count: int = 10) -> None:
+    """Write ten messages each of an image, a JPEG and a label topic, 0.1 s apart."""
+    with Recorder(path, storage=storage, notes={'origin': 'a test'}) as recorder:
+        for i in range(count):
+            stamp = START + i * 100_000_000
+            recorder.write('/front/image_raw', recording.IMAGE, stamp, image(stamp, i))
+            recorder.write(
+                '/rear/image/compressed', recording.COMPRESSED_IMAGE, stamp + 1, jpeg(stamp, i)
+            )
+            recorder.write(
+                '/front/ground_truth', recording.CLASSIFICATION, stamp + 2, label(stamp, f'l{i}')
+            )
+
+
+@pytest.fixture(params=recording.STORAGES)
+def storage(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def bag(tmp_path: Path, storage: str) -> Path:
+    write(tmp_path / 'bag', storage)
+    return tmp_path / 'bag'
+
+
+def test_what_is_written_is_read_back(bag: Path) -> None:
+    with Recording(bag) as opened:
+        assert {t.name: (t.type, t.count, t.latched) for t in opened.topics.values()} == {
+            '/front/image_raw': (recording.IMAGE, 10, False),
+            '/rear/image/compressed': (recording.COMPRESSED_IMAGE, 10, False),
+            '/front/ground_truth': (recording.CLASSIFICATION, 10, False),
+        }
+        assert opened.image_topics == ['/front/image_raw', '/rear/image/compressed']
+        assert opened.start == START
+        assert opened.duration == pytest.approx(0.9 + 2e-9, abs=1e-12)
+        assert opened.notes == {'origin': 'a test'}
+        messages = list(opened.messages())
+        assert [m.time for m in messages] == sorted(m.time for m in messages)
+        assert len(messages) == 30
+        images = [m.decode() for m in messages if m.type == recording.IMAGE]
+        assert [int(i.data[0]) for i in images] == list(range(10))
+        assert (images[3].height, images[3].width, images[3].encoding) == (4, 6, 'rgb8')
+        assert images[3].header.stamp.nanosec == 300_000_000
+        jpegs = [m.decode() for m in messages if m.type == recording.COMPRESSED_IMAGE]
+        assert [len(j.data) for j in jpegs] == list(range(1, 11))
+        labels = [m.decode() for m in messages if m.type == recording.CLASSIFICATION]
+        assert [x.results[0].class_id for x in labels] == [f'l{i}' for i in range(10)]
+        assert labels[3].header == images[3].header
+
+
+def test_topics_start_and_duration_choose_messages(bag: Path) -> None:
+    with Recording(bag) as opened:
+
+        def times(*topics: str, **window: float) -> list[int]:
+            chosen = opened.messages(topics, **window)
+            return [round((m.time - START) / 1e8) for m in chosen]
+
+        assert times('/front/image_raw') == list(range(10))
+        assert times('/front/image_raw', start=0.3) == list(range(3, 10))
+        assert times('/front/image_raw', start=0.3, duration=0.2) == [3, 4]
+        assert times('/front/image_raw', start=5.0) == []
+        assert times() == []
+        both = [m.topic for m in opened.messages(['/front/image_raw', '/front/ground_truth'])]
+        assert both == ['/front/image_raw', '/front/ground_truth'] * 10
+        assert len(list(opened.messages())) == 30, 'and it can be read again'
+
+
+def test_serialized_bytes_are_kept(tmp_path: Path, storage: str) -> None:
+    data = bytes(recording.typestore().serialize_cdr(string('hello'), STRING))
+    with Recorder(tmp_path / 'bag', storage=storage) as recorder:
+        recorder.write('/words', STRING, START, data)
+    with Recording(tmp_path / 'bag') as opened:
+        [message] = opened.messages()
+        assert (message.topic, message.type, message.time) == ('/words', STRING, START)
+        assert message.data == data
+        assert message.decode().data == 'hello'
+        assert opened.image_topics == []
+        assert opened.duration == 0
+
+
+def test_humble_can_read_the_metadata(bag: Path, storage: str) -> None:
+    metadata = yaml.safe_load((bag / 'metadata.yaml').read_text())
+    information = metadata['rosbag2_bagfile_information']
+    # From version 9 on the QoS profiles are no longer the string that Humble parses.
+    assert information['version'] == 8
+    assert information['storage_identifier'] == storage
+    for topic in information['topics_with_message_count']:
+        assert isinstance(topic['topic_metadata']['offered_qos_profiles'], str)
+    assert information['compression_mode'] == {'sqlite3': 'message', 'mcap': ''}[storage]
+    assert [p.suffix for p in bag.iterdir() if p.suffix != '.yaml'] == [
+        {'sqlite3': '.db3', 'mcap': '.mcap'}[storage]
+    ]
+
+
+def test_repeated_pixels_cost_little(tmp_path: Path, storage: str) -> None:
+    stamp = START
+    with Recorder(tmp_path / 'bag', storage=storage) as recorder:
+        kind = recording.typestore().types[recording.IMAGE]
+        flat = kind(header(stamp), 100, 100, 'rgb8', 0, 300, np.zeros(30_000, np.uint8))
+        for i in range(20):
+            recorder.write('/image', recording.IMAGE, stamp + i, flat)
+    assert sum(p.stat().st_size for p in (tmp_path / 'bag').iterdir()) < 60_000
+
+
+@pytest.mark.parametrize(
+    'mode', [CompressionMode.NONE, CompressionMode.FILE, CompressionMode.MESSAGE]
+)
+def test_every_compression_of_rosbag2_is_read(
+    tmp_path: Path, storage: str, mode: CompressionMode
+) -> None:
+    with_mode = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin[storage.upper()])
+    with_mode.set_compression(mode, CompressionFormat.ZSTD)
+    forever = QosTime(2147483647, 4294967295)
+    latched = Qos(
+        QosHistory.KEEP_LAST,
+        1,
+        QosReliability.RELIABLE,
+        QosDurability.TRANSIENT_LOCAL,
+        forever,
+        forever,
+        QosLiveliness.AUTOMATIC,
+        forever,
+        False,
+    )
+    store = recording.typestore()
+    with with_mode as writer:
+        connection = writer.add_connection(
+            '/words', STRING, typestore=store, offered_qos_profiles=[latched]
+        )
+        for i in range(3):
+            writer.write(connection, START + i, store.serialize_cdr(string(str(i)), STRING))
+    with Recording(tmp_path / 'bag') as opened:
+        assert opened.topics['/words'].latched
+        assert [m.decode().data for m in opened.messages()] == ['0', '1', '2']
+
+
+def test_two_recorders_on_one_topic_count_together(tmp_path: Path) -> None:
+    store = recording.typestore()
+    with Writer(tmp_path / 'bag', version=8) as writer:
+        for kind in (STRING, 'std_msgs/msg/Bool'):
+            connection = writer.add_connection('/words', kind, typestore=store)
+            writer.write(connection, START, b'\0\1\0\0\1\0\0\0\0')
+    with Recording(tmp_path / 'bag') as opened:
+        assert opened.topics['/words'].count == 2
+
+
+def test_one_file_can_be_named_instead_of_the_folder(bag: Path, storage: str) -> None:
+    [file] = (p for p in bag.iterdir() if p.suffix in ('.db3', '.mcap'))
+    with Recording(file) as opened:
+        if storage == 'mcap':
+            assert len(list(opened.messages())) == 30
+        else:
+            with pytest.raises(RecordingError, match=r'bag.db3 are compressed.*name the folder'):
+                list(opened.messages())
+
+
+def test_an_empty_recording_has_nothing(tmp_path: Path, storage: str) -> None:
+    with Recorder(tmp_path / 'bag', storage=storage):
+        pass
+    with Recording(tmp_path / 'bag') as opened:
+        assert (opened.topics, opened.image_topics) == ({}, [])
+        assert (opened.start, opened.duration) == (0, 0)
+        assert list(opened.messages()) == []
+
+
+# What is refused ----------------------------------------------------------------------------
+
+
+def test_no_recording_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=f'no recording at {tmp_path}/nothing'):
+        Recording(tmp_path / 'nothing')
+    with pytest.raises(RecordingError, match=f'{tmp_path} is no rosbag2 recording.*metadata.yaml'):
+        Recording(tmp_path)
+    (tmp_path / 'notes.txt').write_text('hello')
+    with pytest.raises(RecordingError, match='notes.txt cannot be read'):
+        Recording(tmp_path / 'notes.txt')
+
+
+def test_a_recording_without_metadata_says_how_to_mend_it(bag: Path) -> None:
+    (bag / 'metadata.yaml').unlink()
+    with pytest.raises(RecordingError, match=f'ros2 bag reindex {bag}'):
+        Recording(bag)
+
+
+def test_an_unknown_topic_is_refused_and_the_known_ones_named(bag: Path) -> None:
+    with Recording(bag) as opened, pytest.raises(RecordingError, match='/up.*/front/image_raw'):
+        list(opened.messages(['/up', '/front/image_raw']))
+
+
+@pytest.mark.parametrize('text', ['', '[]', 'a: b', '{', 'rosbag2_bagfile_information: 3'])
+def test_damaged_metadata_is_refused(bag: Path, text: str) -> None:
+    (bag / 'metadata.yaml').write_text(text)
+    with pytest.raises(RecordingError, match=f'{bag} cannot be read'):
+        Recording(bag)
+
+
+def test_a_missing_file_is_refused(bag: Path, storage: str) -> None:
+    shutil.move(next(p for p in bag.iterdir() if p.suffix != '.yaml'), bag / 'elsewhere')
+    with pytest.raises(RecordingError, match=f'{bag} cannot be read.*missing'):
+        Recording(bag)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.2, 0.5, 0.95])
+def test_a_truncated_file_is_refused(tmp_path: Path, storage: str, share: float) -> None:
+    write(tmp_path / 'bag', storage, count=300)
+    file = next(p for p in (tmp_path / 'bag').iterdir() if p.suffix != '.yaml')
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    with (
+        pytest.raises(RecordingError, match=f'{tmp_path}/bag'),
+        Recording(tmp_path / 'bag') as opened,
+    ):
+        list(opened.messages())
+
+
+def test_damage_in_the_middle_is_told_after_what_is_sound(tmp_path: Path) -> None:
+    write(tmp_path / 'bag', 'sqlite3')
+    database = sqlite3.connect(next((tmp_path / 'bag').glob('*.db3')))
+    with database:
+        database.execute('UPDATE messages SET data = ? WHERE id = 16', (b'not zstd',))
+    database.close()
+    with Recording(tmp_path / 'bag') as opened:
+        messages = opened.messages()
+        assert len([next(messages) for _ in range(15)]) == 15
+        with pytest.raises(RecordingError, match='bag is damaged'):
+            next(messages)
+
+
+@pytest.mark.parametrize('data', [b'', b'\0\1\0\0', b'\0\1\0\0\xff\xff\xff\xff'])
+def test_bytes_that_are_not_the_type_are_refused(data: bytes) -> None:
+    with pytest.raises(RecordingError, match='/words .*String.* cannot be decoded'):
+        recording.Message('/words', STRING, START, data).decode()
+
+
+def test_an_unknown_type_is_refused() -> None:
+    with pytest.raises(RecordingError, match='robot_msgs/msg/Odd'):
+        recording.Message('/odd', 'robot_msgs/msg/Odd', START, b'\0\1\0\0').decode()
+
+
+def test_nothing_is_overwritten(bag: Path, storage: str) -> None:
+    before = {p.name: p.read_bytes() for p in bag.iterdir()}
+    with pytest.raises(RecordingError, match=f'{bag} cannot be written.*exists'):
+        Recorder(bag, storage=storage)
+    assert {p.name: p.read_bytes() for p in bag.iterdir()} == before
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, storage: str) -> None:
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(RecordingError, match=f'{tmp_path}/file/bag cannot be written'):
+        Recorder(tmp_path / 'file' / 'bag', storage=storage)
+
+
+def test_an_unknown_storage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="sqlite3, mcap, not 'rosbag1'"):
+        Recorder(tmp_path / 'bag', storage='rosbag1')
+
+
+def test_a_recording_that_failed_is_removed(tmp_path: Path, storage: str) -> None:
+    def fail() -> NoReturn:
+        with Recorder(tmp_path / 'bag', storage=storage) as recorder:
+            recorder.write('/words', STRING, START, string('hello'))
+            raise RuntimeError('power cut')
+
+    with pytest.raises(RuntimeError, match='power cut'):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_that_cannot_be_finished_is_removed(
+    tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError('no space')
+
+    recorder = Recorder(tmp_path / 'bag', storage=storage)
+    recorder.write('/words', STRING, START, string('hello'))
+    monkeypatch.setattr(Path, 'write_text', full)
+    with pytest.raises(OSError, match='no space'), recorder:
+        pass
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,380 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Joules by source: known costs are recovered within the stated error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+import pickle
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from dual_cnn_ros.energy.account import Account
+from dual_cnn_ros.energy.attribution import Attribution, Estimate, InseparableError
+from dual_cnn_ros.energy.clocks import Clocks
+from dual_cnn_ros.energy.windows import Use, Windows
+from dual_cnn_ros.power.reading import Reading
+
+Array = npt.NDArray[np.float64]
+
+IDLE = 4.0
+WATTS = {'memory': 1.0, 'first': 3.0, 'second': 7.0}
+SECONDS = {'memory': 0.002, 'first': 0.006, 'second': 0.018}
+SOURCES = {
+    'memory': ('memory',),
+    'first': ('memory', 'first'),
+    'second': ('memory', 'first', 'second'),
+}
+
+
+@dataclass
+class Robot:
+    """Thirty frames a second, each decided by one of three sources, and the power that takes."""
+
+    edges: Array
+    watts: Array
+    decisions: list[tuple[float, str, dict[str, float]]]
+
+    def power(self, times: Array) -> Array:
+        return self.watts[np.searchsorted(self.edges, times, side='right')]
+
+
+def robot(rng: np.random.Generator, seconds: float, start: float = 0.0) -> Robot:
+    edges, watts, decisions = [], [IDLE], []
+    mix = np.array([0.3, 0.4, 0.3])
+    for frame in range(int(seconds * 30)):
+        if frame % 150 == 0:
+            # Scenes last some seconds, and differ in how hard they are.
+            mix = rng.dirichlet([1.0, 1.0, 1.0])
+        source = str(rng.choice(list(SOURCES), p=mix))
+        time = start + frame / 30 + 0.002
+        busy = {}
+        for part in SOURCES[source]:
+            busy[part] = SECONDS[part] * rng.uniform(0.8, 1.2)
+            edges.append(time)
+            watts.append(IDLE + WATTS[part])
+            time += busy[part]
+        edges.append(time)
+        watts.append(IDLE)
+        decisions.append((time, source, busy))
+    return Robot(np.array(edges), np.array(watts), decisions)
+
+
+def readings(rng: np.random.Generator, robot: Robot, start: float, end: float) -> list[Reading]:
+    """Sample at 10 Hz, at a random moment of each tenth, with noise and steps of 40 mW."""
+    cells = np.arange(round((end - start) * 10))
+    times = start + (cells + rng.random(len(cells))) * 0.1
+    watts = robot.power(times) + rng.normal(0, 0.05, len(times))
+    watts = np.round(watts / 0.04) * 0.04
+    return [Reading('total', float(t), watts=float(w)) for t, w in zip(times, watts)]
+
+
+def play(
+    account: Account,
+    readings: list[Reading],
+    decisions: list[tuple[float, str, dict[str, float]]],
+    offset: float = 1000.0,
+) -> None:
+    """Give an account what happened, in the order of time, decisions a little late."""
+    waiting = iter([*decisions, (math.inf, '', {})])
+    time, source, busy = next(waiting)
+    for reading in readings:
+        while time + 0.05 < reading.time:
+            account.decision(time + offset, source, busy)
+            time, source, busy = next(waiting)
+        account.reading(reading.time + offset, reading, 0.1)
+
+
+def joules(source: str) -> float:
+    return sum(WATTS[part] * SECONDS[part] for part in SOURCES[source])
+
+
+@pytest.mark.parametrize('idle', [True, False])
+def test_known_costs_are_recovered_within_the_stated_error(idle: bool) -> None:
+    """Readings at 10 Hz, frames at 30 fps, five minutes, twelve robots."""
+    within, deviations = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        start = 30.0 if idle else 0.0
+        machine = robot(rng, 300.0, start)
+        account = Account(2.0)
+        if idle:
+            play(account, readings(rng, machine, 0.0, 0.5), [])
+            account.measure_idle(20.0)
+        play(account, readings(rng, machine, 0.5 if idle else 0.0, start + 300), machine.decisions)
+        assert (account.idle is not None) is idle
+        # Those of the first tenth of a second may be over before the first reading.
+        assert account.unmatched <= 3 and account.uncovered_windows == 0
+        split = account.split()
+        for source in SOURCES:
+            estimate = split.cost(account.frame(source))
+            # Busy seconds vary by source and run: compare with what these frames really cost.
+            true = sum(WATTS[part] * s for part, s in account.frame(source).items())
+            assert estimate.error > 0
+            deviations.append((estimate.value - true) / estimate.error)
+            within.append(abs(deviations[-1]) <= 2)
+            # Without idle power, what every frame costs looks like the power of a resting board.
+            if source == 'second' and idle:
+                assert estimate.value == pytest.approx(true, rel=0.2)
+                assert estimate.error < 0.08 * true
+    assert np.mean(within) >= 0.85
+    assert max(np.abs(deviations)) < 4.5
+    assert abs(np.mean(deviations)) < 0.5
+
+
+def test_average_and_saving() -> None:
+    rng = np.random.default_rng(7)
+    machine = robot(rng, 600.0, 40.0)
+    account = Account(2.0)
+    play(account, readings(rng, machine, 0.0, 1.0), [])
+    account.measure_idle(20.0)
+    play(account, readings(rng, machine, 1.0, 640.0), machine.decisions)
+    used = [(source, busy) for _, source, busy in machine.decisions]
+    true = np.mean([sum(WATTS[p] * s for p, s in busy.items()) for _, busy in used])
+    assert account.net_joules_per_frame == pytest.approx(true, rel=0.05)
+    assert account.joules_per_frame == pytest.approx(true + IDLE / 30, rel=0.02)
+    split = account.split()
+    for name, expected in {
+        'always_second': 1 - true / (WATTS['second'] * SECONDS['second']),
+        'always_both': 1 - true / sum(WATTS[p] * SECONDS[p] for p in ('first', 'second')),
+    }.items():
+        saving = split.saving(account.frame(), account.baseline(name))
+        assert saving.value == pytest.approx(expected, abs=max(4 * saving.error, 0.02))
+        assert 0 < saving.error < 0.1
+    measured = split.saving(account.frame(), Estimate(0.5, 0.0))
+    assert measured.value == pytest.approx(1 - true / 0.5, abs=0.02)
+    # A baseline that is known to 5 % makes the share that is left uncertain by 5 % of it.
+    unsure = split.saving(account.frame(), Estimate(0.5, 0.025))
+    assert unsure.value == measured.value
+    assert unsure.error == pytest.approx(
+        math.hypot(measured.error, 0.05 * (1 - measured.value)), rel=1e-6
+    )
+
+
+# The least squares
+
+
+@given(
+    watts=st.lists(st.floats(-5, 20), min_size=3, max_size=3),
+    idle=st.floats(0, 10),
+    seed=st.integers(0, 10_000),
+)
+def test_exact_data_gives_exact_costs(watts: list[float], idle: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    attribution = Attribution()
+    for _ in range(30):
+        busy = dict(zip(SOURCES, rng.uniform(0, 0.5, 3)))
+        energy = idle * 2 + sum(w * s for w, s in zip(watts, busy.values()))
+        attribution.add(2.0, energy, busy)
+    for split in (attribution.split(Estimate(idle, 0.0)), attribution.split(None)):
+        assert split.parts == tuple(SOURCES)
+        assert split.watts == pytest.approx(watts, abs=1e-5)
+        assert split.cost({'first': 2.0}).value == pytest.approx(2 * watts[1], abs=1e-5)
+
+
+def test_standard_errors_are_those_of_leaving_windows_out() -> None:
+    rng = np.random.default_rng(3)
+    busy = rng.uniform(0, 1, (50, 2))
+    joules = busy @ [3.0, 5.0] + 8.0 + rng.normal(0, 0.3, 50) * busy[:, 1]
+    attribution = Attribution()
+    for row, energy in zip(busy, joules):
+        attribution.add(2.0, float(energy), {'first': row[0], 'second': row[1]})
+    split = attribution.split(None)
+    design = np.column_stack([busy, np.full(50, 2.0)])
+    assert split.watts == pytest.approx(np.linalg.lstsq(design, joules, rcond=None)[0][:2])
+    without = np.array(
+        [
+            np.linalg.lstsq(np.delete(design, n, 0), np.delete(joules, n), rcond=None)[0][:2]
+            for n in range(50)
+        ]
+    )
+    expected = 49 * np.cov(without.T, bias=True)
+    assert split.covariance == pytest.approx(expected)
+
+
+def test_blocks_are_merged_and_neither_grow_nor_change_the_split() -> None:
+    rng = np.random.default_rng(6)
+    attribution, sizes = Attribution(), []
+    rows, energies = rng.uniform(0, 1, (5000, 2)), []
+    for n, (first, second) in enumerate(rows):
+        energies.append(3 * first + 5 * second + rng.normal(0, 0.5))
+        attribution.add(2.0, 8 + energies[-1], {'first': first, 'second': second})
+        if n in (1000, 4999):
+            sizes.append(len(pickle.dumps(attribution)))
+    assert abs(sizes[1] - sizes[0]) < 64 * 4 * 4 * 8
+    split = attribution.split(Estimate(4.0, 0.0))
+    assert split.watts == pytest.approx(np.linalg.lstsq(rows, energies, rcond=None)[0])
+    # Noise of 0.5 J in windows of equal noise.
+    expected = 0.25 * np.linalg.inv(rows.T @ rows)
+    assert np.diag(split.covariance) == pytest.approx(np.diag(expected), rel=0.4)
+
+
+@pytest.mark.parametrize('odd', [1.0, 0.2])
+def test_a_split_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
+    """Another program held up the second CNN: it was busy for long and drew nothing more."""
+    rng = np.random.default_rng(8)
+    attribution = Attribution()
+    for n in range(50):
+        busy = {'first': rng.uniform(0.01, 0.02), 'second': 0.01 if n % 7 == 0 else 0.0}
+        energy = 3 * busy['first'] + 7 * busy['second'] + rng.normal(0, 0.005)
+        if n == 21:
+            busy['second'] = odd
+        attribution.add(1.0, energy, busy)
+    split = attribution.split(Estimate(0.0, 0.0))
+    for part, watts in (('first', 3.0), ('second', 7.0)):
+        found = split.cost({part: 1.0})
+        assert abs(found.value - watts) < 3 * found.error
+    assert split.cost({'second': 1.0}).error > 2
+
+
+def test_a_part_of_one_window_is_known_to_nothing() -> None:
+    attribution = Attribution()
+    for n in range(20):
+        busy = {'first': 0.1 * (1 + n % 3)} | ({'second': 0.2} if n == 5 else {})
+        attribution.add(2.0, 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
+    split = attribution.split(Estimate(0.0, 0.0))
+    second = split.cost({'second': 0.2})
+    assert second.value == pytest.approx(1.4) and second.error == pytest.approx(1.4, rel=0.1)
+    assert split.cost({'first': 0.2}).error == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_uncertain_idle_power_widens_the_errors() -> None:
+    attribution = Attribution()
+    for n in range(20):
+        attribution.add(2.0, 8.0 + 0.5 * (n % 5), {'first': 0.1 * (n % 5)})
+    sure = attribution.split(Estimate(4.0, 0.0)).cost({'first': 1.0})
+    unsure = attribution.split(Estimate(4.0, 0.1)).cost({'first': 1.0})
+    assert sure.value == pytest.approx(5.0) and sure.error == pytest.approx(0.0, abs=1e-6)
+    # d cost / d idle = sum(seconds * busy) / sum(busy^2) = 8 / 1.2
+    assert unsure.error == pytest.approx(0.1 * 8 / 1.2, rel=1e-6)
+
+
+def test_parts_that_appear_later_and_never() -> None:
+    attribution = Attribution()
+    for n in range(20):
+        busy = {'first': 0.1 * (n % 4 + 1), 'third': 0.0}
+        if n > 8:
+            busy['second'] = 0.2 * (n % 3)
+        attribution.add(2.0, 8 + 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
+    split = attribution.split(Estimate(4.0, 0.0))
+    assert dict(zip(split.parts, split.watts)) == pytest.approx({'first': 3.0, 'second': 7.0})
+
+
+def test_what_cannot_be_told_apart_is_said() -> None:
+    attribution = Attribution()
+    with pytest.raises(InseparableError, match='no window'):
+        attribution.split(None)
+    attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
+    with pytest.raises(InseparableError, match='1 windows are too few for 3 unknowns'):
+        attribution.split(None)
+    for _ in range(20):
+        attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
+    with pytest.raises(InseparableError, match='first, second were always busy in the same'):
+        attribution.split(Estimate(4.0, 0.0))
+
+
+def test_a_constant_load_needs_the_idle_power() -> None:
+    attribution = Attribution()
+    for _ in range(20):
+        attribution.add(2.0, 9.0, {'first': 0.2})
+    with pytest.raises(InseparableError, match='measure the idle power'):
+        attribution.split(None)
+    assert attribution.split(Estimate(4.0, 0.0)).cost({'first': 0.2}).value == pytest.approx(1.0)
+
+
+def test_saving_is_refused_against_a_baseline_near_zero() -> None:
+    rng = np.random.default_rng(5)
+    attribution = Attribution()
+    for _ in range(20):
+        attribution.add(2.0, 8 + rng.normal(0, 1), {'first': rng.uniform(0, 0.1)})
+    split = attribution.split(Estimate(4.0, 0.0))
+    with pytest.raises(InseparableError, match='the baseline costs .* not clearly above zero'):
+        split.saving({'first': 0.1}, {'first': 0.1})
+
+
+def test_saving_is_refused_where_what_is_spent_is_near_zero_or_below() -> None:
+    """Else less than nothing would be spent: a saving of over 100 %."""
+    for watts in (-3.0, 0.1):
+        rng = np.random.default_rng(5)
+        attribution = Attribution()
+        for _ in range(20):
+            busy = {'first': rng.uniform(0, 0.1)}
+            attribution.add(2.0, 8 + watts * busy['first'] + rng.normal(0, 0.01), busy)
+        split = attribution.split(Estimate(4.0, 0.0))
+        with pytest.raises(InseparableError, match='the cascade costs .* not clearly above zero'):
+            split.saving({'first': 0.1}, Estimate(0.5, 0.0))
+
+
+# Windows and clocks
+
+
+def test_a_decision_across_an_edge_is_shared() -> None:
+    windows = Windows(1.0, 0.1)
+    done = [w for n in range(15) for w in windows.add(Reading('total', n * 0.1, watts=1.0))]
+    assert windows.use(Use(1.05, 'first', {'first': 0.2}))
+    done += [w for n in range(15, 31) for w in windows.add(Reading('total', n * 0.1, watts=1.0))]
+    assert [window.busy.get('first', 0.0) for window in done] == pytest.approx([0.15, 0.05])
+    assert [len(window.uses) for window in done] == [0, 1]
+    assert [window.energy.joules for window in done] == pytest.approx([1.0, 1.0])
+
+
+def test_too_early_and_too_late_decisions_are_refused() -> None:
+    windows = Windows(1.0, 0.1)
+    assert not windows.use(Use(0.0, 'first', {}))
+    for n in range(100, 131):
+        windows.add(Reading('total', n * 0.1, watts=1.0))
+    assert not windows.use(Use(9.9, 'first', {}))
+    assert not windows.use(Use(11.9, 'first', {}))
+    assert windows.use(Use(12.1, 'first', {}))
+
+
+def test_a_long_silence_opens_no_windows() -> None:
+    windows = Windows(1.0, 0.1)
+    for n in range(10):
+        windows.add(Reading('total', n * 0.1, watts=1.0))
+    done = windows.add(Reading('total', 1e6, watts=1.0))
+    assert len(done) == 1 and all(window.energy.coverage < 0.999 for window in done)
+    assert windows.skipped == 1e6 - 1
+    assert windows.use(Use(1e6, 'first', {}))
+
+
+@given(
+    stamps=st.lists(st.floats(0, 10), min_size=2, max_size=30),
+    speed=st.floats(0.1, 10),
+    share=st.floats(0, 1),
+)
+def test_clocks_follow_any_constant_speed(stamps: list[float], speed: float, share: float) -> None:
+    clocks = Clocks()
+    for stamp in sorted(stamps):
+        clocks.add(stamp, 500 + stamp * speed)
+    stamp = min(stamps) + share * (max(stamps) - min(stamps))
+    assert clocks.monotonic(min(stamp, max(stamps))) == pytest.approx(500 + stamp * speed)
+
+
+def test_clocks_wait_for_the_future() -> None:
+    clocks = Clocks()
+    assert clocks.monotonic(1.0) is None
+    clocks.add(1.0, 100.0)
+    clocks.add(1.0, 100.1)
+    assert clocks.monotonic(1.1) is None
+    assert clocks.monotonic(1.0) == 100.1
+    assert clocks.monotonic(0.5) == 99.5
+    clocks.forget()
+    assert clocks.monotonic(1.0) is None

@@ -1,0 +1,377 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The classifier node at work, over real DDS: outputs, several cameras, tuning, slow frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import math
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from node_fixtures import Camera, classifier, Client, compressed, frame, NodeProcess
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64
+from tiny_bundle import LABELS, make_bundle
+from vision_msgs.msg import LabelInfo, VisionInfo
+
+from dual_cnn_ros.cascade.cascade import Cascade
+from dual_cnn_ros.cascade.deferral import Deferral
+from dual_cnn_ros.messages.images import from_image_msg
+from dual_cnn_ros.nodes.classifier import ClassifierNode
+
+
+class Heard:
+    """The messages of one topic, by time stamp where they have one."""
+
+    def __init__(self, client: Client, kind: Any, topic: str, qos: Any = 10) -> None:
+        self.messages: list[Any] = []
+        self._client = client
+        self._topic = topic
+        client.node.create_subscription(kind, topic, self._add, qos)
+
+    def _add(self, message: Any) -> None:
+        self.messages.append(message)
+
+    def of(self, header: Any) -> Any:
+        """Return the message with this header, once it has come."""
+        self._client.wait_until(
+            f'{self._topic} for a frame',
+            lambda: any(message.header == header for message in list(self.messages)),
+        )
+        return next(message for message in self.messages if message.header == header)
+
+    def any(self) -> Any:
+        """Return the last message, once there is one."""
+        self._client.wait_until(f'anything on {self._topic}', lambda: self.messages)
+        return self.messages[-1]
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    client = Client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[NodeProcess]:
+    bundle = make_bundle(tmp_path / 'bundle')
+    with classifier(tmp_path, bundle=str(bundle), image_topics=['/front/image']) as process:
+        yield process
+
+
+@pytest.fixture
+def front(node: NodeProcess, client: Client) -> Camera:
+    camera = Camera(client, '/front/image', '/dual_cnn/classification')
+    camera.connect()
+    return camera
+
+
+def values(message: DiagnosticArray) -> dict[str, str]:
+    return {pair.key: pair.value for pair in message.status[0].values}
+
+
+def test_outputs_of_one_frame_carry_its_header_and_agree(front: Camera, client: Client) -> None:
+    decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
+    confidences = Heard(client, Float64, '/dual_cnn/confidence')
+    message = front.stamp(frame('green'))
+    answer = front.ask(message)
+    assert answer.results[0].class_id == 'green'
+    scores = [result.score for result in answer.results]
+    assert scores == sorted(scores, reverse=True) and sum(scores) == pytest.approx(1, abs=1e-5)
+    again = front.stamp(frame('green'))
+    front.ask(again)
+    decision = values(decisions.of(again.header))
+    assert decision['source'] == 'memory' and decision['distance'] == '0'
+    assert decision['label'] == 'green' and LABELS[int(decision['class_id'])] == 'green'
+    assert decision['multiply_adds'] == '0' and 'seconds.first' not in decision
+    assert float(decision['score']) == pytest.approx(confidences.any().data, rel=1e-5)
+    other = front.stamp(frame('blue', seed=5))
+    front.ask(other)
+    decision = values(decisions.of(other.header))
+    assert decision['source'] in ('first', 'second') and float(decision['seconds.first']) > 0
+    assert int(decision['multiply_adds']) in (9, 18)
+
+
+def test_overlay_is_the_frame_with_what_is_known_of_power(front: Camera, client: Client) -> None:
+    overlays = Heard(client, Image, '/dual_cnn/overlay')
+    client.wait_until(
+        'the overlay is offered', lambda: client.node.count_publishers('/dual_cnn/overlay')
+    )
+    message = front.stamp(frame('red', 240, 320))
+    front.ask(message)
+    plain = from_image_msg(overlays.of(message.header))
+    assert plain.shape == (240, 320, 3)
+    watts = client.node.create_publisher(Float64, '/power_monitor/power', 10)
+    client.wait_until('the node reads power', watts.get_subscription_count)
+
+    def bottom_changed() -> bool:
+        latest = from_image_msg(overlays.any())
+        changed = (latest != plain)[60:232, 20:300]  # within the frame of the source's colour
+        return bool(changed[140:].any() and not changed[:120].any())
+
+    def step() -> None:
+        watts.publish(Float64(data=5.25))
+        front.send(front.stamp(frame('red', 240, 320)))
+
+    client.wait_until('watts on the overlay', bottom_changed, meanwhile=step, every=0.1)
+
+
+def test_labels_are_there_for_whoever_comes_late(node: NodeProcess, client: Client) -> None:
+    client.wait_for_status('cascade', b'\0')
+    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    labels_heard = Heard(client, LabelInfo, '/dual_cnn/label_info', latched)
+    labels = labels_heard.any()
+    assert [(entry.class_id, entry.class_name) for entry in labels.class_map] == list(
+        enumerate(LABELS)
+    )
+    assert client.set('threshold', 0.75).successful
+    client.wait_until('the new threshold', lambda: labels_heard.any().threshold == 0.75)
+    info = Heard(client, VisionInfo, '/dual_cnn/vision_info', latched).any()
+    assert info.database_location == '/dual_cnn/label_info' and 'tiny' in info.method
+
+
+def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) -> None:
+    decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
+    client.wait_until(
+        'the decisions are offered', lambda: client.node.count_publishers('/dual_cnn/decision')
+    )
+
+    def asked(**parameters: Any) -> tuple[dict[str, str], Any]:
+        for name, value in parameters.items():
+            assert client.set(name, value).successful
+        message = front.stamp(frame('green'))
+        answer = front.ask(message)
+        return values(decisions.of(message.header)), answer
+
+    assert asked(memory=False, threshold=0.0)[0]['source'] == 'first'
+    assert asked(threshold=1.0)[0]['source'] == 'second'
+    assert asked(post_check='average')[0]['winner'] == 'average'
+    assert asked(post_check='none')[0]['winner'] == 'second'
+    assert len(asked(top_k=2)[1].results) == 2
+    scores = {
+        asked(score=score, threshold=0.0)[0]['score']
+        for score in ('max_probability', 'difference', 'entropy')
+    }
+    assert len(scores) == 3
+    assert asked(memory=True)[0]['source'] == 'first'
+    assert asked()[0]['source'] == 'memory'
+    assert asked(threshold=0.5)[0]['source'] != 'memory'
+    assert client.trigger('clear_memory').success
+    assert asked()[0]['source'] != 'memory'
+
+
+@pytest.fixture
+def choices(client: Client, tmp_path: Path) -> Iterator[Callable[[], dict[str, str]]]:
+    """Run a node with a learned score and two operating points; return how a frame is decided."""
+    # Its first stage keeps what it is unsure of, so that it is clear which score is in use.
+    bundle = make_bundle(
+        tmp_path / 'bundle',
+        deferral=Deferral(1.0, (3.0,)),
+        operating_points=(
+            {'name': 'learned', 'score': 'deferral', 'threshold': 0.375, 'accuracy': 0.9},
+            {'name': 'careful', 'threshold': 1.0, 'post_check': 'average'},
+        ),
+    )
+    with classifier(tmp_path, bundle=str(bundle), image_topics=['/front/image'], memory=False):
+        decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
+        front = Camera(client, '/front/image', '/dual_cnn/classification')
+        front.connect()
+        client.wait_until(
+            'the decisions are offered', lambda: client.node.count_publishers('/dual_cnn/decision')
+        )
+
+        def decide() -> dict[str, str]:
+            message = front.stamp(frame('green'))
+            front.ask(message)
+            return values(decisions.of(message.header))
+
+        yield decide
+
+
+def test_a_robot_picks_its_operating_point_as_it_runs(
+    choices: Callable[[], dict[str, str]], client: Client
+) -> None:
+    own = choices()
+    assert (own['source'], own['threshold']) == ('first', '0.8')
+    assert client.set('operating_point', 'careful').successful
+    careful = choices()
+    assert (careful['source'], careful['winner'], careful['threshold']) == (
+        'second',
+        'average',
+        '1',
+    )
+    refused = client.set('operating_point', 'fast')
+    assert not refused.successful and 'learned; careful' in refused.reason
+    assert client.get('operating_point') == 'careful' and choices()['winner'] == 'average'
+    # What it decides is not to be said twice.
+    for name, value in (('threshold', 0.25), ('score', 'entropy'), ('post_check', 'none')):
+        refused = client.set(name, value)
+        assert not refused.successful
+        assert f'decides {name} too, which is {value}: set {name} to' in refused.reason
+    assert client.set('operating_point', 'learned').successful
+    learned = choices()
+    assert (learned['source'], learned['threshold']) == ('second', '0.375')
+    assert client.set('operating_point', '').successful
+    assert choices()['threshold'] == '0.8'
+    assert client.set('threshold', 0.25).successful and choices()['threshold'] == '0.25'
+    refused = client.set('operating_point', 'careful')
+    assert not refused.successful and 'set threshold to -1.0' in refused.reason
+    assert client.get('operating_point') == '' and choices()['threshold'] == '0.25'
+
+
+def test_a_learned_score_is_one_more_score(
+    choices: Callable[[], dict[str, str]], client: Client
+) -> None:
+    assert client.set('score', 'deferral').successful
+    decision = choices()
+    assert (decision['source'], decision['threshold']) == ('second', '0.375')
+    gain = 1 + 3 * math.log(0.98)
+    assert float(decision['score.first']) == pytest.approx((1 - gain) / 2, abs=0.02)
+    assert float(decision['score']) > 0.97  # how sure the answer is, not whether it was kept
+    assert client.set('threshold', 0.0).successful
+    assert choices()['source'] == 'first'
+
+
+def test_a_score_that_was_not_learned_is_refused(node: NodeProcess, client: Client) -> None:
+    client.wait_for_status('cascade', b'\0')
+    for threshold in (-1.0, 0.5):
+        assert client.set('threshold', threshold).successful
+        refused = client.set('score', 'deferral')
+        assert not refused.successful
+        assert 'no deferral for stage first; calibrate learns it' in refused.reason
+        assert client.get('score') == 'bundle'
+    assert client.values('cascade')['score'] == 'max_probability'
+
+
+def test_the_threshold_of_another_rule_is_never_taken(
+    choices: Callable[[], dict[str, str]], client: Client
+) -> None:
+    refused = client.set('score', 'entropy')
+    assert not refused.successful
+    assert 'not calibrated for score entropy with post_check more_confident' in refused.reason
+    assert 'only for max_probability with more_confident, deferral with more_c' in refused.reason
+    assert client.get('score') == 'bundle'
+    assert client.set('post_check', 'average').successful
+    assert choices()['threshold'] == '1'
+    assert client.set('threshold', 0.25).successful
+    assert client.set('score', 'entropy').successful
+    assert choices()['threshold'] == '0.25'
+    refused = client.set('threshold', -1.0)
+    assert not refused.successful and 'for score entropy with post_check average' in refused.reason
+    assert client.get('threshold') == 0.25 and choices()['threshold'] == '0.25'
+
+
+def test_models_change_after_cleanup_only(
+    front: Camera, node: NodeProcess, client: Client, tmp_path: Path
+) -> None:
+    other = make_bundle(tmp_path / 'other', labels=('north', 'east', 'south'), name='other')
+    refused = client.set('bundle', str(other))
+    assert not refused.successful and 'clean up' in refused.reason
+    assert client.transition('deactivate')
+    assert not client.set('bundle', str(other)).successful
+    assert client.set('image_topics', ['/rear/image']).successful
+    assert client.transition('cleanup')
+    assert client.set('bundle', str(other)).successful
+    assert client.transition('configure') and client.transition('activate')
+    rear = Camera(client, '/rear/image', '/dual_cnn/classification')
+    rear.connect()
+    assert rear.ask(rear.stamp(frame('red'))).results[0].class_id == 'north'
+
+
+def test_cameras_share_the_memory(client: Client, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / 'bundle')
+    topics = ['/front/image', '/rear/image/compressed']
+    with classifier(tmp_path, bundle=str(bundle), image_topics=topics):
+        front = Camera(client, topics[0], '/dual_cnn/front/classification')
+        rear = Camera(client, topics[1], '/dual_cnn/rear/classification')
+        decisions = Heard(client, DiagnosticArray, '/dual_cnn/rear/decision')
+        front.connect()
+        rear.connect()
+        client.wait_until(
+            'the decisions are offered',
+            lambda: client.node.count_publishers('/dual_cnn/rear/decision'),
+        )
+        front.ask(front.stamp(frame('green')))
+        message = rear.stamp(compressed('green', '.png'))
+        assert rear.ask(message).results[0].class_id == 'green'
+        assert values(decisions.of(message.header))['source'] == 'memory'
+
+
+def test_slow_frame_blocks_neither_parameters_nor_lifecycle(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Event(), Event()
+    quick = Cascade.classify
+
+    def slow(cascade: Cascade, image: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return quick(cascade, image)
+
+    monkeypatch.setattr(Cascade, 'classify', slow)
+    context = Context()
+    rclpy.init(context=context)
+    bundle = make_bundle(tmp_path / 'bundle')
+    node = ClassifierNode(
+        context=context,
+        parameter_overrides=[
+            Parameter('bundle', value=str(bundle)),
+            Parameter('image_topics', value=['/front/image']),
+        ],
+    )
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        assert client.transition('configure') and client.transition('activate')
+        front = Camera(client, '/front/image', '/dual_cnn/classification')
+        front.connect()
+        client.wait_until(
+            'the slow frame has begun',
+            begun.is_set,
+            meanwhile=lambda: front.send(front.stamp(frame('red'))),
+        )
+        assert client.set('threshold', 0.25).successful and client.get('threshold') == 0.25
+        assert client.trigger('clear_memory').success
+        assert client.transition('deactivate') and client.state() == 'inactive'
+        assert client.transition('cleanup') and client.state() == 'unconfigured'
+        go_on.set()
+        assert client.transition('configure') and client.transition('activate')
+        front.connect()
+        assert front.ask(front.stamp(frame('blue'))).results[0].class_id == 'blue'
+    finally:
+        go_on.set()
+        executor.shutdown()
+        thread.join(10)
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def test_probabilities_are_those_of_the_bundle(front: Camera, tmp_path: Path) -> None:
+    answer = front.ask(front.stamp(frame('red')))
+    assert np.isfinite([result.score for result in answer.results]).all()
+    assert {result.class_id for result in answer.results} == set(LABELS)

@@ -1,0 +1,616 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The energy node over DDS: what it makes of readings and decisions, good and bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from node_fixtures import Camera, classifier, Client, frame, NOBODYS_DOMAIN, NodeProcess
+import pytest
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+import rclpy
+from rclpy.context import Context
+from rclpy.exceptions import ParameterException
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Float64, Header
+from std_srvs.srv import Trigger
+import sysfs_fixtures as fixtures
+from tiny_bundle import make_bundle
+
+from dual_cnn_ros.bundle import Baseline
+from dual_cnn_ros.messages.readings import PREFIX, to_values
+from dual_cnn_ros.nodes.energy import EnergyNode
+from dual_cnn_ros.power.reading import Reading
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+# The readings come faster than any sensor's; none may be lost on the way.
+DEPTH = 20_000
+DEEP = {
+    f'qos_overrides./{topic}.subscription.depth': DEPTH
+    for topic in ('power_monitor/rails', 'dual_cnn/decision')
+}
+IDLE = 4.0
+
+
+class Robot(Client):
+    """Plays a power node and a classifier of long ago; hears the energy node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        qos = QoSProfile(depth=DEPTH)
+        self.rails = self.node.create_publisher(DiagnosticArray, 'power_monitor/rails', qos)
+        self.decisions = self.node.create_publisher(DiagnosticArray, 'dual_cnn/decision', qos)
+        self.report: dict[str, dict[str, str]] = {}
+        self.numbers: dict[str, list[float]] = {}
+        self.node.create_subscription(DiagnosticArray, 'energy_monitor/report', self._report, 10)
+        for name in ('energy', 'energy_per_frame'):
+            self.numbers[name] = []
+            self.node.create_subscription(
+                Float64,
+                f'energy_monitor/{name}',
+                lambda message, name=name: self.numbers[name].append(message.data),
+                10,
+            )
+
+    def _report(self, message: DiagnosticArray) -> None:
+        with self._changed:
+            self.report = {
+                status.name.partition(': ')[2]: {
+                    'level': str(status.level[0]),
+                    'message': status.message,
+                    'hardware_id': status.hardware_id,
+                    **{pair.key: pair.value for pair in status.values},
+                }
+                for status in message.status
+            }
+            self._changed.notify_all()
+
+    def connect(self) -> None:
+        self.report = {}
+        self.wait_until(
+            'the energy node listens',
+            lambda: (
+                self.rails.get_subscription_count()
+                and self.decisions.get_subscription_count()
+                and self.report
+            ),
+        )
+        for numbers in self.numbers.values():
+            numbers.clear()
+
+    def reported(self, section: str, key: str, value: str) -> dict[str, str]:
+        """Return a section once a value in it begins so."""
+        self.wait_until(
+            f'{section} {key} {value}',
+            lambda: self.report.get(section, {}).get(key, '').startswith(value),
+        )
+        return self.report[section]
+
+    def reading(
+        self,
+        time: float,
+        watts: float | None,
+        period: float = 0.1,
+        scope: str = 'module',
+        **fields: Any,
+    ) -> None:
+        """Publish a total; the stamp is 1000 s ahead of its monotonic time."""
+        reading = Reading('total', time, watts=watts, **fields)
+        values = {**to_values(reading, scope), 'period': repr(period)}
+        status = DiagnosticStatus(
+            name=f'{PREFIX}total',
+            hardware_id='ina3221',
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        self.rails.publish(DiagnosticArray(header=stamped(time + 1000), status=[status]))
+
+    def decide(self, time: float, source: str, **seconds: float) -> None:
+        values = {'source': source, 'finished': f'{time + 1000:.9f}'}
+        for step, busy in seconds.items():
+            values[f'seconds.{step}'] = repr(busy)
+            if step not in ('decode', 'fingerprint', 'memory'):
+                values[f'score.{step}'] = '0.9'
+        self.decide_with(values)
+
+    def decide_with(self, values: dict[str, str]) -> None:
+        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+        status = DiagnosticStatus(name='dual_cnn: camera', values=pairs)
+        self.decisions.publish(DiagnosticArray(status=[status]))
+
+    def work(self, start: float, seconds: float) -> None:
+        """
+        Publish readings at 10 Hz of a robot that works, and two decisions for each of them.
+
+        The decisions come first, as the order of two topics is not kept.
+        """
+        tenths = range(round(seconds * 10))
+        # Busy seconds in a tenth of a second; scenes vary.
+        second = [0.04 * (n // 50 % 3) / 2 for n in tenths]
+        first = [0.02 * (1 + n // 70 % 2) for n in tenths]
+        for n in tenths:
+            time = start + n * 0.1
+            self.decide(time + 0.05, 'first', memory=0.0, first=first[n] / 2)
+            source, more = ('second', {'second': second[n]}) if second[n] else ('first', {})
+            self.decide(time + 0.095, source, memory=0.0, first=first[n] / 2, **more)
+        self.reported('frames', 'waiting', str(2 * len(tenths)))
+        for n in tenths:
+            self.reading(start + n * 0.1, IDLE + (3.0 * first[n] + 7.0 * second[n]) / 0.1)
+
+    def rest(self, start: float, seconds: float, watts: float = IDLE) -> None:
+        for n in range(round(seconds * 10)):
+            self.reading(start + n * 0.1, watts)
+
+    def ask(self, service: str) -> Trigger.Response:
+        return self.call(Trigger, f'/energy_monitor/{service}', Trigger.Request())
+
+    def change(self, name: str, value: Any) -> SetParametersResult:
+        parameter = Parameter(name, value=value).to_parameter_msg()
+        request = SetParameters.Request(parameters=[parameter])
+        return self.call(SetParameters, '/energy_monitor/set_parameters', request).results[0]
+
+    def next_report(self) -> None:
+        """Wait for a report, and a diagnosis, that was not there before."""
+        self.report = {}
+        self.statuses.clear()
+        self.wait_until('a report', lambda: self.report and self.last('late'))
+
+    def diagnosis(
+        self, level: bytes, words: str, meanwhile: Callable[[], Any] = lambda: None
+    ) -> None:
+        name = 'energy_monitor: readings'
+        self.statuses.pop(name, None)
+        self.wait_until(
+            f'a diagnosis {level!r} {words}',
+            lambda: (s := self.statuses.get(name)) and s.level == level and words in s.message,
+            meanwhile=meanwhile,
+        )
+
+    def last(self, key: str) -> str:
+        """Return a value of the last diagnosis."""
+        status = self.statuses.get('energy_monitor: readings')
+        return (
+            next((pair.value for pair in status.values if pair.key == key), '') if status else ''
+        )
+
+
+def stamped(seconds: float) -> Header:
+    return Header(stamp=Time(sec=int(seconds), nanosec=int(seconds % 1 * 1e9)))
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+@contextmanager
+def energy(folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
+    """Run an energy node for the time of a block; it must survive it and end in order."""
+    node = NodeProcess(folder, 'energy', {**DEEP, **parameters})
+    try:
+        yield node
+        assert node.is_alive, node.log
+        assert node.interrupt() == 0, node.log
+        assert 'Traceback' not in node.log
+    finally:
+        node.kill()
+
+
+def test_joules_by_source_and_what_was_saved(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path, window_s=2.0, idle_s=20.0, baseline='always_second'):
+        robot.connect()
+        # On a busy machine the first reading may be old news when the service is called.
+        tries = 0
+        while tries < 10 and not robot.ask('measure_idle').success:
+            robot.reading(tries * 0.01, IDLE)
+            tries += 1
+            robot.reported('total', 'readings', str(tries))
+        assert 'being measured' in robot.reported('idle', 'note', 'being')['note']
+        robot.rest(0.1, 25.0)
+        assert 'W over 20.0 s' in robot.reported('idle', 'note', '4.000')['note']
+        robot.work(25.1, 100.0)
+        robot.rest(125.1, 5.0)
+        robot.reported('total', 'readings', str(1300 + tries))
+        frames = robot.reported('frames', 'decisions', '2000')
+        assert frames['unmatched'] == '0' and frames['level'] == '0'
+        robot.wait_until('numbers', lambda: all(robot.numbers.values()))
+        total = robot.report['total']
+        assert (total['scope'], total['hardware_id']) == ('module', 'ina3221')
+        assert float(total['coverage']) == pytest.approx(1.0)
+        assert total['joules'] == total['measured_joules']
+        assert (total['failed'], total['out_of_order'], total['missing']) == ('0', '0', '0')
+        first, second = robot.report['first'], robot.report['second']
+        for source, cost in ((first, 3.0), (second, 3.0)):
+            expected = cost * float(source['busy_seconds.first'])
+            expected += 7.0 * float(source.get('busy_seconds.second', 0))
+            assert float(source['joules_per_decision']) == pytest.approx(expected, rel=0.05)
+            assert 'above idle' in source['message']
+        used = sum(
+            float(source['decisions']) * float(source['joules_per_decision'])
+            for source in (first, second)
+        )
+        saving = robot.report['saving']
+        baseline = 7.0 * float(second['busy_seconds.second'])
+        assert float(saving['baseline_joules']) == pytest.approx(baseline, rel=0.05)
+        assert float(saving['saving']) == pytest.approx(1 - used / 2000 / baseline, abs=0.05)
+        assert 'less than always second' in saving['message']
+        net = float(frames['net_joules_per_frame'])
+        assert net == pytest.approx(used / 2000, rel=0.05)
+        # Another baseline, while it runs.
+        assert robot.change('baseline_joules', 0.5).successful
+        assert robot.change('baseline_source', 'one large CNN on this board').successful
+        assert robot.change('baseline', 'measured').successful
+        saving = robot.reported('saving', 'baseline', 'measured')
+        assert float(saving['saving']) == pytest.approx(1 - used / 2000 / 0.5, abs=0.05)
+        assert 'one large CNN on this board' in saving['message']
+        # And what the measure tool stored in a bundle.
+        folder = make_bundle(tmp_path / 'bundle')
+        assert robot.change('bundle', str(folder)).successful
+        refused = robot.change('baseline', 'bundle')
+        assert not refused.successful and '--large CNN stores one' in refused.reason
+        make_bundle(
+            tmp_path / 'bundle',
+            baseline=Baseline(
+                'wide', 0.25, 0.01, 0.9, IDLE, 'ina3221', 'module', 'a board', '2026-11-21', 'cold'
+            ),
+        )
+        assert robot.change('baseline', 'bundle').successful
+        saving = robot.reported('saving', 'baseline', 'bundle')
+        assert float(saving['saving']) == pytest.approx(1 - used / 2000 / 0.25, abs=0.05)
+        assert 'J per frame of wide (a board, 2026-11-21)' in saving['message']
+        gone = robot.change('bundle', 'nowhere')
+        assert not gone.successful and 'bundle.yaml: not found' in gone.reason
+        assert robot.change('baseline', 'none').successful
+        robot.wait_until('no saving', lambda: 'saving' not in robot.report)
+        # And from the start.
+        assert robot.ask('reset').success
+        robot.reported('total', 'readings', '0')
+        assert robot.report['frames']['decisions'] == '0'
+
+
+def test_gaps_failures_disorder_and_lateness_are_counted(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path):
+        robot.connect()
+        robot.rest(0.0, 10.0)
+        robot.reading(9.5, 99.0)
+        robot.reading(9.9, 99.0)
+        robot.reading(10.0, None, error='EIO')
+        robot.rest(10.1, 10.0)
+        total = robot.reported('total', 'readings', '200')
+        assert (total['failed'], total['out_of_order'], total['missing']) == ('1', '2', '0')
+        assert float(total['joules']) == pytest.approx(4.0 * 20.0, rel=0.01)
+        robot.rest(23.0, 5.0)
+        total = robot.reported('total', 'readings', '250')
+        assert total['joules'] == '' and total['level'] == '1'
+        assert 'too little for one number' in total['message']
+        assert float(total['measured_joules']) == pytest.approx(4.0 * 24.9, rel=0.01)
+        assert float(total['longest_gap_seconds']) == pytest.approx(3.0, abs=0.11)
+        assert int(total['missing']) == pytest.approx(28, abs=1)
+        robot.next_report()
+        robot.numbers['energy'].clear()
+        robot.next_report()
+        # Nothing is published while there is no single number.
+        assert robot.numbers['energy'] == []
+        # By its stamp, this one was on its way for a quarter of an hour.
+        robot.next_report()
+        late = int(robot.last('late'))
+        status = DiagnosticStatus(name=f'{PREFIX}total', hardware_id='ina3221')
+        status.values = [
+            KeyValue(key=key, value=value)
+            for key, value in to_values(Reading('total', 28.1, watts=IDLE), 'module').items()
+        ]
+        robot.rails.publish(DiagnosticArray(header=stamped(1028 - 900), status=[status]))
+        robot.wait_until('it is counted', lambda: robot.last('late') == str(late + 1))
+
+
+def test_readings_of_another_scope_are_not_added(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path, idle_s=10.0) as node:
+        robot.connect()
+        robot.reading(0.0, IDLE)
+        robot.reported('total', 'readings', '1')
+        assert robot.ask('measure_idle').success
+        robot.rest(0.1, 15.0)
+        robot.reported('idle', 'watts', '4')
+        for n in range(151, 200):
+            robot.reading(n * 0.1, 9.0, scope='whole input')
+        total = robot.reported('total', 'readings', '49')
+        assert total['scope'] == 'whole input'
+        assert float(total['joules']) == pytest.approx(9.0 * 4.8)
+        idle = robot.report['idle']
+        assert 'watts' not in idle
+        changed = 'changed from ina3221 (module scope) to ina3221 (whole input scope)'
+        assert changed in idle['note'] and changed in node.log
+
+
+def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path):
+        robot.connect()
+        for n in range(100):
+            robot.decide(n * 0.1 + 0.05, 'first', first=0.01)
+        robot.reported('frames', 'waiting', '100')
+        robot.node.destroy_publisher(robot.rails)
+        robot.diagnosis(WARN, 'no total power on /power_monitor/rails')
+        robot.diagnosis(WARN, 'which has 0 publishers')
+        assert robot.report['total']['joules'] == ''
+        assert robot.numbers['energy'] == [] and robot.numbers['energy_per_frame'] == []
+        response = robot.ask('measure_idle')
+        assert not response.success and 'start the power node' in response.message
+        robot.rails = robot.node.create_publisher(
+            DiagnosticArray, 'power_monitor/rails', QoSProfile(depth=DEPTH)
+        )
+        robot.wait_until('it is heard again', robot.rails.get_subscription_count)
+        robot.rest(0.0, 20.0)
+        robot.reported('total', 'readings', '200')
+        later = iter(range(200, 10**6))
+        robot.diagnosis(OK, 'reading ina3221', lambda: robot.reading(next(later) * 0.1, IDLE))
+        # Decisions of the time for which there are readings now.
+        robot.reported('frames', 'decisions', '100')
+
+
+def test_slow_readings_are_no_silence(tmp_path: Path, robot: Robot) -> None:
+    with energy(tmp_path):
+        robot.connect()
+        # Of 100 s each: silence would begin after five minutes.
+        for time in (0.0, 100.0):
+            robot.reading(time, IDLE, period=100.0)
+        robot.reported('total', 'readings', '2')
+        for _ in range(5):
+            robot.next_report()
+        assert float(robot.report['total']['silent_seconds']) == 0
+        assert robot.ask('measure_idle').success
+        robot.diagnosis(OK, 'reading ina3221')
+        assert robot.numbers['energy']
+
+
+def test_cameras_are_found_when_they_come(tmp_path: Path, robot: Robot) -> None:
+    """Those of this classifier only, whatever else is called a decision."""
+    good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
+    qos = QoSProfile(depth=DEPTH)
+    heard = 'front', 'arm/left'
+    with energy(tmp_path):
+        robot.connect()
+        for count, camera in enumerate(heard, 1):
+            robot.decisions = robot.node.create_publisher(
+                DiagnosticArray, f'dual_cnn/{camera}/decision', qos
+            )
+            robot.wait_until('it is heard', robot.decisions.get_subscription_count)
+            robot.decide_with(good)
+            robot.reported('frames', 'waiting', str(count))
+        others = [
+            robot.node.create_publisher(kind, topic, qos)
+            for kind, topic in (
+                (Float64, 'dual_cnn/rear/decision'),
+                (DiagnosticArray, 'dual_cnn/front/decisions'),
+                (DiagnosticArray, 'other/dual_cnn/decision'),
+                (DiagnosticArray, 'dual_cnn2/decision'),
+            )
+        ]
+        robot.decisions = robot.node.create_publisher(
+            DiagnosticArray, 'dual_cnn/last/decision', qos
+        )
+        robot.wait_until('the last one is heard', robot.decisions.get_subscription_count)
+        assert not any(other.get_subscription_count() for other in others)
+
+
+def test_bad_messages_cost_themselves_only(tmp_path: Path, robot: Robot) -> None:
+    good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
+    with energy(tmp_path):
+        robot.connect()
+        for values in (
+            {},
+            {**good, 'source': ''},
+            {**good, 'finished': ''},
+            {**good, 'finished': 'now'},
+            {**good, 'finished': 'nan'},
+            {**good, 'finished': 'inf'},
+            {**good, 'finished': '-1'},
+            {**good, 'seconds.first': 'long'},
+            {**good, 'seconds.first': '-0.1'},
+            {**good, 'seconds.first': 'inf'},
+        ):
+            robot.decide_with(values)
+        robot.decisions.publish(DiagnosticArray())
+        for pairs in (
+            {},
+            {'monotonic': 'x'},
+            {'monotonic': '1.0', 'watts': 'nan'},
+            {'monotonic': '1.0', 'period': '0', 'watts': '1'},
+            {'monotonic': '1.0', 'period': 'inf', 'watts': '1'},
+            {'monotonic': '1.0', 'period': '-1', 'watts': '1'},
+            {'monotonic': '1.0', 'period': 'x', 'watts': '1'},
+            # Nanoseconds since 1970.
+            {'monotonic': '1.7e18', 'watts': '1'},
+            {'monotonic': '-4e16', 'watts': '1'},
+        ):
+            status = DiagnosticStatus(name=f'{PREFIX}total')
+            status.values = [KeyValue(key=key, value=value) for key, value in pairs.items()]
+            robot.rails.publish(DiagnosticArray(status=[status]))
+        robot.rails.publish(DiagnosticArray())
+        robot.rails.publish(DiagnosticArray(status=[DiagnosticStatus(name='power_monitor: A')]))
+        robot.decide_with(good)
+        robot.reported('frames', 'waiting', '1')
+        robot.rest(0.0, 20.0)
+        robot.reported('total', 'readings', '200')
+        robot.wait_until('all are counted', lambda: robot.last('bad_decisions') == '10')
+        assert robot.last('bad_readings') == '9'
+        assert robot.last('without_total') == '2'
+        assert robot.report['total']['failed'] == '0'
+        assert robot.reported('frames', 'decisions', '1')['unmatched'] == '0'
+
+
+def test_recorded_time(tmp_path: Path, robot: Robot) -> None:
+    """With a simulation's clock that stands still, stamps of long ago, and a loop."""
+    with energy(tmp_path, use_sim_time=True, window_s=1.0):
+        robot.connect()
+        robot.work(100.0, 20.0)
+        robot.reported('total', 'readings', '200')
+        robot.reading(99.8, IDLE)
+        robot.reading(99.9, IDLE)
+        robot.reported('total', 'restarts', '1')
+        robot.work(100.0, 20.0)
+        total = robot.reported('total', 'readings', '402')
+        assert total['restarts'] == '1' and total['out_of_order'] == '0'
+        assert float(total['coverage']) > 0.95
+        assert int(robot.report['frames']['decisions']) > 700
+        # By a clock that stands still, each reading of a loop would be later than the first one.
+        robot.next_report()
+        late = int(robot.last('late'))
+        robot.rest(50.0, 1.0)
+        robot.reported('total', 'restarts', '2')
+        robot.next_report()
+        assert int(robot.last('late')) <= late + 1
+
+
+BAD: list[tuple[str, Any]] = [
+    ('window_s', 0.1),
+    ('window_s', 100.0),
+    ('window_s', float('nan')),
+    ('window_s', 'long'),
+    ('idle_s', 0.0),
+    ('idle_s', -1.0),
+    ('idle_s', 1.9),
+    ('idle_s', 1e6),
+    ('idle_s', float('nan')),
+    ('baseline', 'best'),
+    ('baseline', ''),
+    ('baseline', 'measured'),
+    ('baseline', 3),
+    ('baseline', 'bundle'),
+    ('baseline_joules', -1.0),
+    ('baseline_joules', float('inf')),
+    ('baseline_joules', float('nan')),
+    ('baseline_joules', '1'),
+    ('baseline_source', 5),
+    ('rails_topic', ''),
+    ('rails_topic', 'with space'),
+    ('rails_topic', 'dual_cnn/decision'),
+    ('decision_topics', ['']),
+    ('decision_topics', ['a', 'a']),
+    ('decision_topics', ['1/a']),
+    ('decision_topics', 'dual_cnn/decision'),
+    ('decision_topics', ['dual_cnn/**']),
+    ('decision_topics', ['dual_cnn/front**/decision']),
+    ('rails_topic', '**'),
+]
+
+
+@pytest.fixture(scope='module')
+def context() -> Iterator[Context]:
+    context = Context()
+    rclpy.init(context=context, domain_id=NOBODYS_DOMAIN)
+    yield context
+    context.try_shutdown()
+
+
+@pytest.mark.parametrize(('name', 'value'), BAD)
+def test_bad_parameters_at_the_start(context: Context, name: str, value: Any) -> None:
+    overrides = [Parameter(name, value=value)]
+    with pytest.raises((ValueError, ParameterException), match=name):
+        EnergyNode(context=context, parameter_overrides=overrides)
+
+
+def test_bad_parameters_while_running(context: Context) -> None:
+    node = EnergyNode(context=context)
+    try:
+        for name, value in BAD:
+            before = node.get_parameter(name).value
+            [result] = node.set_parameters([Parameter(name, value=value)])
+            assert not result.successful and result.reason, (name, value)
+            assert node.get_parameter(name).value == before
+    finally:
+        node.destroy_node()
+
+
+def test_with_a_real_power_node(tmp_path: Path, robot: Robot) -> None:
+    robot.node.destroy_publisher(robot.rails)
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    power = NodeProcess(tmp_path / 'power', 'power', {'sysfs_root': str(root)})
+    try:
+        with energy(tmp_path / 'energy'):
+            robot.wait_until('joules', lambda: len(robot.numbers['energy']) > 2)
+            total = robot.report['total']
+            assert float(total['mean_watts']) == pytest.approx(22.29344, rel=1e-5)
+            # 40 mA at the rails' volts, and 1.25 %.
+            bias = 0.04 * (19.688 * 2 + 4.968) + 0.0125 * 22.29344
+            covered = float(total['covered_seconds'])
+            assert float(total['bias_joules']) == pytest.approx(bias * covered, rel=1e-4)
+            assert robot.numbers['energy'] == sorted(robot.numbers['energy'])
+            power.kill()
+            robot.diagnosis(WARN, 'no total power')
+            robot.next_report()
+            robot.numbers['energy'].clear()
+            robot.next_report()
+            # The window ends at the last reading, so its coverage alone would go on as if new.
+            total = robot.report['total']
+            assert robot.numbers['energy'] == [] and total['level'] == '1'
+            assert float(total['silent_seconds']) > 3.0
+            assert 'no reading for' in total['message'] and float(total['joules']) > 0
+    finally:
+        power.kill()
+
+
+def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:
+    """All three nodes: decisions of every source are heard, understood and paid for."""
+    for publisher in (robot.rails, robot.decisions):
+        robot.node.destroy_publisher(publisher)
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    bundle = make_bundle(tmp_path / 'bundle')
+    power = NodeProcess(tmp_path / 'power', 'power', {'sysfs_root': str(root)})
+    try:
+        with (
+            classifier(tmp_path / 'classifier', bundle=str(bundle), image_topics=['image']),
+            energy(tmp_path / 'energy', window_s=1.0),
+        ):
+            camera = Camera(robot, 'image', 'dual_cnn/classification')
+            camera.connect()
+            seed = iter(range(10**6))
+
+            def look() -> None:
+                # One new frame and the same one again: the memory's turn.
+                message = frame('red', seed=next(seed))
+                camera.send(camera.stamp(message))
+                camera.send(camera.stamp(message))
+
+            def is_over() -> bool:
+                heard = {'first', 'memory'} <= robot.report.keys()
+                return heard and bool(robot.numbers['energy_per_frame'] or is_spoilt())
+
+            def is_spoilt() -> bool:
+                return 'readings cover only' in robot.report['frames']['message']
+
+            for _ in range(5):
+                what = 'decisions by a CNN and by the memory'
+                robot.wait_until(what, is_over, meanwhile=look, every=0.05)
+                if robot.numbers['energy_per_frame']:
+                    break
+                # The machine stalled, and so early that it counts for much.
+                assert robot.ask('reset').success
+                robot.next_report()
+            assert robot.numbers['energy_per_frame'][-1] > 0
+            first, memory = robot.report['first'], robot.report['memory']
+            assert 0 < float(first['busy_seconds.first']) < 1
+            assert 0 < float(memory['busy_seconds.memory']) < 1
+            assert 'busy_seconds.first' not in memory
+    finally:
+        power.kill()

@@ -1,0 +1,311 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The launch files, run by launch itself: the nodes that they start, and what they refuse.
+
+Two robots share a machine. One is the classifier with two cameras. The other has all nodes, in
+the namespace /robot, with a parameter file and simulated time, and its classifier waits to be
+configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import Any
+import unittest
+from unittest import mock
+
+from lifecycle_msgs.srv import ChangeState, GetState
+from node_fixtures import Camera, Client, compressed, frame, PATIENCE
+import pytest
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Float64
+from tiny_bundle import make_bundle
+import yaml
+
+try:
+    from launch import LaunchDescription
+    from launch.actions import GroupAction, IncludeLaunchDescription, SetLaunchConfiguration
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+    import launch_ros  # noqa: F401 - the launch files need it
+    from launch_testing import post_shutdown_test
+    from launch_testing.actions import ReadyToTest
+    from launch_testing.asserts import assertExitCodes
+except ImportError:
+    pytest.skip(
+        'needs launch_testing and launch_ros, which come with an installation of ROS 2',
+        allow_module_level=True,
+    )
+
+ROOT = Path(__file__).resolve().parents[2]
+CASCADE = ROOT / 'launch' / 'cascade.launch.py'
+ROBOT = ROOT / 'launch' / 'robot.launch.py'
+ENVIRONMENT = mock.patch.dict(os.environ)
+
+
+@pytest.mark.launch_test
+@pytest.mark.timeout(600)
+def generate_test_description() -> tuple[LaunchDescription, dict[str, Any]]:
+    folder = Path(tempfile.mkdtemp())
+    bundle = str(make_bundle(folder / 'tiny'))
+    watts = folder / 'power.csv'
+    watts.write_text('time,rail,watts,scope\n' + ''.join(f'{t},in,5,module\n' for t in range(999)))
+    (folder / 'robot.yaml').write_text(
+        yaml.safe_dump(
+            {
+                '/**': {
+                    'ros__parameters': {
+                        'bundle': bundle,
+                        'threads': 2,
+                        'autostart': True,
+                        'source': 'recording',
+                        'recording': str(watts),
+                        'window_s': 3.0,
+                        'qos_overrides': {
+                            '/robot/image': {'subscription': {'reliability': 'reliable'}}
+                        },
+                    }
+                }
+            }
+        )
+    )
+    ENVIRONMENT.start()
+    os.environ['ROS_HOME'] = str(folder)
+    make_workspace(folder / 'install')
+    return LaunchDescription(
+        [
+            # A busy machine is no error of the nodes.
+            SetLaunchConfiguration('sigterm_timeout', str(PATIENCE)),
+            include(
+                CASCADE, bundle=bundle, image_topics='front/image_raw,rear/image_raw/compressed'
+            ),
+            include(
+                ROBOT,
+                params_file=str(folder / 'robot.yaml'),
+                namespace='robot',
+                use_sim_time='true',
+                autostart='false',
+            ),
+            ReadyToTest(),
+        ]
+    ), {'folder': folder}
+
+
+def make_workspace(prefix: Path) -> None:
+    """Let launch find the nodes of this checkout, whatever else is installed."""
+    marker = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'dual_cnn_ros'
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    (prefix / 'share' / 'dual_cnn_ros').symlink_to(ROOT)
+    programs = prefix / 'lib' / 'dual_cnn_ros'
+    programs.mkdir(parents=True)
+    for node in ('classifier', 'power', 'energy'):
+        program = programs / node
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m dual_cnn_ros.nodes.{node} "$@"\n')
+        program.chmod(0o755)
+    for name, path in (('AMENT_PREFIX_PATH', prefix), ('PYTHONPATH', ROOT)):
+        os.environ[name] = os.pathsep.join(filter(None, [str(path), os.environ.get(name)]))
+
+
+def include(file: Path, **arguments: str) -> GroupAction:
+    return GroupAction(
+        [
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
+            )
+        ]
+    )
+
+
+@contextmanager
+def camera(client: Client, topic: str, answers: str) -> Iterator[Camera]:
+    camera = Camera(client, topic, answers)
+    try:
+        camera.connect()
+        yield camera
+    finally:
+        camera.close()
+
+
+class TestNodes(unittest.TestCase):
+    """While they run."""
+
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(self.client.close)
+        nodes = {
+            ('dual_cnn', '/'),
+            *((node, '/robot') for node in ('dual_cnn', 'energy_monitor', 'power_monitor')),
+        }
+        self.client.wait_until(
+            'all nodes are there',
+            lambda: nodes <= set(self.client.node.get_node_names_and_namespaces()),
+            3 * PATIENCE,
+        )
+
+    def parameters(self, node: str, *names: str) -> list[Any]:
+        response = self.client.call(
+            GetParameters, f'{node}/get_parameters', GetParameters.Request(names=names)
+        )
+        return [parameter_value_to_python(value) for value in response.values]
+
+    def ask_for_transition(self, node: str, transition: str) -> Any:
+        request = ChangeState.Request()
+        request.transition.label = transition
+        client = self.client.node.create_client(ChangeState, f'{node}/change_state')
+        assert client.wait_for_service(PATIENCE)
+        return client.call_async(request)
+
+    def change_state(self, node: str, transition: str) -> bool:
+        answer = self.ask_for_transition(node, transition)
+        self.client.wait_until(f'{node} is asked to {transition}', answer.done)
+        return bool(answer.result().success)
+
+    def state(self, node: str) -> str:
+        response = self.client.call(GetState, f'{node}/get_state', GetState.Request())
+        return str(response.current_state.label)
+
+    def wait_until_active(self) -> None:
+        self.client.wait_until('/dual_cnn is active', lambda: self.state('/dual_cnn') == 'active')
+
+    def test_arguments_take_precedence_over_the_file_and_the_file_over_defaults(
+        self, folder: Path
+    ) -> None:
+        bundle = str(folder / 'tiny')
+        names = 'bundle', 'image_topics', 'autostart', 'use_sim_time', 'threads'
+        assert self.parameters('/dual_cnn', *names) == [
+            bundle,
+            ['front/image_raw', 'rear/image_raw/compressed'],
+            True,
+            False,
+            1,
+        ]
+        assert self.parameters('/robot/dual_cnn', *names) == [bundle, ['image'], False, True, 2]
+
+    def test_all_nodes_of_a_robot_have_its_file_and_the_arguments(self, folder: Path) -> None:
+        assert self.parameters('/robot/power_monitor', 'source', 'use_sim_time') == [
+            'recording',
+            True,
+        ]
+        assert self.parameters('/robot/energy_monitor', 'window_s', 'use_sim_time', 'bundle') == [
+            3.0,
+            True,
+            str(folder / 'tiny'),
+        ]
+        heard: list[float] = []
+        self.client.node.create_subscription(
+            Float64, '/robot/power_monitor/power', lambda message: heard.append(message.data), 10
+        )
+        # A recording waits for its time to come.
+        clock = self.client.node.create_publisher(Clock, '/clock', 10)
+        seconds = iter(range(1, 999))
+
+        def tick() -> None:
+            message = Clock()
+            message.clock.sec = next(seconds)
+            clock.publish(message)
+
+        self.client.wait_until('power is published', lambda: heard, meanwhile=tick, every=0.1)
+        assert heard[0] == 5.0
+
+    def test_every_camera_is_classified(self) -> None:
+        self.wait_until_active()
+        for topic, message, answers, label in (
+            ('/front/image_raw', frame('red'), '/dual_cnn/front/classification', 'red'),
+            (
+                '/rear/image_raw/compressed',
+                compressed('blue'),
+                '/dual_cnn/rear/classification',
+                'blue',
+            ),
+        ):
+            with camera(self.client, topic, answers) as source:
+                answer = source.ask(source.stamp(message))
+            assert answer.results[0].class_id == label
+
+    def test_parameters_are_live_or_refused_with_the_reason(self) -> None:
+        self.wait_until_active()
+        with camera(self.client, '/front/image_raw', '/dual_cnn/front/classification') as source:
+            for top_k in (1, 3):
+                assert self.client.set('top_k', top_k).successful
+                answer = source.ask(source.stamp(frame('green')))
+                assert len(answer.results) == top_k
+        for name, value, reason in (
+            ('image_topics', ['image'], 'deactivate first'),
+            ('bundle', 'signs', 'deactivate and clean up first'),
+        ):
+            result = self.client.set(name, value)
+            assert not result.successful
+            assert name in result.reason
+            assert reason in result.reason
+
+    def test_services_answer(self) -> None:
+        self.wait_until_active()
+        assert self.client.trigger('clear_memory').success
+
+    def test_lifecycle_by_hand(self) -> None:
+        node = '/robot/dual_cnn'
+        self.client.wait_until('it is there', lambda: self.state(node) == 'unconfigured')
+        # Not waited for: Humble and Jazzy do not answer where a transition is not allowed.
+        self.ask_for_transition(node, 'activate')
+        assert self.state(node) == 'unconfigured'
+        for transition, state in (('configure', 'inactive'), ('activate', 'active')):
+            assert self.change_state(node, transition)
+            assert self.state(node) == state
+        override = 'qos_overrides./robot/image.subscription.reliability'
+        assert self.parameters(node, override) == ['reliable']
+        with camera(self.client, '/robot/image', f'{node}/classification') as source:
+            answer = source.ask(source.stamp(frame('green')))
+        assert answer.results[0].class_id == 'green'
+        for transition, state in (('deactivate', 'inactive'), ('cleanup', 'unconfigured')):
+            assert self.change_state(node, transition)
+            assert self.state(node) == state
+
+    def test_what_is_wrong_is_said(self) -> None:
+        for argument, *messages in (
+            ('bundle:=/nowhere', '/nowhere/bundle.yaml: not found', 'process has died'),
+            ('params_file:=/nowhere.yaml', 'params_file: there is no file /nowhere.yaml'),
+            ('image_topics:=front,,rear', 'image_topics must be a list of topics'),
+            ('use_sim_time:=perhaps', 'use_sim_time'),
+        ):
+            with self.subTest(argument):
+                result = subprocess.run(
+                    ['ros2', 'launch', str(CASCADE), 'namespace:=wrong', argument],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+                for message in messages:
+                    assert message in result.stdout
+
+
+@post_shutdown_test()
+class TestEnd(unittest.TestCase):
+    """After launch ended them as Ctrl-C does."""
+
+    def test_every_node_ended_in_order(self, proc_info: Any, folder: Path) -> None:
+        assertExitCodes(proc_info)
+        assert len(proc_info.process_names()) == 4
+        ENVIRONMENT.stop()
+        shutil.rmtree(folder)

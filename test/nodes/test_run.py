@@ -1,0 +1,155 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From a node class to a process: how it ends, and the exit code."""
+
+from collections.abc import Callable
+import os
+import signal
+
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+
+from dual_cnn_ros.nodes.run import run
+
+NO_ARGUMENTS = ['test']
+
+
+def make() -> Node:
+    return Node('runner')
+
+
+def raiser(error: Exception) -> Callable[[], Node]:
+    def make_badly() -> Node:
+        raise error
+
+    return make_badly
+
+
+def interrupted(code: signal.Signals) -> Callable[[Node], bool]:
+    """Return a start during which the process gets a signal."""
+
+    def start(node: Node) -> bool:
+        os.kill(os.getpid(), code)
+        return True
+
+    return start
+
+
+def test_a_node_that_cannot_start_ends_with_1() -> None:
+    assert run(make, NO_ARGUMENTS, start=lambda node: False) == 1
+    assert not rclpy.ok()
+
+
+def test_a_bad_parameter_is_logged_and_ends_with_1(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(raiser(ValueError('threshold must be in [0, 1]')), NO_ARGUMENTS) == 1
+    assert 'threshold must be in [0, 1]' in capfd.readouterr().err
+    assert not rclpy.ok()
+
+
+@pytest.mark.parametrize('code', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_0(code: signal.Signals) -> None:
+    assert run(make, NO_ARGUMENTS, start=interrupted(code)) == 0
+    assert not rclpy.ok()
+
+
+def test_a_signal_while_the_node_is_made_ends_it_with_0() -> None:
+    def make_late() -> Node:
+        rclpy.shutdown()  # as the handler of the signal does, in a thread of its own
+        return make()
+
+    assert run(make_late, NO_ARGUMENTS) == 0
+
+
+def spinning_once(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+    """Let the executor fail once, with the context at its end or not, and then spin no more."""
+    spins = []
+
+    def spin(executor: SingleThreadedExecutor) -> None:
+        spins.append(executor)
+        if last or len(spins) == 2:
+            rclpy.shutdown()
+        if len(spins) == 1:
+            raise rclpy_implementation.RCLError('failed to do as it was told')
+
+    monkeypatch.setattr(SingleThreadedExecutor, 'spin', spin)
+
+
+def test_a_signal_just_before_the_executor_waits_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spinning_once(monkeypatch, last=True)
+    assert run(make, NO_ARGUMENTS) == 0
+    assert capfd.readouterr().err == ''
+
+
+def test_an_error_of_the_executor_is_logged_and_survived(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spinning_once(monkeypatch, last=False)
+    assert run(make, NO_ARGUMENTS) == 0
+    assert 'failed to do as it was told' in capfd.readouterr().err
+
+
+def make_raising(error: Exception) -> Node:
+    """Return a node with a callback that raises at first, and then ends the context."""
+    node = make()
+    errors = [error]
+
+    def callback() -> None:
+        if errors:
+            raise errors.pop()
+        rclpy.shutdown()
+
+    node.create_timer(0.01, callback)
+    return node
+
+
+@pytest.mark.parametrize('error', [ValueError('no such thing'), KeyError('no such thing')])
+def test_an_error_of_a_callback_is_logged_and_survived(
+    capfd: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    assert run(lambda: make_raising(error), NO_ARGUMENTS) == 0
+    log = capfd.readouterr().err
+    assert 'FATAL' not in log
+    assert 'Traceback' in log and 'raise errors.pop()' in log and 'no such thing' in log
+
+
+def test_an_executor_that_would_be_deaf_from_then_on_is_no_longer_spun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def take(executor: SingleThreadedExecutor, timer: object) -> None:
+        raise rclpy_implementation.RCLError('failed to take')
+
+    monkeypatch.setattr(SingleThreadedExecutor, '_take_timer', take)
+    with pytest.raises(rclpy_implementation.RCLError, match='failed to take'):
+        run(lambda: make_raising(ValueError()), NO_ARGUMENTS)
+    assert not rclpy.ok()
+
+
+def test_only_what_is_raised_while_the_node_is_made_is_a_bad_parameter() -> None:
+    def start(node: Node) -> bool:
+        raise ValueError('not a parameter')
+
+    with pytest.raises(ValueError, match='not a parameter'):
+        run(make, NO_ARGUMENTS, start=start)
+
+
+def test_an_error_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(raiser(ZeroDivisionError()), NO_ARGUMENTS)
+    assert not rclpy.ok()

@@ -1,0 +1,385 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The demo: any frames through the real node in a process of its own, a table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import fcntl
+import os
+from pathlib import Path
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import cv2
+from node_fixtures import Client
+import numpy as np
+import pytest
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+import sysfs_fixtures as fixtures
+from tiny_bundle import make_bundle, picture
+
+import dual_cnn_ros
+from dual_cnn_ros.data import recording
+from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recorder, RecordingError
+from dual_cnn_ros.data.streams import from_folder, from_video
+from dual_cnn_ros.messages.images import to_image_msg
+from dual_cnn_ros.playback import watts
+from dual_cnn_ros.playback.demo import Audience
+from dual_cnn_ros.playback.sheet import contact_sheet
+
+COLOURS = ('red', 'green', 'blue')
+
+
+ROOT = Path(dual_cnn_ros.__file__).parents[1]
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the demo's, in a domain of its own."""
+    return [
+        sys.executable,
+        '-m',
+        'dual_cnn_ros.playback.demo',
+        '--domain',
+        str(81 + os.getpid() % 20),
+        *arguments,
+    ]
+
+
+def demo(*arguments: str, sysfs_root: str = '/none') -> subprocess.CompletedProcess[str]:
+    """Run the demo, on a machine without a power sensor in sysfs unless one is given."""
+    arguments = (*arguments, '--sysfs-root', sysfs_root)
+    return subprocess.run(
+        command(*arguments), text=True, timeout=120, capture_output=True, cwd=ROOT
+    )
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """Return the test's own node, which hears the others."""
+    client = Client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Return a folder with four pictures of each colour, one of them under a wrong label."""
+    for colour in COLOURS:
+        (tmp_path / 'photographs' / colour).mkdir(parents=True)
+        for number in range(4):
+            shown = 'red' if (colour, number) == ('blue', 3) else colour
+            cv2.imwrite(
+                str(tmp_path / 'photographs' / colour / f'{number}.png'),
+                picture(shown, seed=10 * COLOURS.index(colour) + number),
+            )
+    return tmp_path / 'photographs'
+
+
+def test_pictures_of_a_folder_are_judged_by_their_labels(
+    photographs: Path, tmp_path: Path
+) -> None:
+    """And energy is by the sensor that there is."""
+    bundle = make_bundle(tmp_path / 'bundle')
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    sheet = tmp_path / 'out' / 'sheet.png'
+    # Slow enough that a stall of the machine lets no frame overtake another.
+    done = demo(
+        '--images',
+        str(photographs),
+        '--bundle',
+        f'{bundle}/',
+        '--fps',
+        '1',
+        '--out',
+        str(sheet),
+        sysfs_root=str(root),
+    )
+    assert done.returncode == 0, done.stderr
+    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
+    assert total[1:4] == ['12', '100.0%', '91.7%']
+    assert cv2.imread(str(sheet)).shape[1] > 1000
+    assert 'energy: by ina3221, VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 (module)' in done.stdout
+    # A tree of files draws the same whatever is done, which is no measure of a decision. Where the
+    # machine stalls for long, that is the reason.
+    assert re.search('22.29 W on average and 22.29 W when idle|readings covered only', done.stdout)
+    assert re.search('J above idle is within the noise|is covered|covered only', done.stdout)
+    assert '22.29 W on average' in done.stdout
+    _, joules = [line.split() for line in done.stdout.splitlines() if line.startswith('all')]
+    assert joules[-1] == '-'
+    assert 'constructed' not in done.stdout.lower()
+
+
+def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
+    """The whole way: the trace by the power node, decisions by the classifier, over DDS."""
+    done = demo('--rate', '5', '--duration', '20', '--out', str(tmp_path / 'sheet.png'))
+    assert done.returncode == 0, done.stderr
+    if 'energy: by nvml' in done.stdout:
+        pytest.skip('this machine has a power sensor, so nothing is constructed')
+    head, _, tail = done.stdout.partition('Energy from a CONSTRUCTED trace, not a measurement')
+    frames = {
+        words[0]: int(words[1])
+        for words in map(str.split, head.splitlines())
+        if words[0] in ('memory', 'first', 'second', 'all')
+    }
+    assert frames['all'] >= 100  # a busy machine lets frames be overtaken
+    found = {words[0]: words[1:] for words in map(str.split, tail.splitlines())}
+    # What a busy machine finishes a window too late is left out, and nothing else is.
+    assert 0.9 * frames['all'] <= int(found['all'][0]) <= frames['all']
+    # How busy the node was, and so how the joules fall to the sources, is this machine's; what
+    # they are together is the trace's. test_simulate_power.py has the rest. The second CNN is
+    # asked about two frames only, either of which may be overtaken.
+    for source in 'memory', 'first':
+        assert 0.8 * frames[source] <= int(found[source][0]) <= frames[source]
+        assert float(found[source][2]) > 0
+    decisions, joules = int(found['all'][0]), float(found['all'][1])
+    assert decisions * joules == pytest.approx(200 * 0.061, rel=0.1)
+    remarks = [line for line in tail.splitlines() if ' W ' in line or 'saving' in line]
+    assert len(remarks) == 2 and all(line.startswith('Constructed ') for line in remarks)
+    assert '100.0% of' in remarks[0] and 'simulated scope' in remarks[0]
+    assert 'always both' in remarks[1]
+
+
+@pytest.mark.parametrize(
+    ('rate', 'trace', 'said'),
+    [
+        (1.0, None, 'energy: none, no power sensor here (ina3221: no INA3221'),
+        (6.0, Path('trace.csv'), 'and no trace at a --rate outside of 0.5 to 5'),
+        (0.4, Path('trace.csv'), 'and no trace at a --rate outside of 0.5 to 5'),
+    ],
+)
+def test_no_joules_without_a_sensor(
+    monkeypatch: pytest.MonkeyPatch, rate: float, trace: Path | None, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, 'pynvml', None)
+    meter, line = watts.find(Path('/none'), trace, rate)
+    assert meter is None and said in line
+
+
+def test_pictures_show_no_watts_of_a_constructed_trace() -> None:
+    constructed = watts.Meter(watts.MARK, Path('/sys'), Path('trace.csv')).nodes(2.0)
+    for topic in ('power_topic:=""', 'energy_topic:=""'):
+        assert topic in constructed['classifier']
+    assert all('use_sim_time:=true' in arguments for arguments in constructed.values())
+    measured = watts.Meter('by ina3221', Path('/sys')).nodes(2.0)
+    assert measured['classifier'] == [] and 'use_sim_time:=true' not in measured['power']
+
+
+def test_idle_is_asked_for_until_it_is_being_measured(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is lost and refusals for want of readings cost time and nothing else."""
+    monkeypatch.setattr(watts, 'ANSWER', 0.5)
+    asked: list[int] = []
+
+    def measure_idle(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        asked.append(1)
+        if len(asked) == 1:
+            time.sleep(1.0)  # a success, but the answer comes when nobody waits for it any more
+        response.success = len(asked) in (1, 4)
+        return response
+
+    client.node.create_service(Trigger, '/energy_monitor/measure_idle', measure_idle)
+    listener = watts.Listener(client.node, [])
+    client.wait_until('the service', listener._idle.service_is_ready)
+    listener.rest(lambda: time.sleep(0.02))
+    assert len(asked) == 4
+    # Where it is never granted, that is not waited for without end.
+    monkeypatch.setattr(watts, 'REST', 0.5)
+    listener.rest(lambda: time.sleep(0.02))
+    assert len(asked) > 4
+
+
+def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
+    file = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for number in range(10):
+        writer.write(cv2.resize(picture('green', seed=number), (64, 48)))
+    writer.release()
+    source = from_video(str(file))
+    assert source.topics['/camera/image_raw'].count == 10
+    assert [round((m.time - source.start) / 1e8) for m in source.messages()] == list(range(10))
+    bundle = make_bundle(tmp_path / 'bundle')
+    done = demo('--video', str(file), '--bundle', f'{bundle}/', '--out', str(tmp_path / 's.png'))
+    assert done.returncode == 0, done.stderr
+    assert 'all' in done.stdout and ' -  ' in done.stdout  # nobody says what is right
+    # A GPU would be a sensor; without any there are no joules, and that is said.
+    measured = 'energy: by nvml' in done.stdout
+    assert measured != ('energy: none, no power sensor here' in done.stdout)
+    assert 'constructed' not in done.stdout.lower()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--bag', 'nowhere'], 'no recording at nowhere'),
+        (['--images', 'resource'], 'holds no pictures'),
+        (['--video', 'package.xml'], 'cannot be opened'),
+        (['--bundle', './nowhere'], 'bundle.yaml: not found'),
+        (['--out', 'sheet.txt'], '--out sheet.txt: the name must end in .png or .jpg'),
+    ],
+)
+def test_what_cannot_be_shown_is_named(arguments: list[str], said: str) -> None:
+    done = demo(*arguments)
+    assert done.returncode == 1 and said in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_node_that_ends_is_a_failure(photographs: Path, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / 'bundle')
+    text = (bundle / 'bundle.yaml').read_text()
+    # A bundle that reads well and cannot be run: its labels are one more than its classes.
+    (bundle / 'bundle.yaml').write_text(text.replace('[red,', '[white, red,'))
+    done = demo('--images', str(photographs), '--bundle', f'{bundle}/')
+    assert done.returncode == 1 and 'the classifier node ended' in done.stderr
+
+
+@pytest.mark.parametrize('fps', ['0', '-1', 'nan', 'x'])
+def test_a_rate_of_pictures_must_be_positive(fps: str, tmp_path: Path) -> None:
+    done = demo('--images', str(tmp_path), '--fps', fps)
+    assert done.returncode == 2 and 'argument --fps' in done.stderr
+
+
+def test_ctrl_c_shows_what_came_of_it_so_far(photographs: Path, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / 'bundle')
+    sheet = tmp_path / 'sheet.png'
+    terminal, its_end = os.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack('4H', 24, 100, 0, 0))
+    process = subprocess.Popen(
+        command(
+            '--images',
+            str(photographs),
+            '--bundle',
+            f'{bundle}/',
+            '--fps',
+            '0.5',
+            '--out',
+            str(sheet),
+            '--sysfs-root',
+            '/none',
+        ),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=its_end,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    os.close(its_end)
+    bar = ''
+    while not re.search(r'[3-9]/12', bar):
+        bar += os.read(terminal, 1000).decode(errors='replace')
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all in the foreground
+    seen, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == 0, bar
+    total = next(line for line in seen.splitlines() if line.startswith('all')).split()
+    assert 1 <= int(total[1]) < 12 and cv2.imread(str(sheet)) is not None
+
+
+def write_bag(path: Path, topics: dict[str, str], stamps: Sequence[int]) -> None:
+    """Write one picture after the other, on each of the topics by type, all of them green."""
+    types = recording.typestore().types
+    with Recorder(path) as recorder:
+        for number, stamp in enumerate(stamps):
+            time = types['builtin_interfaces/msg/Time'](*divmod(stamp, 10**9))
+            header = types['std_msgs/msg/Header'](time, 'lens')
+            image = picture('green', seed=number)
+            for topic, kind in topics.items():
+                message = (
+                    types[kind](header, 'png', cv2.imencode('.png', image)[1].ravel())
+                    if kind == COMPRESSED_IMAGE
+                    else types[kind](
+                        header, *image.shape[:2], 'bgr8', 0, 3 * image.shape[1], image.ravel()
+                    )
+                )
+                recorder.write(topic, kind, 10**18 + number * 10**8, message)
+            truth = types['vision_msgs/msg/ObjectHypothesis']('green', 1.0)
+            recorder.write(
+                '/front/ground_truth',
+                recording.CLASSIFICATION,
+                10**18 + number,
+                types[recording.CLASSIFICATION](header, [truth]),
+            )
+
+
+@pytest.mark.parametrize(
+    ('other', 'kind', 'frames'),
+    [('/front/image_raw/compressed', COMPRESSED_IMAGE, 10), ('/front/image_rect', IMAGE, 20)],
+)
+def test_two_topics_of_one_camera(tmp_path: Path, other: str, kind: str, frames: int) -> None:
+    write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE, other: kind}, range(1, 11))
+    done = demo(
+        '--bag',
+        str(tmp_path / 'bag'),
+        '--bundle',
+        f'{make_bundle(tmp_path / "b")}/',
+        '--rate',
+        '0.2',
+        '--out',
+        str(tmp_path / 'sheet.png'),
+    )
+    assert done.returncode == 0, done.stderr
+    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
+    assert total[1:4] == [f'{frames}', '100.0%', '100.0%']
+    assert (f'left out: {other}, the same pictures' in done.stderr) == (frames == 10)
+
+
+def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) -> None:
+    write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE}, [0] * 5 + [7, 7, 7, 8, 9])
+    done = demo(
+        '--bag',
+        str(tmp_path / 'bag'),
+        '--bundle',
+        f'{make_bundle(tmp_path / "b")}/',
+        '--rate',
+        '0.2',
+        '--out',
+        str(tmp_path / 'sheet.png'),
+    )
+    assert done.returncode == 0, done.stderr
+    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
+    assert total[1] == '10' and 'Correct: of the 3 frames that have a true label' in done.stdout
+    assert '7 frames had no time stamp of their own' in done.stdout
+    assert 'left out the label /front/ground_truth' in done.stderr
+
+
+def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
+    audience = Audience()
+    message = to_image_msg(picture('red'), Header(), 'bgr8')
+    for number in range(1000):
+        message.header.stamp.sec = number
+        audience.on_overlay('front', message)
+    stamps = [stamp // 10**9 for _, stamp in audience.pictures]
+    assert len(stamps) == 96 and audience.overlays == 1000
+    assert min(stamps) < 100 and max(stamps) > 900 and 350 < np.mean(stamps) < 650
+
+
+def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match='holds no pictures'):
+        from_folder(tmp_path, 10)
+
+
+def test_sheet_has_a_tile_for_each_picture_and_marks_what_is_wrong() -> None:
+    tile = cv2.imencode('.png', np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    right = contact_sheet([tile] * 7, ['a'] * 7, ['a'] * 7, ('first', 'second'))
+    wrong = contact_sheet([tile] * 7, ['a'] * 6 + ['b'], ['a'] * 7, ('first', 'second'))
+    assert right.shape == wrong.shape and right.shape[1] == 6 * 328 + 8
+    rows, columns = np.nonzero((right != wrong).any(axis=2))
+    assert rows.min() > right.shape[0] // 2 and columns.max() < 328  # the seventh: second row

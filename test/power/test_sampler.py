@@ -1,0 +1,300 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Sampling: a rail that blocks or breaks holds up no other, and no load stays in phase."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+import random
+import threading
+import time
+
+import pytest
+import sysfs_fixtures as fixtures
+
+from dual_cnn_ros.data import power_trace as recording
+from dual_cnn_ros.power import ina3221
+from dual_cnn_ros.power import sampler as sampler_module
+from dual_cnn_ros.power.health import Health, Limits
+from dual_cnn_ros.power.reading import Reading, Sensor
+from dual_cnn_ros.power.sampler import Sampler
+
+PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a busy machine the time to answer."""
+    monkeypatch.setattr(sampler_module, 'ANSWER_SECONDS', 2.0)
+
+
+class Rail:
+    def __init__(self, name: str) -> None:
+        self.rails = (name,)
+        self.go = threading.Event()
+        self.go.set()
+        self.fault: Exception | None = None
+        self.reads = 0
+
+    def read(self) -> list[Reading]:
+        self.reads += 1
+        assert self.go.wait(PATIENCE)
+        if self.fault is not None:
+            raise self.fault
+        return [Reading(self.rails[0], time.monotonic(), watts=1.0)]
+
+
+class Sets:
+    """What a sampler delivers."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.sets: list[dict[str, Reading]] = []
+
+    def __call__(self, readings: list[Reading]) -> None:
+        with self._changed:
+            self.sets.append({reading.rail: reading for reading in readings})
+            self._changed.notify_all()
+
+    def more(self, count: int = 3) -> list[dict[str, Reading]]:
+        """Return the next sets, leaving out the one that may be under way."""
+        with self._changed:
+            have = len(self.sets)
+            assert self._changed.wait_for(lambda: len(self.sets) > have + count, PATIENCE)
+            return self.sets[have + 1 :]
+
+    def until(self, count: int) -> None:
+        """Wait until there are so many in all."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.sets) >= count, PATIENCE)
+
+
+def sensor(*rails: Rail) -> Sensor:
+    return Sensor('fake', '', rails, tuple(rail.rails[0] for rail in rails), 'module')
+
+
+def test_a_rail_that_blocks_stalls_no_other_and_comes_back() -> None:
+    stuck, fine = Rail('stuck'), Rail('fine')
+    sets = Sets()
+    source = sensor(stuck, fine)
+    sampler = Sampler(source, 0.01, sets)
+    sampler.start()
+    assert not any(reading.error for one in sets.more() for reading in one.values())
+    stuck.go.clear()
+    sets.more(1)
+    reads = stuck.reads
+    for one in sets.more(10):
+        assert not one['fine'].error
+        assert 'no answer' in one['stuck'].error
+        total = source.total(one.values())
+        assert total is not None and total.watts is None and 'stuck' in total.error
+    # It is not asked again and again while it blocks.
+    assert stuck.reads == reads
+    stuck.go.set()
+    sets.more(1)
+    assert not sets.more()[-1]['stuck'].error
+    sampler.stop()
+
+
+def test_what_a_blocked_rail_answers_in_the_end_is_dropped() -> None:
+    rail = Rail('rail')
+    sets = Sets()
+    sampler = Sampler(sensor(rail), 0.01, sets)
+    rail.go.clear()
+    sampler.start()
+    sets.more(1)
+    released = time.monotonic()
+    rail.go.set()
+    good = [one['rail'] for one in sets.more(3) if not one['rail'].error]
+    assert good and all(reading.time > released for reading in good)
+    assert len({reading.time for reading in good}) == len(good)
+    sampler.stop()
+
+
+def test_stop_does_not_wait_for_a_rail_that_blocks() -> None:
+    rail = Rail('rail')
+    rail.go.clear()
+    sets = Sets()
+    sampler = Sampler(sensor(rail), 0.01, sets)
+    sampler.start()
+    sets.more(1)
+    sampler.stop()
+    delivered = len(sets.sets)
+    rail.go.set()
+    assert not [t for t in threading.enumerate() if t.name == 'sampler']
+    assert len(sets.sets) == delivered
+
+
+def test_an_unforeseen_fault_is_a_failed_reading() -> None:
+    rail = Rail('rail')
+    rail.fault = RuntimeError('what is this')
+    sets = Sets()
+    sampler = Sampler(sensor(rail), 0.01, sets)
+    sampler.start()
+    assert 'what is this' in sets.more()[-1]['rail'].error
+    rail.fault = None
+    sets.more(1)
+    assert not sets.more()[-1]['rail'].error
+    sampler.stop()
+
+
+def test_moments_are_one_in_each_period_and_in_no_fixed_phase() -> None:
+    rail = Rail('rail')
+    sets = Sets()
+    period = 0.05
+    sampler = Sampler(sensor(rail), period, sets)
+    sampler.start()
+    times = [one['rail'].time for one in sets.more(40)]
+    sampler.stop()
+    steps = [b - a for a, b in pairwise(times)]
+    # No promptness is assumed of a busy machine: only that the phase varies, and the rate is kept.
+    assert max(steps) - min(steps) > 0.2 * period
+    assert (times[-1] - times[0]) / len(steps) > 0.9 * period
+
+
+def test_each_look_at_a_recording_gives_all_that_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'trace.csv'
+    rows = ''.join(f'{n / 10},A,{n},m\n' for n in range(200))
+    path.write_text(f'time,rail,watts,scope\n{rows}')
+    now = 0.0
+    source = recording.discover(path, lambda: now, moved=False)
+    # The first look comes at once, the second in an hour.
+    monkeypatch.setattr(random, 'random', lambda: 0.0)
+    sets = Sets()
+    sampler = Sampler(source, 3600.0, sets)
+    now = 15.0
+    sampler.start()
+    sets.until(151)
+    sampler.stop()
+    assert [one['A'].watts for one in sets.sets if one] == list(range(151))
+
+
+def test_a_recording_on_a_busy_machine_loses_nothing_and_fails_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampler_module, 'ANSWER_SECONDS', 0.0)
+
+    class Slow:
+        rails = ('A',)
+        left = 5
+
+        def read(self) -> list[Reading]:
+            time.sleep(0.02)
+            self.left -= 1
+            return [Reading('A', float(self.left), watts=1.0)] if self.left >= 0 else []
+
+    source = Sensor('recording', '', (Slow(),), ('A',), 'module', period=0.1)
+    sets = Sets()
+    sampler = Sampler(source, 0.01, sets)
+    sampler.start()
+    sets.until(6)
+    sampler.stop()
+    assert [one['A'] for one in sets.sets if one] == [
+        Reading('A', float(n), watts=1.0) for n in (4, 3, 2, 1, 0)
+    ]
+
+
+# Health
+
+
+def readings(
+    watts: float | None = 5.0, volts: float | None = 5.0, error: str = ''
+) -> list[Reading]:
+    if error:
+        return [Reading('VDD_IN', 1.0, error=error), Reading('VDD_SOC', 1.0, watts=1.0, volts=3.0)]
+    return [
+        Reading('VDD_IN', 1.0, watts=watts, volts=volts),
+        Reading('VDD_SOC', 1.0, watts=1.0, volts=3.0),
+    ]
+
+
+def judged(sets: list[list[Reading]], limits: Limits) -> tuple[int, str, dict[str, object]]:
+    health = Health(('VDD_IN',), 0.1)
+    source = Sensor('fake', '', (), ('VDD_IN',), 'module')
+    for one in sets:
+        health.take(one, source.total(one))
+    return health.judge(limits)
+
+
+@pytest.mark.parametrize(
+    ('sets', 'limits', 'level', 'message'),
+    [
+        ([readings()], Limits(), 0, '5.000 W'),
+        ([readings()], Limits(5.0, 5.0), 0, '5.000 W'),
+        ([readings(9.0), readings()], Limits(max_power_w=8.0), 2, '9.000 W is over max_power_w 8'),
+        ([readings(volts=4.5), readings()], Limits(min_voltage_v=4.8), 2, '4.500 V is under'),
+        ([readings(), readings(error='EIO')], Limits(), 1, '1 reads failed, such as VDD_IN: EIO'),
+        ([readings(error='EIO')], Limits(), 2, '1 reads failed, such as VDD_IN: EIO'),
+        ([readings(volts=0.0), readings()], Limits(min_voltage_v=4.8), 2, '0.000 V is under'),
+        ([readings(None)], Limits(), 0, 'reading'),
+        ([readings(None)], Limits(1.0), 1, 'max_power_w cannot be checked: no total power'),
+        ([readings(volts=None)], Limits(8.0), 0, '5.000 W'),
+        ([readings(volts=None)], Limits(0, 4.8), 1, 'min_voltage_v cannot be checked: no supply'),
+        ([readings(volts=None)], Limits(4.0, 4.8), 2, 'is over max_power_w'),
+        ([], Limits(), 0, 'reading'),
+        ([], Limits(8.0, 4.8), 0, 'reading'),
+    ],
+)
+def test_health(sets: list[list[Reading]], limits: Limits, level: int, message: str) -> None:
+    got = judged(sets, limits)
+    assert got[0] == level and message in got[1]
+
+
+def test_the_supply_is_no_voltage_of_only_some_members(tmp_path: Path) -> None:
+    """The rails at 19.7 V fail, and the one at 5 V says nothing about the supply."""
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    faults = {f'hwmon1/curr{n}_input': fixtures.no_data() for n in (1, 2)}
+    sensor = ina3221.discover(root, fixtures.faulty(faults))
+    health = Health(sensor.members, 0.1)
+    readings = sensor.read()
+    health.take(readings, sensor.total(readings))
+    level, message, values = health.judge(Limits(min_voltage_v=12.0))
+    assert level == 2 and '2 reads failed' in message and values['least_volts'] is None
+    readings = ina3221.discover(root).read()
+    health.take(readings, sensor.total(readings))
+    assert health.judge(Limits(min_voltage_v=12.0))[0] == 0
+    health.take(readings, sensor.total(readings))
+    assert '19.688 V is under' in health.judge(Limits(min_voltage_v=20.0))[1]
+
+
+def test_limits_of_rails_without_a_total_cannot_be_checked(tmp_path: Path) -> None:
+    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.BOARDS['unknown'][0]))
+    health = Health(sensor.members, 0.1)
+    readings = sensor.read()
+    health.take(readings, sensor.total(readings))
+    level, message, _ = health.judge(Limits(0.001, 11.0))
+    assert level == 1 and 'max_power_w cannot' in message and 'min_voltage_v cannot' in message
+    assert health.judge(Limits())[0] == 0
+
+
+def test_health_of_a_silent_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = Health(('VDD_IN',), 0.1)
+    later = time.monotonic() + 4.0
+    monkeypatch.setattr(time, 'monotonic', lambda: later)
+    assert health.judge(Limits())[:2] == (1, 'no readings for 4 s')
+    slow = Health(('VDD_IN',), 10.0)
+    monkeypatch.setattr(time, 'monotonic', lambda: later + 20.0)
+    assert slow.judge(Limits())[0] == 0
+
+
+def test_health_counts_failures_by_rail_for_good() -> None:
+    health = Health(('VDD_IN',), 0.1)
+    for _ in range(3):
+        health.take(readings(error='EIO'), None)
+        values = health.judge(Limits())[2]
+    assert values['failed.VDD_IN'] == 3

@@ -1,0 +1,55 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Every tool ends with a line and an exit code, never with a traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+from dual_cnn_ros.tools.cli import ended
+
+
+@pytest.mark.parametrize(
+    ('raised', 'code', 'line'),
+    [
+        (ValueError('x.json has no stages'), 1, 'pair: x.json has no stages\n'),
+        (FileNotFoundError(2, 'No such file', 'x'), 1, "pair: [Errno 2] No such file: 'x'\n"),
+        (ImportError('torch is broken'), 1, 'pair: torch is broken\n'),
+        (
+            ModuleNotFoundError("No module named 'rosbags'", name='rosbags.rosbag2'),
+            1,
+            'pair: No module named \'rosbags\'; install it with "pip install rosbags"\n',
+        ),
+        (KeyboardInterrupt(), 130, 'pair: interrupted\n'),
+    ],
+)
+def test_what_went_wrong_is_said_in_a_line(
+    raised: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        raise raised
+
+    assert ended('pair', work) == code
+    assert capsys.readouterr().err == line
+
+
+def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended('pair', lambda: None) == 0
+    assert capsys.readouterr() == ('', '')
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        ended('pair', lambda: 1 // 0)
