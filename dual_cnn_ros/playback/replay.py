@@ -25,13 +25,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib import import_module
 import math
 from pathlib import Path
 import sys
 import threading
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import rclpy
 from rclpy.duration import Duration
@@ -44,6 +43,7 @@ from rosgraph_msgs.msg import Clock
 from tqdm import tqdm
 
 from dual_cnn_ros.data.recording import Message, Recording, RecordingError, Topic
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.tools.cli import ended
 
 CLOCK_PERIOD = 0.025
@@ -87,19 +87,6 @@ class Source(Protocol):
         """Yield messages in order of time; see Recording.messages."""
 
 
-def message_class(kind: str) -> Any:
-    """
-    Return the class of a message type, for example sensor_msgs/msg/Image.
-
-    Raises RecordingError where this machine has no such message.
-    """
-    try:
-        package, folder, name = kind.split('/')
-        return getattr(import_module(f'{package}.{folder}'), name)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise RecordingError(f'messages of type {kind} are not installed here: {error}') from error
-
-
 class Replayer:
     """
     Publishes topics of a recording through a node, on time.
@@ -137,8 +124,8 @@ class Replayer:
         self.publishers: dict[str, Publisher] = {}
         for topic in self._choose(topics):
             try:
-                kind = message_class(topic.type)
-            except RecordingError as error:
+                kind = installed(topic.type)
+            except ImportError as error:
                 self.skipped[topic.name] = str(error)
                 node.get_logger().warning(f'{topic.name} is left out: {error}')
                 continue

@@ -40,8 +40,8 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.power_trace import remarks, write_csv
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
 from dual_cnn_ros.messages import images
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes import parameters
-from dual_cnn_ros.playback.replay import message_class
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.tools.cli import ended
 
@@ -80,7 +80,7 @@ def decide(recording: Recording, bundle: bundles.Bundle) -> Iterator[tuple[float
     cascade = Cascade(bundle.load(), bundle.settings)
     read = {IMAGE: images.from_image_msg, COMPRESSED_IMAGE: images.from_compressed_msg}
     for message in recording.messages(recording.image_topics):
-        image = read[message.type](deserialize_message(message.data, message_class(message.type)))
+        image = read[message.type](deserialize_message(message.data, installed(message.type)))
         yield message.time * 1e-9, message.type, cascade.classify(Frame(image))
 
 

@@ -458,22 +458,6 @@ def test_damage_is_told_after_what_is_sound_went_out(
         assert same(listener.wait(RAW, 10), recorded(plain, RAW)[:10])
 
 
-@pytest.mark.parametrize(
-    'kind',
-    [
-        'Image',
-        'sensor_msgs/Image',
-        'sensor_msgs/msg/Nothing',
-        'nothing/msg/Image',
-        '',
-    ],
-)
-def test_types_that_are_not_installed_are_named(kind: str) -> None:
-    with pytest.raises(RecordingError, match=f'type {kind} '):
-        replay.message_class(kind)
-    assert replay.message_class('sensor_msgs/msg/Image') is Image
-
-
 # The command --------------------------------------------------------------------------------
 
 
