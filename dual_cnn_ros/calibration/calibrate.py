@@ -70,7 +70,7 @@ from dual_cnn_ros.evaluation import plots
 from dual_cnn_ros.evaluation.metrics import interval, reliability
 from dual_cnn_ros.evaluation.report import percent, span
 from dual_cnn_ros.inference import ModelSource
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 NAMES = ('first', 'second')
 CURVE_POINTS, PARETO_POINTS, NAMED_PARETO_POINTS = 200, 50, 10
@@ -694,7 +694,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    return ended('calibrate', lambda: calibrate(options))
+    return run_cli('calibrate', lambda: calibrate(options))
 
 
 if __name__ == '__main__':

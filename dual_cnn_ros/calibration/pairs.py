@@ -56,7 +56,7 @@ from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.data.dataset import read_names
 from dual_cnn_ros.evaluation.metrics import all_alike
 from dual_cnn_ros.evaluation.plots import heat_map
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 SCORE = 'max_probability'
 AIMS = ('accuracy', 'cost')
@@ -527,7 +527,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
-    return ended('pair', lambda: print(run(options)))
+    return run_cli('pair', lambda: print(run(options)))
 
 
 if __name__ == '__main__':

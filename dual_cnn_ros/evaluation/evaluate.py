@@ -80,7 +80,7 @@ from dual_cnn_ros.evaluation.systems import Answers, Networks, parse, System
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import NoSensorError
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 OFF = 'off'
 CURVE_POINTS = 101
@@ -1014,7 +1014,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(report.table(evaluate(options)))
         print(f'report: {options.out / "evaluate.json"} and {options.out / "evaluate.html"}')
 
-    return ended('evaluate', work, 'interrupted; the same command goes on from here')
+    return run_cli('evaluate', work, 'interrupted; the same command goes on from here')
 
 
 if __name__ == '__main__':

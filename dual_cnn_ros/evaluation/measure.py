@@ -50,7 +50,7 @@ from dual_cnn_ros.playback.watts import columns
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.discover import discover, SOURCES
 from dual_cnn_ros.power.reading import Sensor
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 # Shorter loops are not measurable at the rates of these sensors.
 LEAST_SECONDS = 10.0
@@ -294,7 +294,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 1 where nothing could be measured."""
     options = _parser().parse_args(arguments)
-    return ended('measure', lambda: _run(options))
+    return run_cli('measure', lambda: _run(options))
 
 
 if __name__ == '__main__':

@@ -53,7 +53,7 @@ from dual_cnn_ros.playback import watts
 from dual_cnn_ros.playback.replay import Replayer
 from dual_cnn_ros.playback.sheet import contact_sheet
 from dual_cnn_ros.share import share_directory
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 NODE = 'dual_cnn'
 START = 60.0  # seconds that the node may take to load its models
@@ -545,7 +545,7 @@ def main(arguments: list[str] | None = None) -> int:
     # The nodes are in a session of their own: whatever ends the demo, it has to end them.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    return ended('demo', lambda: _run(options))
+    return run_cli('demo', lambda: _run(options))
 
 
 if __name__ == '__main__':

@@ -44,7 +44,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.data.recording import Message, Recording, RecordingError, Topic
 from dual_cnn_ros.messages.types import installed
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 CLOCK_PERIOD = 0.025
 """Seconds of real time between two messages on /clock, and between two looks at a stop request."""
@@ -350,7 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
                 node.destroy_node()
 
     try:
-        return ended('replay', work)
+        return run_cli('replay', work)
     finally:
         rclpy.try_shutdown()
 

@@ -43,7 +43,7 @@ from dual_cnn_ros.messages import images
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes import parameters
 from dual_cnn_ros.power.reading import Reading, Sensor
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 # The imagined board. It reads and remembers frames one after the other, then asks its CNNs.
 IDLE_WATTS = 4.0
@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
             f'{sum(trace.decisions.values())} decisions'
         )
 
-    return ended('simulate_power', work)
+    return run_cli('simulate_power', work)
 
 
 if __name__ == '__main__':

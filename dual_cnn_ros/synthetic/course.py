@@ -34,7 +34,7 @@ from dual_cnn_ros.data import recording
 from dual_cnn_ros.data.recording import Recorder, RecordingError
 from dual_cnn_ros.synthetic import signs, world
 from dual_cnn_ros.synthetic.world import Camera, Exposure, Image, Panel, Pose, World
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 DESCRIPTION = """\
 Everything in it is RENDERED: no camera, no robot. The robot drives along a corridor, slows down at
@@ -451,7 +451,7 @@ def main(arguments: list[str] | None = None) -> int:
             f'frames, {summary.repeats} of the front camera repeat exactly, {size / 1e6:.1f} MB'
         )
 
-    return ended('course', work)
+    return run_cli('course', work)
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ from tqdm import tqdm
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.synthetic import world
 from dual_cnn_ros.synthetic.world import Camera, Image, Panel, Pose, View, World
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 NONE = 'none'
 """The label of a view in which no sign is visible at a sufficient size."""
@@ -526,7 +526,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(
             '--per-class must be at least 1, --size at least 8, --seed and --first at least 0'
         )
-    return ended(
+    return run_cli(
         'signs',
         lambda: write_views(
             options.out,

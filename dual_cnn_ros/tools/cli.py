@@ -12,24 +12,91 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How every tool ends: with an exit code, and a line in place of a traceback."""
+"""What the commands share: a parser, types of options, and how a command ends."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
+from contextlib import suppress
+import math
 import sys
 
 
-def ended(tool: str, work: Callable[[], object], interrupted: str = 'interrupted') -> int:
+def make_parser(tool: str, description: str | None) -> argparse.ArgumentParser:
     """
-    Do the work and return the exit code: 0, 1 after an error that says what to do, 130 on Ctrl-C.
+    Return a parser whose help shows the description, the module's docstring, as it is laid out.
 
-    tool: the name that its messages begin with. interrupted: what it says on Ctrl-C. A module
-    that the work does not find is taken for one that package.xml leaves to pip.
+    Parameters
+    ----------
+    tool
+        Name of the command.
+    description
+        ``__doc__`` of the command's module.
+    """
+    return argparse.ArgumentParser(
+        prog=tool, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def number(
+    low: float, high: float = math.inf, *, kind: type[float] = float, exclusive: bool = False
+) -> Callable[[str], float]:
+    """
+    Return an argparse type for a number between low and high.
+
+    Parameters
+    ----------
+    low, high
+        The limits; an infinite one is no limit, but the number itself is always finite.
+    kind
+        ``int`` for a whole number.
+    exclusive
+        Whether the limits themselves are refused.
+    """
+    if math.isinf(high):
+        expected = f'{"greater than" if exclusive else "at least"} {low:g}'
+    else:
+        expected = f'between {low:g} and {high:g}{", both excluded" if exclusive else ""}'
+
+    def parse(text: str) -> float:
+        with suppress(ValueError):
+            value = kind(text)
+            inside = low < value < high if exclusive else low <= value <= high
+            if inside and math.isfinite(value):
+                return value
+        raise argparse.ArgumentTypeError(f'must be {expected}, not {text}')
+
+    return parse
+
+
+fraction = number(0, 1, exclusive=True)
+positive = number(0, exclusive=True)
+
+
+def run_cli(tool: str, work: Callable[[], object], interrupted: str = 'interrupted') -> int:
+    """
+    Run a command and turn what goes wrong into one line on stderr.
+
+    Parameters
+    ----------
+    tool
+        Name of the command; every line begins with it.
+    work
+        What to run. An error that is none of ValueError, OSError and ImportError is a bug, and
+        leaves with its traceback.
+    interrupted
+        What to print on Ctrl-C.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 1 after an error, 130 after Ctrl-C.
     """
     try:
         work()
     except ModuleNotFoundError as error:
+        # package.xml leaves the libraries of design time to pip.
         package = str(error.name).partition('.')[0]
         print(f'{tool}: {error}; install it with "pip install {package}"', file=sys.stderr)
         return 1

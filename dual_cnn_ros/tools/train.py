@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 import sys
 
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import run_cli
 
 # Looked for before anything is read, because the last are used after the whole training only.
 LIBRARIES = ('torch', 'onnx', 'onnxscript', 'safetensors')
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f'{metrics["seconds"]:.0f} s'
         )
 
-    return ended(
+    return run_cli(
         'train', work, 'interrupted; the same command goes on after the last finished epoch'
     )
 

@@ -16,9 +16,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from dual_cnn_ros.tools.cli import ended
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli
 
 
 @pytest.mark.parametrize(
@@ -41,15 +43,49 @@ def test_what_went_wrong_is_said_in_a_line(
     def work() -> None:
         raise raised
 
-    assert ended('pair', work) == code
+    assert run_cli('pair', work) == code
     assert capsys.readouterr().err == line
 
 
 def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended('pair', lambda: None) == 0
+    assert run_cli('pair', lambda: None) == 0
     assert capsys.readouterr() == ('', '')
 
 
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
-        ended('pair', lambda: 1 // 0)
+        run_cli('pair', lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ('limits', 'good', 'bad', 'expected'),
+    [
+        ({'low': 0, 'high': 0.9}, ['0', '0.9'], ['-1', '1', 'nan', 'x'], 'between 0 and 0.9'),
+        ({'low': 1, 'kind': int}, ['1', '70'], ['0', '1.5'], 'at least 1'),
+        ({'low': 0, 'exclusive': True}, ['0.1'], ['0', 'inf'], 'greater than 0'),
+        (
+            {'low': 0, 'high': 1, 'exclusive': True},
+            ['0.5'],
+            ['0', '1'],
+            'between 0 and 1, both excluded',
+        ),
+    ],
+)
+def test_a_number_outside_its_limits_is_refused_with_them(
+    limits: dict[str, Any],
+    good: list[str],
+    bad: list[str],
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = make_parser('pair', 'As it is.\n  Laid out.')
+    parser.add_argument('--x', type=number(**limits))
+    assert 'As it is.\n  Laid out.' in parser.format_help()
+    for text in good:
+        assert parser.parse_args(['--x', text]).x == float(text)
+    for text in bad:
+        with pytest.raises(SystemExit, match='2'):
+            parser.parse_args([f'--x={text}'])
+        said = capsys.readouterr().err
+        assert f'--x: must be {expected}' in said
+        assert f'not {text}' in said
