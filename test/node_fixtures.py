@@ -338,7 +338,7 @@ def scaled(colour: str, height: int, width: int, seed: int = 0) -> npt.NDArray[n
 
 def frame(colour: str, height: int = 24, width: int = 32, seed: int = 0) -> Image:
     """Return a message whose answer is 'red', 'green' or 'blue'."""
-    return to_image_msg(scaled(colour, height, width, seed), Header(), 'bgr8')
+    return to_image_msg(scaled(colour, height, width, seed), Header(), 'bgr8', Image)
 
 
 def compressed(

@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 import hashlib
+from io import BytesIO
 import json
 import os
 from pathlib import Path
@@ -35,6 +36,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.data.dataset import identity, is_held_out, load, Part, Reduction
+from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import InferenceError, load_model, Model, ModelSource
 
 WARM_UP = 5
@@ -319,13 +321,10 @@ def _read(file: Path, classes: int) -> Predictions | None:
 
 
 def _write(file: Path, answer: Predictions) -> None:
-    part = file.with_suffix('.part')
+    content = BytesIO()
+    np.savez(content, logits=answer.logits, labels=answer.labels, names=np.array(answer.names))
     try:
-        with part.open('wb') as stream:
-            np.savez(
-                stream, logits=answer.logits, labels=answer.labels, names=np.array(answer.names)
-            )
-        part.replace(file)
+        write_atomically(file, content.getvalue())
     except OSError as error:
         print(
             f'{file} cannot be written, so its pictures will be classified anew: {error}',

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
+from dual_cnn_ros.files import write_atomically
 
 FORMAT = 'dual_cnn_ros memory 1'
 
@@ -112,18 +113,17 @@ class Memory:
             'winners': [decision.winner for decision in decisions],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + '.partial')
-        with partial.open('wb') as file:
-            np.savez(
-                file,
-                header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-                keys=np.array([list(key) for key, _ in entries], dtype=np.uint8),
-                probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
-                labels=np.array([d.label for d in decisions], dtype=np.int64),
-                scores=np.array([d.score for d in decisions], dtype=np.float64),
-                ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64),
-            )
-        partial.replace(path)
+        content = BytesIO()
+        np.savez(
+            content,
+            header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+            keys=np.array([list(key) for key, _ in entries], dtype=np.uint8),
+            probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
+            labels=np.array([d.label for d in decisions], dtype=np.int64),
+            scores=np.array([d.score for d in decisions], dtype=np.float64),
+            ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64),
+        )
+        write_atomically(path, content.getvalue())
         return len(entries)
 
     def load(self, path: Path, identity: str) -> int:

@@ -23,7 +23,7 @@ from typing import Any
 
 import cv2
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from dual_cnn_ros.data.dataset import decode_picture, SUFFIXES
@@ -78,7 +78,7 @@ class FrameSource:
             message = (
                 CompressedImage(header=header, format=content[0], data=content[1])
                 if self._kind == COMPRESSED_IMAGE
-                else images.to_image_msg(content, header, 'bgr8')
+                else images.to_image_msg(content, header, 'bgr8', Image)
             )
             yield Message(self.image_topics[0], self._kind, stamp, serialize_message(message))
 

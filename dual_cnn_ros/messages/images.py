@@ -15,61 +15,93 @@
 """
 Image messages to arrays, and back.
 
-An array is uint8, C-contiguous, (H, W, 3) in BGR order or (H, W) grey. A message is checked before
-a pixel of it is read, and one that does not hold the picture it declares raises ImageError: it is
-never read out of bounds, nor turned into a picture that the camera did not see. What cannot be
-told is that a JPEG was damaged between its header and its end: it has no checksum, as a PNG has,
-and OpenCV passes no warning of its decoder on. Such a picture is partly made up.
+An array is uint8, C-contiguous, (H, W, 3) in BGR order or (H, W) grey. Messages are read by the
+names of their fields, so those of rclpy and of rosbags convert alike, and no ROS is imported.
+
+A message is checked before a pixel of it is read: one that does not hold the image it declares
+raises ImageError; it is never read out of bounds. Damage between the header and the end of a JPEG
+cannot be detected: JPEG has no checksum, as PNG has, and OpenCV does not pass on the warnings of
+its decoder. Such an image is partly made up.
 
 The conversions are OpenCV's, called here and not through cv_bridge or rosbags-image. Of what
-cameras publish, cv_bridge makes no BGR of uyvy, yuyv, nv12, nv21, 8UC1 and 8UC3, shears a picture
-whose step is not a whole number of pixels, and cannot be loaded under a NumPy it was not built
-for; rosbags-image ignores the step and misreads nv12 and nv21.
+cameras publish, cv_bridge converts none of uyvy, yuyv, nv12, nv21, 8UC1 and 8UC3 to BGR, shears an
+image whose step is not a whole number of pixels, and cannot be loaded under a NumPy it was not
+built for; rosbags-image ignores the step and misreads nv12 and nv21.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from dataclasses import is_dataclass
 import struct
-from typing import Any, cast, NamedTuple
+from typing import Any, cast, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
-Array = npt.NDArray[np.uint8]
+from dual_cnn_ros.cascade.frame import Image
+
+
+class ImageMessage(Protocol):
+    """The fields of a sensor_msgs/msg/Image that are read."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: Sequence[int]
+
+
+class CompressedImageMessage(Protocol):
+    """The fields of a sensor_msgs/msg/CompressedImage that are read."""
+
+    format: str
+    data: Sequence[int]
+
 
 # No robot's camera comes near these. Some of OpenCV's loops count columns in 16 bits, and a
-# compressed picture of a few bytes can declare any size.
+# compressed image of a few bytes can declare any size.
 MAX_SIDE = 32767
 MAX_PIXELS = 100_000_000
 
 
 class ImageError(ValueError):
-    """A message does not hold a picture; the text says what is wrong and what is expected."""
+    """A message does not hold an image; the text says what is wrong and what is expected."""
 
 
 class DepthImageError(ImageError):
-    """A message holds distances, which no conversion turns into a picture."""
+    """A message holds distances, which no conversion turns into an image."""
 
 
 class Encoding(NamedTuple):
-    """How the samples of one encoding lie, and what makes them BGR or grey."""
+    """
+    How the samples of one encoding lie, and what makes them BGR or grey.
+
+    Attributes
+    ----------
+    channels
+        Samples per pixel in a row.
+    conversion
+        OpenCV's conversion to BGR; None for samples that are BGR or grey already.
+    size
+        Bytes per sample.
+    multiple
+        What width and height must be multiples of, where neighbours share their colour.
+    smallest
+        The smallest side that OpenCV can convert: it turns smaller images black.
+    planar
+        Whether the colours follow the brightness, as half as many rows again.
+    """
 
     channels: int
-    """Samples per pixel in a row."""
     conversion: int | None = None
-    """OpenCV's conversion to BGR; None for samples that are BGR or grey already."""
     size: int = 1
-    """Bytes per sample."""
     multiple: tuple[int, int] = (1, 1)
-    """What width and height are multiples of, where neighbours share their colour."""
     smallest: int = 1
-    """The smallest side that OpenCV can convert: of less, it makes black."""
     planar: bool = False
-    """Whether the colours follow the picture, as half as many rows again."""
 
 
 # ROS calls a Bayer pattern by its first four pixels, OpenCV by the second and third of the second
@@ -100,15 +132,19 @@ for _bits in (8, 16):
     }
 
 
-def from_image_msg(message: Image) -> Array:
+def from_image_msg(message: ImageMessage) -> Image:
     """
-    Return the picture of an uncompressed message.
+    Return the image of an uncompressed message.
 
     Samples of 16 bits are scaled to 8. The array may share the message's memory: copy it before
     drawing on it.
 
-    :raises DepthImageError: if the message holds distances
-    :raises ImageError: if its encoding, size, step and data do not fit together
+    Raises
+    ------
+    DepthImageError
+        If the message holds distances.
+    ImageError
+        If its encoding, size, step and data do not fit together.
     """
     name, width, step = message.encoding, message.width, message.step
     _refuse_depth(name)
@@ -131,7 +167,7 @@ def from_image_msg(message: Image) -> Array:
     samples: npt.NDArray[Any] = np.ndarray(
         (rows, width, encoding.channels),
         f'{">" if message.is_bigendian else "<"}u{encoding.size}',
-        message.data,
+        cast(bytes, message.data),
         strides=(step, pixel, encoding.size),
     )
     if encoding.channels == 1:
@@ -143,16 +179,19 @@ def from_image_msg(message: Image) -> Array:
     return np.ascontiguousarray(samples)
 
 
-def from_compressed_msg(message: CompressedImage) -> Array:
+def from_compressed_msg(message: CompressedImageMessage) -> Image:
     """
-    Return the picture of a compressed message: JPEG or PNG, of any format of image_transport.
+    Return the image of a compressed message: JPEG or PNG, of any format of image_transport.
 
     The data say which of the two it is; the format is asked only for what they cannot say. As
-    everywhere in ROS, a picture is not turned by what its metadata say.
+    everywhere in ROS, an image is not turned by its EXIF data.
 
-    :raises DepthImageError: if the message holds distances
-    :raises ImageError: if the data are empty, cut short, damaged as far as can be told, or of
-        another kind
+    Raises
+    ------
+    DepthImageError
+        If the message holds distances.
+    ImageError
+        If the data are empty, cut short, damaged as far as can be told, or of another kind.
     """
     source, _, codec = message.format.partition(';')
     target = codec.partition('compressed')[2].strip()
@@ -168,58 +207,73 @@ def from_compressed_msg(message: CompressedImage) -> Array:
             f'"{data[:8].hex(" ")}", and its format is {message.format!r}'
         )
     # image_transport names a target for what it converts before it compresses. Without one, a
-    # mosaic is still a mosaic, and a colour picture was compressed as if it were BGR.
+    # mosaic is still a mosaic, and a colour image was compressed as if it were BGR.
     unconverted = codec != '' and target == ''
     mosaic = unconverted and source.startswith('bayer_') and source in ENCODINGS
     encoding = ENCODINGS[source] if mosaic else ENCODINGS['mono8']
     _check_size(width, height, message.format, encoding)
     try:
-        picture = cv2.imdecode(
+        image = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
         )
     except cv2.error as error:
         raise ImageError(f'data cannot be decoded: {error}') from error
-    if picture is None:
+    if image is None:
         raise ImageError(f'data is damaged: its {len(data)} bytes cannot be decoded')
-    if picture.ndim == 2 and encoding.conversion is not None:
-        picture = cv2.cvtColor(picture, encoding.conversion)
-    elif unconverted and picture.ndim == 3 and source.startswith(('rgb', 'bgr')):
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return cast(Array, picture)
+    if image.ndim == 2 and encoding.conversion is not None:
+        image = cv2.cvtColor(image, encoding.conversion)
+    elif unconverted and image.ndim == 3 and source.startswith(('rgb', 'bgr')):
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cast(Image, image)
 
 
-def to_image_msg(picture: Array, header: Header, encoding: str) -> Image:
+def to_image_msg(image: Image, header: Any, encoding: str, message_class: type) -> Any:
     """
-    Return a message that holds a picture, which must be in the encoding already.
+    Return a message that holds an image, which must be in the encoding already.
 
-    :param picture: uint8, (H, W) or (H, W, C), at least one pixel
-    :param header: goes into the message as it is
-    :param encoding: an encoding of 8-bit samples that lie together, such as bgr8 or mono8
-    :raises ImageError: if the picture and the encoding do not fit together
+    Parameters
+    ----------
+    image
+        uint8, (H, W) or (H, W, C), at least one pixel.
+    header
+        Goes into the message as it is.
+    encoding
+        An encoding of 8-bit samples that lie together, such as bgr8 or mono8.
+    message_class
+        The class of sensor_msgs/msg/Image, of rclpy or of rosbags.
+
+    Raises
+    ------
+    ImageError
+        If the image and the encoding do not fit together.
     """
     layout = ENCODINGS.get(encoding)
-    channels = picture.shape[2] if picture.ndim == 3 else 1
+    channels = image.shape[2] if image.ndim == 3 else 1
     if (
         layout is None
         or layout.planar
         or (layout.channels, layout.size) != (channels, 1)
-        or picture.dtype != np.uint8
-        or picture.ndim not in (2, 3)
+        or image.dtype != np.uint8
+        or image.ndim not in (2, 3)
     ):
         raise ImageError(
-            f'an array of {picture.dtype} with shape {picture.shape} is no picture in {encoding}'
+            f'an array of {image.dtype} with shape {image.shape} is no image in {encoding}'
         )
-    _check_size(picture.shape[1], picture.shape[0], encoding, layout)
-    # Only an array.array passes rclpy's setter without a look at every single byte.
-    data = array('B')
-    data.frombytes(np.ascontiguousarray(picture).data)
-    return Image(
+    _check_size(image.shape[1], image.shape[0], encoding, layout)
+    samples = np.ascontiguousarray(image).reshape(-1)
+    # rosbags' classes, which are dataclasses, hold NumPy arrays; of rclpy's, only an array.array
+    # passes the setter without a look at every single byte.
+    data: Any = samples
+    if not is_dataclass(message_class):
+        data = array('B')
+        data.frombytes(samples.data)
+    return message_class(
         header=header,
-        height=picture.shape[0],
-        width=picture.shape[1],
+        height=image.shape[0],
+        width=image.shape[1],
         encoding=encoding,
         is_bigendian=0,
-        step=picture.shape[1] * channels,
+        step=image.shape[1] * channels,
         data=data,
     )
 
@@ -262,11 +316,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # SOFn; not DHT, JPG, DAC
             if data.find(b'\xff\xd9', at) < 0:
                 raise ImageError(
-                    f'data is truncated: its {len(data)} bytes hold no end of the JPEG picture'
+                    f'data is truncated: its {len(data)} bytes hold no end of the JPEG image'
                 )
             height, width = struct.unpack_from('>HH', data, at + 5)
             return width, height
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
     raise ImageError(
-        f'data is damaged or truncated: its {len(data)} bytes hold no header of a JPEG picture'
+        f'data is damaged or truncated: its {len(data)} bytes hold no header of a JPEG image'
     )

@@ -321,7 +321,7 @@ class ClassifierNode(LifecycleNode):
                     self._meter_lines(),
                 )
                 outputs.append(
-                    (camera.overlay, images.to_image_msg(picture, message.header, 'bgr8'))
+                    (camera.overlay, images.to_image_msg(picture, message.header, 'bgr8', Image))
                 )
             with self._output:
                 if self._cameras is not cameras:

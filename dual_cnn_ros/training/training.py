@@ -32,7 +32,6 @@ import hashlib
 import io
 import json
 import math
-import os
 from pathlib import Path
 import platform
 import sys
@@ -51,6 +50,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
 from dual_cnn_ros.data.dataset import Dataset, load, Part, read_names, Reduction
+from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import networks
 
 # The means and standard deviations of ImageNet, which fit photographs in general.
@@ -410,16 +410,6 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
     return data
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file so that a kill leaves either the old one or the new one."""
-    part = path.with_name(path.name + '.part')
-    with part.open('wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 def resume(training: Training, path: Path, identity: dict[str, Any]) -> None:
     """Restore the checkpoint where there is one; TrainError where it is another training's."""
     if not path.exists():
@@ -506,7 +496,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
             training.run_epoch(bar)
             buffer = io.BytesIO()
             torch.save({'identity': identity, **training.state()}, buffer)
-            write(checkpoint, buffer.getvalue())
+            write_atomically(checkpoint, buffer.getvalue())
             entry = training.curve[-1]
             line = ', '.join(
                 f'{key} {entry[key]:.4f}' for key in ('loss', 'held_out_accuracy') if key in entry
@@ -558,8 +548,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         },
     }
     for kind, content in files.items():
-        write(folder / f'{name}.{kind}', content)
-    write(folder / f'{name}.json', (json.dumps(metrics, indent=1) + '\n').encode())
+        write_atomically(folder / f'{name}.{kind}', content)
+    write_atomically(folder / f'{name}.json', (json.dumps(metrics, indent=1) + '\n').encode())
     return metrics
 
 

@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_be_written_costs_only_the_cache(pictures, tmp_path,
     before = held_out(pool, pictures)[0]
     (file,) = tmp_path.glob('a.*.npz')
     file.unlink()
-    file.with_suffix('.part').mkdir()
+    file.with_name(f'{file.name}.partial').mkdir()
     assert same(held_out(pool, pictures)[0], before)
     assert f'{file} cannot be written' in capsys.readouterr().err
 

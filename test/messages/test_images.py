@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Image messages to arrays and back, against pictures that NumPy encodes here from the definitions.
+Image messages to arrays and back, against images that NumPy encodes here from the definitions.
 
 Every reference is written from what the encoding means, without OpenCV, except for the two
 compressed kinds.
@@ -22,7 +22,9 @@ compressed kinds.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 import struct
+from types import SimpleNamespace
 from typing import Any
 import zlib
 
@@ -32,9 +34,8 @@ from hypothesis import strategies as st
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
+from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, typestore
 from dual_cnn_ros.messages.images import (
     DepthImageError,
     ENCODINGS,
@@ -44,6 +45,7 @@ from dual_cnn_ros.messages.images import (
     to_image_msg,
 )
 
+HEADER = SimpleNamespace(frame_id='camera')
 HEIGHT, WIDTH = 36, 52
 BAYER = [name for name in ENCODINGS if name.startswith('bayer')]
 WIDE = [name for name in ENCODINGS if name.endswith('16')]
@@ -51,7 +53,7 @@ GREY = ('mono8', 'mono16', '8UC1')
 SUBSAMPLED = ('uyvy', 'yuv422', 'yuyv', 'yuv422_yuy2', 'nv12', 'nv21')
 
 
-def picture_bgr() -> npt.NDArray[np.uint8]:
+def image_bgr() -> npt.NDArray[np.uint8]:
     """Return smooth colours that change with both axes and differ in every channel."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack(
@@ -78,7 +80,7 @@ def yuv_of(bgr: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]:
 
 def samples_of(name: str) -> npt.NDArray[Any]:
     """Return what the rows of a message in the encoding hold, as samples (rows, n)."""
-    bgr = picture_bgr()
+    bgr = image_bgr()
     rgb = bgr[..., ::-1]
     opaque = np.full((HEIGHT, WIDTH, 1), 254, np.uint8)
     if name in GREY:
@@ -113,14 +115,14 @@ def samples_of(name: str) -> npt.NDArray[Any]:
     return samples.astype(np.uint16) * 257 + 100 if name in WIDE else samples
 
 
-def message_of(name: str, padding: int = 0, is_bigendian: bool = False) -> Image:
+def message_of(name: str, padding: int = 0, is_bigendian: bool = False) -> SimpleNamespace:
     """Return a message whose rows are followed by bytes that belong to no pixel."""
     samples = samples_of(name)
     if is_bigendian and samples.dtype == np.uint16:
         samples = samples.byteswap()
     rows = np.ascontiguousarray(samples).view(np.uint8)
     rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xA5)
-    return Image(
+    return SimpleNamespace(
         height=HEIGHT,
         width=WIDTH,
         encoding=name,
@@ -130,9 +132,9 @@ def message_of(name: str, padding: int = 0, is_bigendian: bool = False) -> Image
     )
 
 
-def compressed(extension: str, picture: npt.NDArray[Any], text: str) -> CompressedImage:
-    data = cv2.imencode(extension, picture)[1].tobytes()
-    return CompressedImage(format=text, data=array('B', data))
+def compressed(extension: str, image: npt.NDArray[Any], text: str) -> SimpleNamespace:
+    data = cv2.imencode(extension, image)[1].tobytes()
+    return SimpleNamespace(format=text, data=array('B', data))
 
 
 def test_every_encoding_that_cameras_publish_is_there() -> None:
@@ -144,15 +146,15 @@ def test_every_encoding_that_cameras_publish_is_there() -> None:
 @pytest.mark.parametrize('is_bigendian', [False, True])
 @pytest.mark.parametrize('padding', [0, 5])
 @pytest.mark.parametrize('name', sorted(ENCODINGS))
-def test_picture_is_what_was_encoded(name: str, padding: int, is_bigendian: bool) -> None:
+def test_image_is_what_was_encoded(name: str, padding: int, is_bigendian: bool) -> None:
     result = from_image_msg(message_of(name, padding, is_bigendian))
-    expected = grey_of(picture_bgr()) if name in GREY else picture_bgr()
+    expected = grey_of(image_bgr()) if name in GREY else image_bgr()
     assert result.dtype == np.uint8
     assert result.flags.c_contiguous
     assert result.shape == expected.shape
     difference = np.abs(result.astype(int) - expected)
     if name in BAYER:
-        # What is missing is interpolated: exact inside a linear picture, not on its border.
+        # What is missing is interpolated: exact inside a linear image, not on its border.
         assert difference[2:-2, 2:-2].max() <= 1
         assert difference.max() <= 8
     elif name in SUBSAMPLED:
@@ -161,30 +163,19 @@ def test_picture_is_what_was_encoded(name: str, padding: int, is_bigendian: bool
         assert difference.max() == 0
 
 
-@pytest.mark.parametrize('name', ['bgr8', 'mono8', '8UC1', '8UC3'])
+@pytest.mark.parametrize('name', ['bgr8', 'mono8'])
 def test_nothing_is_copied_that_needs_no_conversion(name: str) -> None:
     message = message_of(name)
-    assert np.shares_memory(from_image_msg(message), np.frombuffer(message.data, np.uint8))
-
-
-def test_data_longer_than_the_rows_is_taken() -> None:
-    message = message_of('bgr8')
-    message.data.extend(bytes(100))
-    assert np.array_equal(from_image_msg(message), picture_bgr())
-
-
-@pytest.mark.parametrize('name', ['mono8', 'rgb8', 'bgra8'])
-def test_single_pixel(name: str) -> None:
-    channels = ENCODINGS[name].channels
-    message = Image(
-        height=1, width=1, encoding=name, step=channels, data=array('B', [9] * channels)
-    )
-    assert np.unique(from_image_msg(message)).tolist() == [9]
+    message.data.extend(bytes(100))  # data longer than the rows are taken
+    result = from_image_msg(message)
+    assert np.shares_memory(result, np.frombuffer(message.data, np.uint8))
+    assert np.array_equal(result, image_bgr() if name == 'bgr8' else grey_of(image_bgr()))
 
 
 @pytest.mark.parametrize('name', ['16UC1', '32FC1'])
 def test_depth_image_is_refused_as_such(name: str) -> None:
-    message = Image(height=2, width=2, encoding=name, step=8, data=array('B', bytes(16)))
+    message = message_of('mono16')
+    message.encoding = name
     with pytest.raises(DepthImageError, match=f"'{name}' is a depth image.*colour or grey topic"):
         from_image_msg(message)
 
@@ -194,25 +185,14 @@ def test_depth_image_is_refused_as_such(name: str) -> None:
     [
         ({'width': 0}, 'size 0 x 36 .* too small: rgb8 needs at least 1'),
         ({'height': 0}, 'size 52 x 0 .* too small: rgb8 needs at least 1'),
-        ({'step': 0}, 'step 0 is too small: 52 pixels of rgb8 take 156 bytes'),
         ({'step': 155}, 'step 155 is too small: 52 pixels of rgb8 take 156 bytes'),
-        ({'data': array('B')}, 'data is truncated: it has 0 bytes, .* take 5616'),
-        (
-            {'data': array('B', bytes(5615))},
-            'it has 5615 bytes, and 36 rows with a step of 156 take 5616',
-        ),
+        ({'data': bytes(5615)}, 'it has 5615 bytes, and 36 rows with a step of 156 take 5616'),
         ({'encoding': ''}, "encoding '' is not supported; use one of .*bgr8.*rgb8"),
         ({'encoding': 'RGB8'}, "encoding 'RGB8' is not supported"),
-        ({'encoding': '64FC1'}, "encoding '64FC1' is not supported"),
         ({'width': 2**32 - 1, 'step': 2**32 - 1}, 'too large: at most 32767 on a side'),
-        ({'height': 2**32 - 1}, 'too large: at most 32767 on a side'),
         ({'height': 1, 'width': 32768, 'step': 98304}, 'too large: at most 32767 on a side'),
         ({'height': 20000, 'width': 20000, 'step': 60000}, 'too large.* and 100000000 pixels'),
-        (
-            {'encoding': 'uyvy', 'width': 51},
-            'size 51 x 36 .* odd: uyvy needs multiples of 2 and 1',
-        ),
-        ({'encoding': 'yuyv', 'width': 51}, 'odd: yuyv needs multiples of 2 and 1'),
+        ({'encoding': 'uyvy', 'width': 51}, 'size 51 x 36 .* odd: uyvy needs .* 2 and 1'),
         ({'encoding': 'nv12', 'width': 51}, 'odd: nv12 needs multiples of 2 and 2'),
         ({'encoding': 'nv21', 'height': 35}, 'odd: nv21 needs multiples of 2 and 2'),
         ({'encoding': 'nv12', 'step': 150}, 'data is truncated: .* 54 rows with a step of 150'),
@@ -220,10 +200,9 @@ def test_depth_image_is_refused_as_such(name: str) -> None:
         ({'encoding': 'mono16', 'step': 103}, '52 pixels of mono16 take 104 bytes'),
     ],
 )
-def test_message_that_holds_no_picture(changes: dict[str, Any], words: str) -> None:
+def test_message_that_holds_no_image(changes: dict[str, Any], words: str) -> None:
     message = message_of('rgb8')
-    for field, value in changes.items():
-        setattr(message, field, value)
+    vars(message).update(changes)
     with pytest.raises(ImageError, match=words):
         from_image_msg(message)
 
@@ -237,22 +216,12 @@ def test_message_that_holds_no_picture(changes: dict[str, Any], words: str) -> N
     data=st.integers(0, 1000).map(bytes),
     is_bigendian=st.booleans(),
 )
-def test_any_message_is_a_picture_or_an_image_error(
-    encoding: str, width: int, height: int, step: int, data: bytes, is_bigendian: bool
-) -> None:
-    message = Image(
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=int(is_bigendian),
-        step=step,
-        data=array('B', data),
-    )
+def test_any_message_is_an_image_or_an_image_error(**fields: Any) -> None:
     try:
-        result = from_image_msg(message)
+        result = from_image_msg(SimpleNamespace(**fields))
     except ImageError:
         return
-    assert result.shape[:2] == (height, width)
+    assert result.shape[:2] == (fields['height'], fields['width'])
     assert result.shape[2:] in ((), (3,))
     assert result.dtype == np.uint8
 
@@ -263,9 +232,7 @@ def test_any_message_is_a_picture_or_an_image_error(
         ('.jpg', 'jpeg'),
         ('.jpg', ''),
         ('.jpg', 'png'),
-        ('.jpg', 'rgb8'),
         ('.jpg', 'rgb8; jpeg compressed bgr8'),
-        ('.jpg', 'bgr8; jpeg compressed bgr8'),
         ('.jpg', 'yuv422_yuy2; jpeg compressed bgr8'),
         ('.png', 'png'),
         ('.png', 'rgb8; png compressed bgr8'),
@@ -274,63 +241,57 @@ def test_any_message_is_a_picture_or_an_image_error(
     ],
 )
 def test_compressed_colours(extension: str, text: str) -> None:
-    result = from_compressed_msg(compressed(extension, picture_bgr(), text))
+    result = from_compressed_msg(compressed(extension, image_bgr(), text))
     assert result.dtype == np.uint8
     assert result.flags.c_contiguous
     assert result.shape == (HEIGHT, WIDTH, 3)
     tolerance = 0 if extension == '.png' else 10
-    assert np.abs(result.astype(int) - picture_bgr()).max() <= tolerance
+    assert np.abs(result.astype(int) - image_bgr()).max() <= tolerance
 
 
 @pytest.mark.parametrize('text', ['rgb8; jpeg compressed ', 'bgr8; jpeg compressed '])
 def test_colours_compressed_in_the_wrong_order_are_exchanged(text: str) -> None:
-    message = compressed('.jpg', picture_bgr()[..., ::-1], text)
-    assert np.abs(from_compressed_msg(message).astype(int) - picture_bgr()).max() <= 10
+    message = compressed('.jpg', image_bgr()[..., ::-1], text)
+    assert np.abs(from_compressed_msg(message).astype(int) - image_bgr()).max() <= 10
 
 
-@pytest.mark.parametrize('text', ['mono8; jpeg compressed mono8', 'mono8; png compressed '])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'mono8; jpeg compressed mono8',
+        'mono8; png compressed ',
+        'bayer_rggb8; jpeg compressed mono8',  # a mosaic that was made grey
+    ],
+)
 def test_compressed_grey_stays_grey(text: str) -> None:
-    message = compressed('.png', grey_of(picture_bgr()), text)
-    assert np.array_equal(from_compressed_msg(message), grey_of(picture_bgr()))
+    message = compressed('.png', grey_of(image_bgr()), text)
+    assert np.array_equal(from_compressed_msg(message), grey_of(image_bgr()))
 
 
 def test_compressed_16_bit_samples_are_scaled() -> None:
     wide = samples_of('mono16')
     result = from_compressed_msg(compressed('.png', wide, 'mono16; png compressed '))
-    assert np.abs(result.astype(int) - grey_of(picture_bgr())).max() <= 1
+    assert np.abs(result.astype(int) - grey_of(image_bgr())).max() <= 1
 
 
 def test_transparency_is_left_out() -> None:
     wide = samples_of('bgra8').reshape(HEIGHT, WIDTH, 4)
     result = from_compressed_msg(compressed('.png', wide, 'bgra8; png compressed bgr8'))
-    assert np.array_equal(result, picture_bgr())
+    assert np.array_equal(result, image_bgr())
 
 
 @pytest.mark.parametrize('name', BAYER)
-def test_compressed_mosaic_is_a_picture_again(name: str) -> None:
+def test_compressed_mosaic_is_an_image_again(name: str) -> None:
     message = compressed('.png', samples_of(name), f'{name}; png compressed ')
     difference = from_compressed_msg(message).astype(int) - from_image_msg(message_of(name))
     assert np.abs(difference).max() <= 1  # the decoder takes the upper byte and does not round
 
 
-def test_mosaic_that_was_made_grey_stays_grey() -> None:
-    message = compressed('.png', grey_of(picture_bgr()), 'bayer_rggb8; jpeg compressed mono8')
-    assert np.array_equal(from_compressed_msg(message), grey_of(picture_bgr()))
-
-
-def test_metadata_turn_no_picture() -> None:
-    message = compressed('.jpg', picture_bgr(), 'jpeg')
-    tiff = b'MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'  # turn by 90 degrees
+def turned(data: bytes) -> bytes:
+    """Return a JPEG whose EXIF data say that it is to be turned by 90 degrees."""
+    tiff = b'MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'
     segment = b'\xff\xe1' + struct.pack('>H', 8 + len(tiff)) + b'Exif\0\0' + tiff
-    data = bytes(message.data)
-    message.data = array('B', data[:2] + segment + data[2:])
-    assert from_compressed_msg(message).shape == (HEIGHT, WIDTH, 3)
-
-
-def test_bytes_after_the_end_of_a_jpeg_are_ignored() -> None:
-    message = compressed('.jpg', picture_bgr(), 'jpeg')
-    message.data.frombytes(bytes(64))
-    assert from_compressed_msg(message).shape == (HEIGHT, WIDTH, 3)
+    return data[:2] + segment + data[2:]
 
 
 def tables_first(data: bytes) -> bytes:
@@ -339,14 +300,12 @@ def tables_first(data: bytes) -> bytes:
     return data[:frame] + data[tables:scan] + b'\xff' + data[frame:tables] + data[scan:]
 
 
-def test_jpeg_whose_tables_come_before_its_size() -> None:
-    message = compressed('.jpg', picture_bgr(), 'jpeg')
-    turned = CompressedImage(format='jpeg', data=array('B', tables_first(bytes(message.data))))
-    assert np.array_equal(from_compressed_msg(turned), from_compressed_msg(message))
-    large = declare_size('.jpg', 65000, 65001)
-    large.data = array('B', tables_first(bytes(large.data)))
-    with pytest.raises(ImageError, match='size 65000 x 65001'):
-        from_compressed_msg(large)
+@pytest.mark.parametrize('change', [turned, tables_first, lambda data: data + bytes(64)])
+def test_what_does_not_matter_in_a_jpeg(change: Callable[[bytes], bytes]) -> None:
+    message = compressed('.jpg', image_bgr(), 'jpeg')
+    expected = from_compressed_msg(message)
+    message.data = change(bytes(message.data))
+    assert np.array_equal(from_compressed_msg(message), expected)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +313,6 @@ def test_jpeg_whose_tables_come_before_its_size() -> None:
     [
         '16UC1; compressedDepth png',
         '32FC1; compressedDepth rvl',
-        '16UC1; compressedDepth',
         'mono16; compressedDepth png',
         '16UC1; png compressed ',
     ],
@@ -367,16 +325,9 @@ def test_compressed_depth_image_is_refused_as_such(text: str) -> None:
 @pytest.mark.parametrize('kept', [0.02, 0.3, 0.6, 0.9, 0.999])
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
 def test_cut_compressed_data(extension: str, kept: float) -> None:
-    message = compressed(extension, picture_bgr(), extension)
+    message = compressed(extension, image_bgr(), extension)
     message.data = message.data[: int(len(message.data) * kept)]
     with pytest.raises(ImageError, match='truncated|damaged|neither JPEG nor PNG'):
-        from_compressed_msg(message)
-
-
-def test_jpeg_without_its_end() -> None:
-    message = compressed('.jpg', picture_bgr(), 'jpeg')
-    message.data = message.data[:-10]
-    with pytest.raises(ImageError, match='truncated: its .* hold no end of the JPEG picture'):
         from_compressed_msg(message)
 
 
@@ -386,7 +337,7 @@ def test_decoder_that_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cv2, 'imdecode', give_up)
     with pytest.raises(ImageError, match='cannot be decoded: Insufficient memory'):
-        from_compressed_msg(compressed('.jpg', picture_bgr(), 'jpeg'))
+        from_compressed_msg(compressed('.jpg', image_bgr(), 'jpeg'))
 
 
 @pytest.mark.parametrize(
@@ -394,46 +345,29 @@ def test_decoder_that_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (b'', 'neither JPEG nor PNG: it has 0 bytes'),
         (b'\0\0\0\x01\x67\x42', 'neither JPEG nor PNG.* "00 00 00 01 67 42", .* \'h264\''),
-        (b'\xff\xd8', 'no header of a JPEG'),
         (b'\xff\xd8\xff\xd9', 'no header of a JPEG'),
         (b'\xff\xd8' + bytes(200), 'no header of a JPEG'),
         (b'\xff\xd8' + b'\xff' * 200, 'no header of a JPEG'),
         (b'\x89PNG\r\n\x1a\n', 'neither JPEG nor PNG'),
-        (b'GIF89a' + bytes(50), 'neither JPEG nor PNG'),
     ],
 )
-def test_data_of_no_picture(data: bytes, words: str) -> None:
+def test_data_of_no_image(data: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=words):
-        from_compressed_msg(CompressedImage(format='h264', data=array('B', data)))
+        from_compressed_msg(SimpleNamespace(format='h264', data=data))
 
 
-def test_damaged_png() -> None:
-    message = compressed('.png', picture_bgr(), 'png')
-    message.data[len(message.data) // 2] ^= 0x55
+@pytest.mark.parametrize(
+    ('extension', 'place'),
+    [
+        ('.png', lambda data: len(data) // 2),
+        ('.jpg', lambda data: data.index(b'\xff\xdb') + 4),  # a kind of table that does not exist
+    ],
+)
+def test_damaged_data(extension: str, place: Callable[[bytes], int]) -> None:
+    message = compressed(extension, image_bgr(), '')
+    message.data[place(bytes(message.data))] ^= 0xFF
     with pytest.raises(ImageError, match='data is damaged'):
         from_compressed_msg(message)
-
-
-def test_damaged_jpeg_header() -> None:
-    message = compressed('.jpg', picture_bgr(), 'jpeg')
-    tables = bytes(message.data).index(b'\xff\xdb')
-    message.data[tables + 4] = 0xFF  # a quantisation table of a kind that does not exist
-    with pytest.raises(ImageError, match='data is damaged'):
-        from_compressed_msg(message)
-
-
-def declare_size(extension: str, width: int, height: int) -> CompressedImage:
-    """Return a small compressed picture whose header says that it is of another size."""
-    message = compressed(extension, picture_bgr(), extension)
-    data = bytearray(message.data)
-    if extension == '.png':
-        data[16:24] = struct.pack('>II', width, height)
-        data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
-    else:
-        at = data.index(b'\xff\xc0')
-        data[at + 5 : at + 9] = struct.pack('>HH', height, width)
-    message.data = array('B', bytes(data))
-    return message
 
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
@@ -448,9 +382,18 @@ def declare_size(extension: str, width: int, height: int) -> CompressedImage:
 def test_declared_size_is_checked_before_memory_is_taken(
     monkeypatch: pytest.MonkeyPatch, extension: str, size: tuple[int, int], words: str
 ) -> None:
+    message = compressed(extension, image_bgr(), extension)
+    data = bytearray(message.data)
+    if extension == '.png':
+        data[16:24] = struct.pack('>II', *size)
+        data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+    else:
+        at = data.index(b'\xff\xc0')
+        data[at + 5 : at + 9] = struct.pack('>HH', *size[::-1])
+    message.data = bytes(data)
     monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('was decoded'))
     with pytest.raises(ImageError, match=words):
-        from_compressed_msg(declare_size(extension, *size))
+        from_compressed_msg(message)
 
 
 @settings(deadline=None, max_examples=300)
@@ -461,10 +404,10 @@ def test_declared_size_is_checked_before_memory_is_taken(
     kept=st.integers(0, 2000),
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
 )
-def test_any_compressed_message_is_a_picture_or_an_image_error(
+def test_any_compressed_message_is_an_image_or_an_image_error(
     extension: str, text: str, kept: int, changes: list[tuple[int, int]]
 ) -> None:
-    message = compressed(extension, picture_bgr(), text)
+    message = compressed(extension, image_bgr(), text)
     for position, value in changes:
         message.data[position] = value
     message.data = message.data[:kept]
@@ -477,26 +420,23 @@ def test_any_compressed_message_is_a_picture_or_an_image_error(
 
 
 @pytest.mark.parametrize('name', ['bgr8', 'rgb8', 'mono8', 'bgra8'])
-def test_picture_in_a_message(name: str) -> None:
-    header = Header(frame_id='camera')
-    header.stamp.sec = 7
+def test_message_of_an_image(name: str) -> None:
     expected = message_of(name)
     channels = ENCODINGS[name].channels
     shape = (HEIGHT, WIDTH) if channels == 1 else (HEIGHT, WIDTH, channels)
-    message = to_image_msg(samples_of(name).reshape(shape), header, name)
-    expected.header = header
-    assert message == expected
+    message = to_image_msg(samples_of(name).reshape(shape), HEADER, name, SimpleNamespace)
+    assert vars(message) == {**vars(expected), 'header': HEADER}
     assert isinstance(message.data, array)
 
 
-def test_picture_that_is_a_part_of_another() -> None:
-    part = picture_bgr()[4:20:2, 10:30]
-    message = to_image_msg(part, Header(), 'bgr8')
+def test_message_of_a_part_of_an_image() -> None:
+    part = image_bgr()[4:20:2, 10:30]
+    message = to_image_msg(part, HEADER, 'bgr8', SimpleNamespace)
     assert np.array_equal(from_image_msg(message), part)
 
 
 @pytest.mark.parametrize(
-    ('picture', 'name'),
+    ('image', 'name'),
     [
         (np.zeros((4, 4), np.uint8), 'bgr8'),
         (np.zeros((4, 4, 3), np.uint8), 'mono8'),
@@ -509,6 +449,30 @@ def test_picture_that_is_a_part_of_another() -> None:
         (np.zeros((0, 4), np.uint8), 'mono8'),
     ],
 )
-def test_array_that_is_no_picture(picture: npt.NDArray[Any], name: str) -> None:
-    with pytest.raises(ImageError, match='is no picture in|too small'):
-        to_image_msg(picture, Header(), name)
+def test_array_that_is_no_image(image: npt.NDArray[Any], name: str) -> None:
+    with pytest.raises(ImageError, match='is no image in|too small'):
+        to_image_msg(image, HEADER, name, SimpleNamespace)
+
+
+@pytest.mark.ros
+def test_classes_of_rclpy_and_of_rosbags_convert_alike() -> None:
+    serialization = pytest.importorskip('rclpy.serialization')
+    sensor_msgs = pytest.importorskip('sensor_msgs.msg')
+    std_msgs = pytest.importorskip('std_msgs.msg')
+    store = typestore()
+    stamp = store.types['builtin_interfaces/msg/Time'](7, 0)
+    theirs = store.types['std_msgs/msg/Header'](stamp=stamp, frame_id='camera')
+    ours = std_msgs.Header(frame_id='camera')
+    ours.stamp.sec = 7
+    ros = to_image_msg(image_bgr(), ours, 'bgr8', sensor_msgs.Image)
+    bag = to_image_msg(image_bgr(), theirs, 'bgr8', store.types[IMAGE])
+    data = serialization.serialize_message(ros)
+    assert data == bytes(store.serialize_cdr(bag, IMAGE))
+    for message in (ros, bag, store.deserialize_cdr(data, IMAGE)):
+        assert np.array_equal(from_image_msg(message), image_bgr())
+    png = cv2.imencode('.png', image_bgr())[1].reshape(-1)
+    for packed in (
+        sensor_msgs.CompressedImage(format='png', data=array('B', png.tobytes())),
+        store.types[COMPRESSED_IMAGE](header=theirs, format='png', data=png),
+    ):
+        assert np.array_equal(from_compressed_msg(packed), image_bgr())

@@ -184,11 +184,11 @@ class TestFrames:
     def test_single_pixel(self, front: Camera, colour: str) -> None:
         pixel = np.zeros((1, 1, 3), np.uint8)
         pixel[..., 2 - LABELS.index(colour)] = 255
-        message = front.stamp(to_image_msg(pixel, Header(), 'bgr8'))
+        message = front.stamp(to_image_msg(pixel, Header(), 'bgr8', Image))
         assert front.ask(message).results[0].class_id == colour
 
     def test_overlay_of_a_single_pixel(self, client: Client, front: Camera) -> None:
-        message = front.stamp(to_image_msg(np.zeros((1, 1), np.uint8), Header(), 'mono8'))
+        message = front.stamp(to_image_msg(np.zeros((1, 1), np.uint8), Header(), 'mono8', Image))
         overlays: list[Image] = []
         subscription = client.node.create_subscription(
             Image, '/dual_cnn/front/overlay', overlays.append, 10
@@ -853,7 +853,7 @@ def test_ten_thousand_frames_hold_no_more_memory(
     def classify(frames: int) -> None:
         # All different, so that the memory is full after 1024 and forgets from then on.
         for pixels in random.integers(0, 256, (frames, 24, 32, 3), np.uint8):
-            front.ask(front.stamp(to_image_msg(pixels, Header(), 'bgr8')))
+            front.ask(front.stamp(to_image_msg(pixels, Header(), 'bgr8', Image)))
 
     classify(2_000)
     before = node.memory

@@ -362,7 +362,7 @@ def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) ->
 
 def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
     audience = Audience()
-    message = to_image_msg(picture('red'), Header(), 'bgr8')
+    message = to_image_msg(picture('red'), Header(), 'bgr8', Image)
     for number in range(1000):
         message.header.stamp.sec = number
         audience.on_overlay('front', message)

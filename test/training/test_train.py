@@ -328,19 +328,6 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(data, begun, capsys, content
     assert 'is no readable checkpoint' in capsys.readouterr().err
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'file'
-    training.write(path, b'old')
-
-    def full(_):
-        raise OSError('no space')
-
-    monkeypatch.setattr(os, 'fsync', full)
-    with pytest.raises(OSError, match='no space'):
-        training.write(path, b'new')
-    assert path.read_bytes() == b'old'
-
-
 def test_a_loss_that_is_no_number_ends_the_training(data, tmp_path, capsys):
     assert run(data, tmp_path, '--lr', '1e30', epochs=1) == 1
     assert 'lower --lr' in capsys.readouterr().err

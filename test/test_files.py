@@ -1,0 +1,39 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Writing files whole or not at all."""
+
+import os
+
+import pytest
+
+from dual_cnn_ros.files import write_atomically
+
+
+def test_the_file_is_replaced(tmp_path):
+    for data in (b'old', b'new'):
+        write_atomically(tmp_path / 'file', data)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [('file', b'new')]
+
+
+@pytest.mark.parametrize('name', ['fsync', 'replace'])
+def test_a_write_that_fails_leaves_the_old_file_only(tmp_path, monkeypatch, name):
+    def full(*_):
+        raise OSError('no space')
+
+    write_atomically(tmp_path / 'file', b'old')
+    monkeypatch.setattr(os, name, full)
+    with pytest.raises(OSError, match='no space'):
+        write_atomically(tmp_path / 'file', b'new')
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [('file', b'old')]
