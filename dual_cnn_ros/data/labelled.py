@@ -30,7 +30,7 @@ from typing import NamedTuple
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import dataset
 from dual_cnn_ros.data.dataset import DatasetError
-from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, Message, Recording
+from dual_cnn_ros.data.recording import Message, Recording
 from dual_cnn_ros.messages import images
 
 NANOSECONDS = 10**9
@@ -215,7 +215,7 @@ class Frames:
                 frame_id,
                 self._cameras[message.topic],
                 message.data,
-                partial(_frame, message),
+                message.image,
             )
         if wanted is None and unused and not self._is_checked:
             self._is_checked = True
@@ -358,16 +358,6 @@ def header(message: Message) -> tuple[int, str]:
         return message.time, ''
     text = message.data[16 : 16 + length].rstrip(b'\0')
     return seconds * NANOSECONDS + fraction, text.decode(errors='replace')
-
-
-def _frame(message: Message) -> Image:
-    try:
-        content = message.decode()
-    except ValueError as error:
-        raise images.ImageError(str(error)) from error
-    return (
-        images.from_compressed_msg if message.type == COMPRESSED_IMAGE else images.from_image_msg
-    )(content)
 
 
 def _picture(data: bytes) -> Image:

@@ -30,6 +30,9 @@ import shutil
 from types import TracebackType
 from typing import Any, Literal, TYPE_CHECKING
 
+from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.messages.images import from_compressed_msg, from_image_msg, ImageError
+
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
@@ -97,6 +100,25 @@ class Message:
             raise RecordingError(
                 f'a message of {self.topic} ({self.type}) cannot be decoded: {error}'
             ) from error
+
+    def image(self) -> Image:
+        """
+        Return the image of a message of one of IMAGE_TYPES, as the classifier node sees it.
+
+        Raises
+        ------
+        ImageError
+            If the message is damaged or holds no image.
+        """
+        try:
+            content = self.decode()
+        except RecordingError as error:
+            raise ImageError(str(error)) from error
+        return (
+            from_compressed_msg(content)
+            if self.type == COMPRESSED_IMAGE
+            else from_image_msg(content)
+        )
 
 
 class Recording:

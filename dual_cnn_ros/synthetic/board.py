@@ -31,7 +31,6 @@ import re
 import sys
 
 import numpy as np
-from rclpy.serialization import deserialize_message
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.cascade.cascade import Cascade
@@ -39,8 +38,6 @@ from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.power_trace import remarks, write_csv
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
-from dual_cnn_ros.messages import images
-from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes import parameters
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.tools.cli import run_cli
@@ -78,10 +75,8 @@ class Trace:
 def decide(recording: Recording, bundle: bundles.Bundle) -> Iterator[tuple[float, str, Decision]]:
     """Yield the time of each frame in seconds, its message type, and what the bundle decides."""
     cascade = Cascade(bundle.load(), bundle.settings)
-    read = {IMAGE: images.from_image_msg, COMPRESSED_IMAGE: images.from_compressed_msg}
     for message in recording.messages(recording.image_topics):
-        image = read[message.type](deserialize_message(message.data, installed(message.type)))
-        yield message.time * 1e-9, message.type, cascade.classify(Frame(image))
+        yield message.time * 1e-9, message.type, cascade.classify(Frame(message.image()))
 
 
 def construct(recording: Recording, bundle: bundles.Bundle) -> Trace:

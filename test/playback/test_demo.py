@@ -32,6 +32,7 @@ import cv2
 from node_fixtures import Client
 import numpy as np
 import pytest
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
