@@ -12,50 +12,42 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A model bundle on disk: what the cascade runs, in one folder that is safe to copy to a robot."""
+"""
+A model bundle on disk: everything a cascade runs, in one folder that is safe to copy to a robot.
+
+`train` writes a bundle of one stage, `calibrate` one of several. bundle.yaml has the fields of
+these records, by the same names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 import hashlib
 import json
+import math
+import os
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 import yaml
 
-from dual_cnn_ros.cascade.cascade import check_score, Stage
-from dual_cnn_ros.cascade.deferral import Deferral
+from dual_cnn_ros.cascade.cascade import Cascade, Stage, under
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
-from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
+from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import InferenceError, load_model, ModelSource
+from dual_cnn_ros.records import from_plain, RecordError, to_plain
+from dual_cnn_ros.share import share_directory
 
-FORMAT = 1
+FORMAT = 2
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
-# Names that stand beside those of the stages: of steps, sources and winners.
-RESERVED = {'average', 'decode', 'fingerprint', 'memory'}
-# Of an operating point: what it sets, and what calibrate found it to reach and to promise.
-POINT_FIELDS = {
-    'name': str,
-    'threshold': float,
-    'score': str,
-    'post_check': str,
-    'accuracy': float,
-    'second_share': float,
-    'multiply_adds': int,
-}
-CERTIFICATE_FIELDS = {
-    'alpha': float,
-    'delta': float,
-    'method': str,
-    'pictures': int,
-    'reference': str,
-}
+# Decisions name these beside the stages.
+RESERVED = {'average', 'decode', 'memory'}
+MOST_POINTS = 8
 
 
 class BundleError(ValueError):
@@ -63,39 +55,211 @@ class BundleError(ValueError):
 
 
 @dataclass(frozen=True)
-class StageSpec:
+class ModelFile:
     """
-    One CNN of a bundle.
+    Weights in one format.
 
-    source: its weights. digests: format to SHA-256 of the file. temperature: its logits are
-    divided by this. multiply_adds: of one image. cpu_seconds: of one image, measured when the
-    bundle was made, or None. deferral: the score that calibrate fitted, if it did. input: what it
-    wants of a frame.
+    Attributes
+    ----------
+    path
+        Relative to the bundle's folder in bundle.yaml, absolute once read.
+    sha256
+        64 hexadecimal digits.
     """
 
-    name: str
-    source: ModelSource
-    digests: Mapping[str, str]
-    input: Preprocessing
-    temperature: float = 1.0
-    multiply_adds: int = 0
-    cpu_seconds: float | None = None
-    deferral: Deferral | None = None
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True)
-class Baseline:
+class TrainingRecord:
+    """
+    What a stage was trained on, and so which images are new to it.
+
+    Attributes
+    ----------
+    data
+        Name of the folder or tar.
+    split
+        The split of it; None where it is one by itself.
+    images
+        Number of images in the split, used or not.
+    validation
+        Share of the split that was kept from training, chosen by seed and file name.
+    seed
+        Of that choice, and of the training.
+    validation_accuracy
+        On that share, without temperature; None where it is empty.
+    """
+
+    data: str
+    split: str | None
+    images: int
+    validation: float
+    seed: int
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """
+    One CNN of a bundle, and when its answer needs no other.
+
+    Attributes
+    ----------
+    name
+        A word of letters, digits and _.
+    input
+        What the CNN wants of a frame.
+    files
+        Format, a name of MODEL_FORMATS, to the file.
+    architecture
+        The network that safetensors belong to.
+    torchvision
+        Name of weights that torchvision provides, in place of files.
+    temperature
+        The logits are divided by this.
+    macs
+        Multiply-accumulate operations for one image.
+    cpu_seconds
+        For one image, measured when the bundle was made.
+    criterion
+        When the stage is sure; None for the last stage, which always is.
+    training
+        Where the weights come from, if `train` made them.
+    """
+
+    name: str
+    input: Preprocessing
+    files: Mapping[str, ModelFile] = field(default_factory=dict)
+    architecture: str | None = None
+    torchvision: str | None = None
+    temperature: float = 1.0
+    macs: int = 0
+    cpu_seconds: float | None = None
+    criterion: Criterion | None = None
+    training: TrainingRecord | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values; ValueError names the field."""
+        if not self.name.isidentifier() or self.name in RESERVED:
+            raise ValueError(
+                f'name must be a word of letters, digits and _, none of '
+                f'{", ".join(sorted(RESERVED))}, not {self.name!r}'
+            )
+        if strange := set(self.files) - set(MODEL_FORMATS):
+            raise ValueError(f'files.{min(strange)}: a model is one of {", ".join(MODEL_FORMATS)}')
+        if not self.files and not self.torchvision:
+            raise ValueError('files must name at least one model file')
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f'temperature must be positive, not {self.temperature}')
+        for name, value in (('macs', self.macs), ('cpu_seconds', self.cpu_seconds or 0)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f'{name} must not be negative, not {value}')
+
+    @property
+    def source(self) -> ModelSource:
+        """Where the weights are, for a backend."""
+        files = {kind: file.path for kind, file in self.files.items()}
+        return ModelSource(files, self.architecture, self.torchvision)
+
+    @property
+    def title(self) -> str:
+        """What to call the CNN: its architecture, if that is known."""
+        return self.architecture or self.torchvision or self.name
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """
+    What is promised of an operating point, with a probability of at least 1 - delta.
+
+    Attributes
+    ----------
+    alpha
+        Bound of the loss, a share of all images.
+    delta
+        Probability that the bound does not hold.
+    method
+        The test that certified it, a name of calibration.guarantee.METHODS.
+    images
+        Number of images tested on.
+    reference
+        What the loss is counted against.
+    """
+
+    alpha: float
+    delta: float
+    method: str
+    images: int
+    reference: str
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """
+    A trade-off of accuracy and cost that can be chosen by name.
+
+    Attributes
+    ----------
+    name
+        Unique in the bundle.
+    use
+        When to choose it, in a sentence.
+    criteria
+        One for each stage but the last.
+    post_check
+        A name of POST_CHECKS.
+    accuracy, deferral_rate, macs
+        Measured by `calibrate`: share of right answers, share of images passed on by the first
+        stage, mean MACs of an image.
+    certificate
+        What is promised, if anything is.
+    """
+
+    name: str
+    criteria: tuple[Criterion, ...]
+    post_check: str
+    use: str = ''
+    accuracy: float | None = None
+    deferral_rate: float | None = None
+    macs: int | None = None
+    certificate: Certificate | None = None
+
+    def __post_init__(self) -> None:
+        """Check the rule; ValueError names the field."""
+        self.rule  # noqa: B018
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that it stands for."""
+        return Rule(self.criteria, self.post_check)
+
+
+@dataclass(frozen=True)
+class MeasuredBaseline:
     """
     What one large CNN was measured to cost, by the measure tool.
 
-    joules: of one image, above idle; error_joules: its standard error. gross_joules: the same,
-    idle power included. source, scope: of the readings, such as 'ina3221' and 'module'. machine,
-    date, conditions: where, when and how, in words.
+    Attributes
+    ----------
+    name
+        Of the CNN.
+    joules, standard_error
+        Of one image, above idle.
+    gross_joules
+        Of one image, idle power included.
+    idle_watts
+        The idle power.
+    source, scope
+        Of the readings, such as 'ina3221' and 'module'.
+    machine, date, conditions
+        Where, when and how, in words.
     """
 
     name: str
     joules: float
-    error_joules: float
+    standard_error: float
     gross_joules: float
     idle_watts: float
     source: str
@@ -104,86 +268,162 @@ class Baseline:
     date: str
     conditions: str
 
+    def __post_init__(self) -> None:
+        """Check the values; ValueError names the field."""
+        for name, value in vars(self).items():
+            least = 0.0 if name == 'standard_error' else 1e-12
+            if isinstance(value, float) and not least <= value < math.inf:
+                raise ValueError(f'{name} must be positive, not {value}')
+            if value == '':
+                raise ValueError(f'{name} must not be empty')
+
 
 @dataclass(frozen=True)
 class Bundle:
     """
-    Labels, stages and the rule that was chosen for them.
+    Labels, stages, and the rule that was chosen for them.
 
-    labels: class names by index. settings: score, threshold and post-check as calibrated.
-    operating_points: other choices, each a mapping with at least a name and a threshold, of
-    POINT_FIELDS and a certificate of CERTIFICATE_FIELDS; `points` has their settings.
-    baseline: a large CNN to compare with, where one was measured. Made by `read`.
+    Attributes
+    ----------
+    path
+        The folder.
+    name, description
+        For people.
+    labels
+        Names of the classes, by index.
+    stages
+        At least one, in the order in which they are asked.
+    post_check
+        A name of POST_CHECKS.
+    operating_points
+        Other rules, cheapest first, at most MOST_POINTS.
+    baseline
+        A large CNN to compare with, where one was measured.
     """
 
     path: Path
     name: str
-    description: str
     labels: tuple[str, ...]
     stages: tuple[StageSpec, ...]
-    settings: Settings
-    operating_points: tuple[Mapping[str, Any], ...] = field(default=())
-    baseline: Baseline | None = None
+    description: str = ''
+    post_check: str = 'more_confident'
+    operating_points: tuple[OperatingPoint, ...] = ()
+    baseline: MeasuredBaseline | None = None
+
+    def __post_init__(self) -> None:
+        """Check what the fields have to do with each other; ValueError names the field."""
+        labels = self.labels
+        if not 2 <= len(labels) <= 65536 or len(set(labels)) != len(labels) or '' in labels:
+            raise ValueError('labels must be 2 to 65536 different names, none of them empty')
+        if not self.stages:
+            raise ValueError('stages must have at least one entry')
+        for what, names in (
+            ('stages', [stage.name for stage in self.stages]),
+            ('operating_points', [point.name for point in self.operating_points]),
+        ):
+            if len(set(names) - {''}) != len(names):
+                raise ValueError(f'{what} must have different names, none of them empty: {names}')
+        for i, stage in enumerate(self.stages):
+            is_last = stage is self.stages[-1]
+            if is_last != (stage.criterion is None):
+                raise ValueError(
+                    f'stages[{i}].criterion '
+                    + (
+                        'must be left out: the last stage is always sure'
+                        if is_last
+                        else 'is missing: every stage but the last needs a score and a threshold'
+                    )
+                )
+        if len(self.operating_points) > MOST_POINTS:
+            raise ValueError(f'operating_points must be at most {MOST_POINTS}')
+        for i, point in enumerate(self.operating_points):
+            if len(point.criteria) != len(self.stages) - 1:
+                raise ValueError(
+                    f'operating_points[{i}].criteria must be one for each stage but the last'
+                )
+        self.rule  # noqa: B018
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that was chosen."""
+        criteria = tuple(stage.criterion for stage in self.stages if stage.criterion)
+        return Rule(criteria, self.post_check)
+
+    @property
+    def settings(self) -> Settings:
+        """The cascade's settings: the rule, and the defaults of the memory."""
+        return Settings(self.rule)
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """The rule of each operating point, by name."""
+        return {point.name: point.rule for point in self.operating_points}
 
     @property
     def digest(self) -> str:
-        """What the answers depend on apart from the settings: labels, inputs, numbers."""
+        """Hexadecimal digest of what the answers depend on apart from the rule."""
         parts = [list(self.labels)] + [
             [
                 stage.name,
-                dict(stage.digests),
-                stage.source.torchvision,
+                {kind: file.sha256 for kind, file in stage.files.items()},
+                stage.torchvision,
                 repr(stage.input),
                 stage.temperature,
-                repr(stage.deferral),
             ]
             for stage in self.stages
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def points(self) -> dict[str, Settings]:
-        """The settings of each operating point, by name."""
-        return {point['name']: self._settings(point) for point in self.operating_points}
+    def alone(self, stage: StageSpec) -> Bundle:
+        """Return a bundle of one of the stages."""
+        return replace(self, stages=(replace(stage, criterion=None),), operating_points=())
 
-    def _settings(self, point: Mapping[str, Any]) -> Settings:
-        own = self.settings
-        return replace(
-            own,
-            score=point.get('score', own.score),
-            post_check=point.get('post_check', own.post_check),
-            thresholds=(float(point['threshold']),) * len(own.thresholds),
-        )
+    @classmethod
+    def open(cls, name: str) -> Bundle:
+        """Return the bundle of a name or a path; see find_bundle and read_bundle."""
+        return read_bundle(find_bundle(name))
+
+    def cascade(self, backend: str = 'auto', device: str = 'auto', threads: int = 1) -> Cascade:
+        """Return a cascade of the loaded stages, under the bundle's own rule; see load."""
+        return Cascade(self.load(backend, device, threads), self.settings)
 
     def load(
         self, backend: str = 'auto', device: str = 'auto', threads: int = 1, warm_up: int = 2
     ) -> tuple[Stage, ...]:
         """
-        Return the stages, loaded, checked for one logit of each class and warmed up.
+        Load every stage, check that it gives one logit for each label, and warm it up.
 
-        backend, device, threads: as in load_model. warm_up: runs, at least one, on pictures of
-        noise. BundleError names the stage that cannot be run, and why.
+        Parameters
+        ----------
+        backend, device, threads
+            As in inference.load_model.
+        warm_up
+            Runs on images of noise, at least one.
+
+        Raises
+        ------
+        BundleError
+            Names the stage that cannot be run, and why.
         """
-        return tuple(self._load(spec, backend, device, threads, warm_up) for spec in self.stages)
+        stages = [
+            self._load(spec, backend, device, threads, max(1, warm_up)) for spec in self.stages
+        ]
+        return under(self.rule, stages)
 
     def _load(
         self, spec: StageSpec, backend: str, device: str, threads: int, warm_up: int
     ) -> Stage:
         where = f'{self.path / FILE}: stage {spec.name}'
         preprocessing, temperature = spec.input, spec.temperature
+        size = (preprocessing.height, preprocessing.width, 3)
         random = np.random.default_rng(0)
         blobs = [
-            preprocessing.blob(
-                random.integers(
-                    0, 256, (preprocessing.height, preprocessing.width, 3), dtype=np.uint8
-                )
-            )
-            for _ in range(max(1, warm_up))
+            preprocessing.blob(random.integers(0, 256, size, dtype=np.uint8))
+            for _ in range(warm_up)
         ]
+        classes, channels = len(self.labels), blobs[0].shape[1]
         try:
-            _, model = load_model(
-                spec.source, len(self.labels), blobs[0].shape[1], backend, device, threads
-            )
+            _, model = load_model(spec.source, classes, channels, backend, device, threads)
         except InferenceError as error:
             raise BundleError(f'{where}: {error}') from error
         try:
@@ -192,364 +432,142 @@ class Bundle:
             raise BundleError(
                 f'{where}: the model does not run on an input of {blobs[0].shape}: {error}'
             ) from error
-        if outputs[0].shape != (len(self.labels),):
+        if outputs[0].shape != (classes,):
             raise BundleError(
-                f'{where}: the model has {outputs[0].size} classes, but labels has '
-                f'{len(self.labels)}'
+                f'{where}: the model has {outputs[0].size} classes, but labels has {classes}'
             )
-        # A second softmax would leave nothing to tell a sure answer from an unsure one by.
+        # A second softmax would make sure and unsure answers alike.
         if all(output.min() >= 0 and abs(output.sum() - 1) < 1e-3 for output in outputs):
             raise BundleError(
-                f'{where}: the outputs of the model are probabilities, but logits '
-                'are wanted; remove the Softmax layer at its end'
+                f'{where}: the outputs of the model are probabilities, but logits are wanted; '
+                'remove the Softmax layer at its end'
             )
 
-        def classify(frame: Frame) -> npt.NDArray[np.float32]:
+        def predict(frame: Frame) -> npt.NDArray[np.float32]:
             return softmax(model(frame.blob(preprocessing)), temperature)
 
-        return Stage(spec.name, classify, spec.deferral)
+        return Stage(spec.name, predict)
 
 
-def read(path: Path | str) -> Bundle:
+def find_bundle(name: str) -> Path:
     """
-    Return the bundle in a folder, every field and every file's checksum checked.
+    Return the folder of a bundle.
 
-    BundleError names the file and the field that is wrong. No model is loaded yet.
+    Parameters
+    ----------
+    name
+        Of a bundle that comes with the package, or a path: anything with a slash in it, which may
+        begin with ~, or a folder with a bundle.yaml.
+
+    Raises
+    ------
+    BundleError
+        The path begins with the home of somebody who has none.
     """
-    folder = Path(path)
-    file = folder / FILE
+    if os.sep not in name:
+        return Path(name) if (Path(name) / FILE).is_file() else shipped_bundles() / name
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # no such user, or one without a home
+        raise BundleError(
+            f'{name!r} has no home folder to begin in ({error}); give a path that begins with /'
+        ) from error
+
+
+def shipped_bundles() -> Path:
+    """Return the folder of the bundles that come with the package."""
+    return share_directory() / 'config' / 'bundles'
+
+
+def read_bundle(path: Path) -> Bundle:
+    """
+    Return the bundle in a folder, with every field and every file's checksum checked.
+
+    No model is loaded yet.
+
+    Raises
+    ------
+    BundleError
+        Names the file and the field that is wrong.
+    """
+    file = path / FILE
     try:
         content = yaml.safe_load(file.read_text(encoding='utf-8'))
     except FileNotFoundError as error:
         raise BundleError(
-            f'{file}: not found; a bundle is a folder with this file in it, '
-            'as made by the calibrate tool'
+            f'{file}: not found; a bundle is a folder with this file in it, as made by the '
+            'train and calibrate tools'
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f'{file}: cannot be read: {error}') from error
-    top = _Fields(file, '', content)
-    version = top.take('format', int)
+    version = content.pop('format', None) if isinstance(content, dict) else None
     if version != FORMAT:
         raise BundleError(
-            f'{file}: format is {version}, but this version of dual_cnn_ros reads '
-            f'{FORMAT}; '
-            + ('update dual_cnn_ros' if version > FORMAT else 'make the bundle again')
+            f'{file}: format is {version}, but this version of dual_cnn_ros reads {FORMAT}; '
+            'make the bundle again, or update dual_cnn_ros where that number is higher'
         )
-    labels = tuple(top.take('labels', list))
-    if (
-        not 2 <= len(labels) <= 65536
-        or len(set(map(str, labels))) != len(labels)
-        or not all(isinstance(label, str) and label for label in labels)
-    ):
-        raise BundleError(
-            f'{file}: labels must be 2 to 65536 different names, in quotes where '
-            'YAML would read a number or yes/no'
-        )
-    shared_input = _preprocessing(top.nested('input'))
-    entries = top.take('stages', list)
-    if not entries:
-        raise BundleError(f'{file}: stages must have at least one entry')
-    stages = tuple(
-        _stage(_Fields(file, f'stages[{i}].', entry), folder, shared_input, len(labels))
-        for i, entry in enumerate(entries)
-    )
-    names = [stage.name for stage in stages]
-    if len(set(names)) != len(names) or RESERVED & set(names):
-        raise BundleError(
-            f'{file}: stages must have different names, none of them '
-            f'{", ".join(sorted(RESERVED))}: {names}'
-        )
-    thresholds = (top.take('threshold', float),) * (len(stages) - 1)
     try:
-        settings = Settings(
-            score=top.take('score', str),
-            thresholds=thresholds,
-            post_check=top.take('post_check', str),
+        read = from_plain(Bundle, {**content, 'path': str(path)})
+        stages = tuple(
+            replace(stage, files=_absolute(stage.files, path, f'stages[{i}]'))
+            for i, stage in enumerate(read.stages)
         )
-        check_score(settings.score, stages)
-    except ValueError as error:
+    except RecordError as error:
         raise BundleError(f'{file}: {error}') from error
-    points = tuple(top.take('operating_points', list, []))
-    bundle = Bundle(
-        folder,
-        top.take('name', str),
-        top.take('description', str, ''),
-        labels,
-        stages,
-        settings,
-        points,
-        _baseline(top.nested('baseline', optional=True)),
-    )
-    top.done()
-    for i, point in enumerate(points):
-        fields = _Fields(file, f'operating_points[{i}].', point)
-        for key, kind in POINT_FIELDS.items():
-            fields.take(key, kind, _REQUIRED if key in ('name', 'threshold') else None)
-        if certificate := fields.nested('certificate', optional=True):
-            for key, kind in CERTIFICATE_FIELDS.items():
-                certificate.take(key, kind, None)
-            certificate.done()
-        fields.done()
-        try:
-            check_score(bundle._settings(point).score, stages)
-        except ValueError as error:
-            raise BundleError(f'{file}: operating_points[{i}]: {error}') from error
-    if len(set(bundle.points) - {''}) != len(points):
-        raise BundleError(
-            f'{file}: operating_points must have different names, none of them '
-            f'empty: {[point["name"] for point in points]}'
+    return replace(read, stages=stages)
+
+
+def _absolute(files: Mapping[str, ModelFile], folder: Path, where: str) -> dict[str, ModelFile]:
+    found = {}
+    for kind, file in files.items():
+        # A link that leads out is the owner's wish: colcon's --symlink-install makes one per file.
+        if file.path.is_absolute() or '..' in file.path.parts:
+            raise RecordError(
+                f'{where}.files.{kind}.path must stay inside the bundle, not {str(file.path)!r}'
+            )
+        path = folder / file.path
+        if not path.is_file():
+            raise RecordError(
+                f'{where}.files.{kind}.path: there is no file {path}; copy the whole bundle folder'
+            )
+        if sha256(path) != file.sha256:
+            raise RecordError(
+                f'{where}.files.{kind}.sha256 is not that of {path}; the file was changed or '
+                'damaged: copy the bundle again'
+            )
+        found[kind] = ModelFile(path, file.sha256)
+    return found
+
+
+def write_bundle(bundle: Bundle) -> None:
+    """Write bundle.yaml; the model files must be in its folder. read_bundle gives the same."""
+    content = to_plain(
+        replace(
+            bundle,
+            path=Path(),
+            stages=tuple(
+                replace(
+                    stage,
+                    files={
+                        kind: ModelFile(file.path.relative_to(bundle.path), file.sha256)
+                        for kind, file in stage.files.items()
+                    },
+                )
+                for stage in bundle.stages
+            ),
         )
-    return bundle
-
-
-def write(bundle: Bundle) -> None:
-    """Write bundle.yaml; the model files must be in its folder. `read` gives the same bundle."""
-    common = bundle.stages[0].input
-    content = {
-        'format': FORMAT,
-        'name': bundle.name,
-        'description': bundle.description,
-        'labels': list(bundle.labels),
-        'input': _input_fields(common),
-        'stages': [
-            {
-                'name': stage.name,
-                **(
-                    {'architecture': stage.source.architecture}
-                    if stage.source.architecture
-                    else {}
-                ),
-                **({'torchvision': stage.source.torchvision} if stage.source.torchvision else {}),
-                'files': {
-                    kind: {
-                        'path': path.relative_to(bundle.path).as_posix(),
-                        'sha256': stage.digests[kind],
-                    }
-                    for kind, path in stage.source.files.items()
-                },
-                **({} if stage.input == common else {'input': _input_fields(stage.input)}),
-                'temperature': stage.temperature,
-                'multiply_adds': stage.multiply_adds,
-                **({} if stage.cpu_seconds is None else {'cpu_seconds': stage.cpu_seconds}),
-                **(
-                    {}
-                    if stage.deferral is None
-                    else {
-                        'deferral': {
-                            'intercept': stage.deferral.intercept,
-                            'weights': list(stage.deferral.weights),
-                            'offsets': list(stage.deferral.offsets),
-                        }
-                    }
-                ),
-            }
-            for stage in bundle.stages
-        ],
-        'score': bundle.settings.score,
-        'threshold': (*bundle.settings.thresholds, 0.0)[0],
-        'post_check': bundle.settings.post_check,
-        'operating_points': [dict(point) for point in bundle.operating_points],
-        **({} if bundle.baseline is None else {'baseline': asdict(bundle.baseline)}),
-    }
-    text = yaml.safe_dump(
-        content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=99
     )
-    (bundle.path / FILE).write_text(text, encoding='utf-8')
+    del content['path']
+    text = yaml.safe_dump(
+        {'format': FORMAT, **content},
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=99,
+    )
+    write_atomically(bundle.path / FILE, text.encode())
 
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _input_fields(preprocessing: Preprocessing) -> dict[str, Any]:
-    return {
-        'height': preprocessing.height,
-        'width': preprocessing.width,
-        'colour': preprocessing.colour,
-        'crop': preprocessing.crop,
-        'mean': list(preprocessing.mean),
-        'std': list(preprocessing.std),
-    }
-
-
-def _preprocessing(fields: _Fields) -> Preprocessing:
-    crop = fields.take('crop', (float, type(None)), None)
-    values = {
-        'height': fields.take('height', int),
-        'width': fields.take('width', int),
-        'colour': fields.take('colour', str),
-        'crop': crop,
-        'mean': fields.numbers('mean'),
-        'std': fields.numbers('std'),
-    }
-    fields.done()
-    try:
-        return Preprocessing(**values)
-    except ValueError as error:
-        raise BundleError(f'{fields.file}: {fields.prefix}{error}') from error
-
-
-def _stage(fields: _Fields, folder: Path, shared_input: Preprocessing, classes: int) -> StageSpec:
-    name = fields.take('name', str)
-    if not name.isidentifier():
-        raise BundleError(
-            f'{fields.file}: {fields.prefix}name must be a word of letters, digits '
-            f'and _, not {name!r}'
-        )
-    files: dict[str, Path] = {}
-    digests: dict[str, str] = {}
-    for kind, entry in fields.take('files', dict, {}).items():
-        item = _Fields(fields.file, f'{fields.prefix}files.{kind}.', entry)
-        if kind not in MODEL_FORMATS:
-            raise BundleError(
-                f'{fields.file}: {fields.prefix}files.{kind}: a model is one of '
-                f'{", ".join(MODEL_FORMATS)}'
-            )
-        relative = item.take('path', str)
-        path = folder / relative
-        # A link that leads out is the owner's wish: colcon's --symlink-install makes one per file.
-        if Path(relative).is_absolute() or '..' in Path(relative).parts:
-            raise BundleError(
-                f'{item.file}: {item.prefix}path must stay inside the bundle, not {relative!r}'
-            )
-        if not path.is_file():
-            raise BundleError(
-                f'{item.file}: {item.prefix}path: there is no file {path}; '
-                'copy the whole bundle folder'
-            )
-        digest = item.take('sha256', str)
-        if sha256(path) != digest:
-            raise BundleError(
-                f'{item.file}: {item.prefix}sha256 is not that of {path}; the file '
-                'was changed or damaged: copy the bundle again'
-            )
-        item.done()
-        files[kind], digests[kind] = path, digest
-    source = ModelSource(
-        files,
-        fields.take('architecture', (str, type(None)), None),
-        fields.take('torchvision', (str, type(None)), None),
-    )
-    if not source.formats:
-        raise BundleError(f'{fields.file}: {fields.prefix}files must name at least one model file')
-    temperature = fields.take('temperature', float, 1.0)
-    if not 0 < temperature < float('inf'):
-        raise BundleError(
-            f'{fields.file}: {fields.prefix}temperature must be positive, not {temperature}'
-        )
-    multiply_adds = fields.take('multiply_adds', int, 0)
-    cpu_seconds = fields.take('cpu_seconds', (float, type(None)), None)
-    for key, value in (('multiply_adds', multiply_adds), ('cpu_seconds', cpu_seconds or 0)):
-        if not 0 <= value < float('inf'):
-            raise BundleError(
-                f'{fields.file}: {fields.prefix}{key} must not be negative, not {value}'
-            )
-    own_input = fields.nested('input', optional=True)
-    spec = StageSpec(
-        name,
-        source,
-        digests,
-        shared_input if own_input is None else _preprocessing(own_input),
-        temperature,
-        multiply_adds,
-        cpu_seconds,
-        _deferral(fields.nested('deferral', optional=True), classes),
-    )
-    fields.done()
-    return spec
-
-
-def _deferral(fields: _Fields | None, classes: int) -> Deferral | None:
-    if fields is None:
-        return None
-    intercept = fields.take('intercept', float)
-    weights, offsets = fields.numbers('weights'), fields.numbers('offsets')
-    fields.done()
-    if len(weights) > classes or len(offsets) not in (0, classes):
-        raise BundleError(
-            f'{fields.file}: {fields.prefix}weights must be at most as many as '
-            f'there are labels, {classes}, and offsets as many or none, not '
-            f'{len(weights)} and {len(offsets)}'
-        )
-    try:
-        return Deferral(intercept, weights, offsets)
-    except ValueError as error:
-        raise BundleError(f'{fields.file}: {fields.prefix.rstrip(".")}: {error}') from error
-
-
-def _baseline(fields: _Fields | None) -> Baseline | None:
-    if fields is None:
-        return None
-    values = {name: fields.take(name, kind) for name, kind in get_type_hints(Baseline).items()}
-    fields.done()
-    for name, value in values.items():
-        least = 0.0 if name == 'error_joules' else 1e-12
-        if isinstance(value, float) and not least <= value < float('inf'):
-            raise BundleError(
-                f'{fields.file}: {fields.prefix}{name} must be positive, not {value}'
-            )
-        if not value and isinstance(value, str):
-            raise BundleError(f'{fields.file}: {fields.prefix}{name} must not be empty')
-    return Baseline(**values)
-
-
-def _is_number(value: Any) -> bool:
-    # A whole number of hundreds of digits has no float.
-    return isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
-    )
-
-
-_REQUIRED = object()
-
-
-class _Fields:
-    """The fields of one YAML mapping, taken one by one, so that what is left over is an error."""
-
-    def __init__(self, file: Path, prefix: str, content: Any) -> None:
-        self.file, self.prefix = file, prefix
-        if not isinstance(content, dict):
-            raise BundleError(
-                f'{file}: {prefix.rstrip(".") or "the file"} must be a mapping of '
-                f'fields, not {type(content).__name__}'
-            )
-        self._content = dict(content)
-
-    def take(self, key: str, kind: Any, default: Any = _REQUIRED) -> Any:
-        """Return a field of the given type or types; a whole number will do for a float."""
-        if key not in self._content:
-            if default is _REQUIRED:
-                raise BundleError(f'{self.file}: the field {self.prefix}{key} is missing')
-            return default
-        value = self._content.pop(key)
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if float in kinds and _is_number(value):
-            value = float(value)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            expected = ' or '.join('null' if k is type(None) else k.__name__ for k in kinds)
-            raise BundleError(f'{self.file}: {self.prefix}{key} must be {expected}, not {value!r}')
-        return value
-
-    def numbers(self, key: str) -> tuple[float, ...]:
-        """Return a field that is a list of numbers."""
-        values = self.take(key, list)
-        if not all(map(_is_number, values)):
-            raise BundleError(
-                f'{self.file}: {self.prefix}{key} must be a list of numbers, not {values!r}'
-            )
-        return tuple(float(v) for v in values)
-
-    def nested(self, key: str, optional: bool = False) -> Any:
-        """Return the fields of a mapping within this one; None where it may be missing and is."""
-        if optional and key not in self._content:
-            return None
-        return _Fields(self.file, f'{self.prefix}{key}.', self.take(key, dict))
-
-    def done(self) -> None:
-        """Refuse fields that nobody took: most often a misspelling."""
-        if self._content:
-            raise BundleError(
-                f'{self.file}: unknown field {self.prefix}'
-                f'{", ".join(map(str, self._content))}; check the spelling'
-            )

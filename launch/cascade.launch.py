@@ -61,7 +61,8 @@ def generate_launch_description() -> LaunchDescription:
                 'bundle',
                 default_value='',
                 description='Model bundle: the name of one that comes with the package, or a '
-                'path, with a slash in it, of a folder with a bundle.yaml. Empty: as in params_file.',
+                'path, with a slash in it, of a folder with a bundle.yaml. Empty: as in '
+                'params_file.',
             ),
             DeclareLaunchArgument(
                 'use_sim_time',

@@ -23,21 +23,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, TensorProto
 
-from dual_cnn_ros import bundle as bundles
-from dual_cnn_ros.cascade.deferral import Deferral
-from dual_cnn_ros.cascade.frame import Image, Preprocessing
-from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.inference import ModelSource
+from dual_cnn_ros.bundle import (
+    Bundle,
+    ModelFile,
+    sha256,
+    StageSpec,
+    TrainingRecord,
+    write_bundle,
+)
+from dual_cnn_ros.cascade.frame import COLOURS, Image, Preprocessing
+from dual_cnn_ros.cascade.settings import Criterion, Rule
 
 LABELS = ('red', 'green', 'blue')
 STAGES = ('first', 'second', 'third', 'fourth')
-SETTINGS = Settings()
 
 
 def make_bundle(
@@ -45,45 +50,43 @@ def make_bundle(
     labels: Sequence[str] = LABELS,
     size: int = 16,
     gains: Sequence[float] = (2.0, 20.0),
-    settings: Settings = SETTINGS,
+    rule: Rule | None = None,
     name: str = 'tiny',
-    deferral: Deferral | None = None,
-    **fields: object,
+    channels: str = 'rgb',
+    logits: int | None = None,
+    training: TrainingRecord | None = None,
+    **fields: Any,
 ) -> Path:
     """
     Write a bundle to a folder and return it.
 
     labels: any number; the fourth and later ones are never the answer. size: of the CNNs' input.
-    gains: one for each stage. settings: needs one threshold for each stage but the last. deferral:
-    of the first stage. fields: more fields of Bundle, such as operating_points.
+    gains: one for each stage. rule: with one criterion for each stage but the last. channels: the
+    colour order. logits: of the model, if not as many as labels. fields: more of Bundle.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    preprocessing = Preprocessing(size, size, 'rgb', None, (0.5,) * 3, (0.25,) * 3)
+    rule = rule or Rule((Criterion(),) * (len(gains) - 1))
+    count = len(COLOURS[channels])
+    preprocessing = Preprocessing(size, size, channels, None, (0.5,) * count, (0.25,) * count)
     stages = []
-    for stage, gain in zip(STAGES, gains):
+    for stage, gain, criterion in zip(STAGES, gains, (*rule.criteria, None)):
         path = folder / f'{stage}.onnx'
-        save_model(path, len(labels), size, gain)
+        save_model(path, logits or len(labels), size, gain, count)
+        file = ModelFile(path, sha256(path))
         stages.append(
-            bundles.StageSpec(
+            StageSpec(
                 stage,
-                ModelSource({'onnx': path}),
-                {'onnx': bundles.sha256(path)},
                 preprocessing,
-                multiply_adds=3 * len(labels),
-                deferral=None if stages else deferral,
+                {'onnx': file},
+                macs=3 * len(labels),
+                criterion=criterion,
+                training=training,
             )
         )
-    bundles.write(
-        bundles.Bundle(
-            folder,
-            name,
-            'Answers by the mean colour.',
-            tuple(labels),
-            tuple(stages),
-            settings,
-            **fields,
-        )
-    )  # type: ignore[arg-type]
+    fields = {'description': 'Answers by the mean colour.', **fields}
+    write_bundle(
+        Bundle(folder, name, tuple(labels), tuple(stages), post_check=rule.post_check, **fields)
+    )
     return folder
 
 

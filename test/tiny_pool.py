@@ -20,14 +20,15 @@ They are those of tiny_bundle, and want BGR, so that their classes are in the or
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from tiny_bundle import save_model
+from tiny_bundle import make_bundle
 
-from dual_cnn_ros.cascade.frame import COLOURS
+from dual_cnn_ros.bundle import read_bundle, TrainingRecord, write_bundle
 
 LABELS = ('blue', 'green', 'red')
 
@@ -50,36 +51,27 @@ def make_trained(
     gain: float = 2.0,
     size: int = 16,
     logits: int = 3,
-    multiply_adds: int = 9,
+    macs: int = 9,
     labels: tuple[str, ...] = LABELS,
     colour: str = 'bgr',
-    pictures: int = 30,
-    **arguments: object,
+    images: int = 30,
+    **training: Any,
 ) -> Path:
-    """Write a CNN with its metrics, and return the file of the latter; arguments: of `train`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    channels = len(COLOURS[colour])
-    save_model(folder / f'{name}.onnx', logits, size, gain, channels)
-    (folder / f'{name}.safetensors').write_bytes(b'')
-    file = folder / f'{name}.json'
-    file.write_text(
-        json.dumps(
-            {
-                'architecture': 'tiny',
-                'labels': list(labels),
-                'multiply_adds': multiply_adds,
-                'preprocessing': {
-                    'height': size,
-                    'width': size,
-                    'colour': colour,
-                    'crop': None,
-                    'mean': [0.5] * channels,
-                    'std': [0.25] * channels,
-                },
-                'files': {kind: {'path': f'{name}.{kind}'} for kind in ('onnx', 'safetensors')},
-                'pictures': {'training': pictures, 'held_out': 0, 'excluded': 0, 'skipped': []},
-                'arguments': {'split': None, 'holdout': 0.5, 'seed': 3, **arguments},
-            }
+    """Write a bundle of one stage as `train` does, and return it; training: of its record."""
+    record = {'split': None, 'validation': 0.5, 'seed': 3, **training}
+    bundle = read_bundle(
+        make_bundle(
+            folder / name,
+            labels,
+            size,
+            gains=(gain,),
+            name=name,
+            channels=colour,
+            logits=logits,
+            training=TrainingRecord('pictures', images=images, **record),
         )
     )
-    return file
+    (stage,) = bundle.stages
+    stage = replace(stage, macs=macs, architecture='tiny')
+    write_bundle(replace(bundle, stages=(stage,)))
+    return bundle.path

@@ -33,7 +33,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

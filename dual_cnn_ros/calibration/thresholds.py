@@ -17,15 +17,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-# No score is above 1, so no answer of the first stage is accepted at this threshold. At 1 itself
-# those are that it is certain of.
-ALWAYS_DEFER = math.nextafter(1.0, 2.0)
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
 Floats = npt.NDArray[np.float64]
 

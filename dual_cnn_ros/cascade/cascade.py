@@ -13,178 +13,199 @@
 # limitations under the License.
 
 """
-The cascade: a memory answers repeats, a first CNN what it is sure of, a second the rest.
+The cascade: a memory answers repeats, a first CNN what it is sure of, later ones the rest.
 
-The method is that of Kinnas et al., "Reducing Inference Energy Consumption Using Dual
-Complementary CNNs" (arXiv 2412.01039). Two stages are the dual CNN; two stages without post-check
-are the big/LITTLE network of Park et al. (CODES+ISSS 2015); more stages with a threshold each are
+Two stages are the dual CNN of Kinnas et al., "Reducing Inference Energy Consumption Using Dual
+Complementary CNNs" (arXiv 2412.01039). Two stages without post-check are the big/LITTLE network
+of Park et al. (CODES+ISSS 2015). More stages, each with a score and a threshold of its own, are
 the same code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
-from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memory import Memory
-from dual_cnn_ros.cascade.scores import confidence, DEFERRAL, Score
-from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import Rule, Settings
 
 Probabilities = npt.NDArray[np.float32]
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Answer:
     """
-    A named CNN: `classify` maps a frame to its class probabilities, float32 (K,).
+    What one stage says of one frame.
 
-    deferral: the score of that name, of its own probabilities, where it has learned one.
+    Attributes
+    ----------
+    stage
+        Its name.
+    probabilities
+        float32, (K,).
+    score
+        In [0, 1]: how sure the stage is.
+    threshold
+        What the score was compared with; None for the last stage.
+    seconds
+        The time it took.
+    """
+
+    stage: str
+    probabilities: Probabilities
+    score: float
+    threshold: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    One CNN of the cascade, and when it is sure.
+
+    Attributes
+    ----------
+    name
+        Its name in decisions and messages.
+    predict
+        Maps a frame to class probabilities, float32 (K,).
+    score
+        A name of SCORES.
+    threshold
+        It is sure where its score reaches this; None for the last stage, which always is.
     """
 
     name: str
-    classify: Callable[[Frame], Probabilities]
-    deferral: Score | None = None
+    predict: Callable[[Frame], Probabilities]
+    score: str = 'max_probability'
+    threshold: float | None = None
 
+    def classify(self, frame: Frame) -> Answer:
+        """Ask the CNN about a frame."""
+        start = perf_counter()
+        probabilities = self.predict(frame)
+        seconds = perf_counter() - start
+        score = float(SCORES[self.score](probabilities))
+        return Answer(self.name, probabilities, score, self.threshold, seconds)
 
-class Learned(Protocol):
-    """A stage, loaded or not, that may have learned a score."""
-
-    @property
-    def name(self) -> str:
-        """Of the stage."""
-
-    @property
-    def deferral(self) -> Score | None:
-        """Its score, if it has learned one."""
+    def is_sure(self, answer: Answer) -> bool:
+        """Return True if the answer needs no other stage."""
+        return self.threshold is None or answer.score >= self.threshold
 
 
 class Cascade:
     """
-    Stages asked in order until one is sure enough, behind a memory of past frames.
+    Stages asked in order until one is sure, behind a memory of past frames.
 
-    stages: at least one, cheapest first. settings: may be assigned at any time and from any
-    thread; a frame that is being classified is finished under those it began with.
+    The settings may be assigned at any time and from any thread; a frame that is being classified
+    is finished under those it began with.
+
+    Parameters
+    ----------
+    stages
+        At least one, cheapest first; the settings decide their scores and thresholds.
+    settings
+        With one criterion for each stage but the last, else ValueError.
     """
 
     def __init__(self, stages: Sequence[Stage], settings: Settings) -> None:
-        """Check that there is a threshold for each stage but the last; ValueError if not."""
-        self.stages = tuple(stages)
-        self.memory = Memory(settings.capacity, settings.max_age)
-        self._settings = settings
+        self._active = settings, under(settings.rule, stages)
         self._swap = Lock()
-        self._check(settings)
+        self.memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages with the scores and thresholds in force."""
+        return self._active[1]
 
     @property
     def settings(self) -> Settings:
-        """The settings in force; assigning others forgets the answers of another rule."""
-        return self._settings
+        """The settings in force; assigning others forgets answers that depend on the old ones."""
+        return self._active[0]
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        self._check(settings)
+        stages = under(settings.rule, self.stages)
         with self._swap:
-            if settings.rule != self._settings.rule:
+            if settings.validity != self.settings.validity:
                 self.memory.clear()
-            self.memory.resize(settings.capacity, settings.max_age)
-            self._settings = settings
+            self.memory.configure(settings.fingerprint, settings.capacity, settings.max_age)
+            self._active = settings, stages
 
     def classify(self, frame: Frame) -> Decision:
-        """Answer one frame. What a stage raises is passed on, and nothing is remembered."""
-        settings = self._settings
-        seconds: dict[str, float] = {}
-        key = None
-        if settings.memory:
-            start = perf_counter()
-            key = FINGERPRINTS[settings.fingerprint](frame)
-            seconds['fingerprint'] = perf_counter() - start
-        if key is not None:
-            start = perf_counter()
-            remembered = self.memory.recall(key)
-            seconds[MEMORY] = perf_counter() - start
-            if remembered is not None:
-                return replace(
-                    remembered,
-                    source=MEMORY,
-                    scores={},
-                    seconds=seconds,
-                    threshold=None,
-                    distance=0,
-                )
-        decision = self._ask(frame, settings, seconds)
+        """Decide on one frame. What a stage raises is passed on, and nothing is remembered."""
+        settings, stages = self._active
+        if not settings.memory:
+            return ask(stages, frame, settings.rule)
+        start = perf_counter()
+        remembered = self.memory.recall(frame)
+        seconds = {MEMORY: perf_counter() - start}
+        if remembered is not None:
+            return replace(
+                remembered, source=MEMORY, scores={}, seconds=seconds, threshold=None, distance=0
+            )
+        decision = ask(stages, frame, settings.rule)
         with self._swap:
-            if key is not None and settings.rule == self._settings.rule:
-                self.memory.remember(key, decision)
-        return decision
-
-    def _ask(self, frame: Frame, settings: Settings, seconds: dict[str, float]) -> Decision:
-        """Answer one frame by the stages alone, adding the time of each to `seconds`."""
-        score = confidence(settings.score)
-        answers: list[Decision] = []
-        scores: dict[str, float] = {}
-        threshold = None
-        for stage, limit in zip_longest(self.stages, settings.thresholds):
-            start = perf_counter()
-            probabilities = stage.classify(frame)
-            seconds[stage.name] = perf_counter() - start
-            answers.append(
-                Decision(
-                    probabilities,
-                    int(probabilities.argmax()),
-                    float(score(probabilities)),
-                    stage.name,
-                    stage.name,
-                )
-            )
-            decision = post_check(answers, settings.post_check, score)
-            compared, scores[stage.name] = decision.score, answers[-1].score
-            if limit is None:
-                break
-            if settings.score == DEFERRAL and stage.deferral is not None:
-                compared = scores[stage.name] = float(stage.deferral(probabilities))
-            threshold = limit
-            if compared >= threshold:
-                break
-        return replace(
-            decision,
-            source=answers[-1].source,
-            seconds=seconds,
-            scores=scores,
-            threshold=threshold,
-        )
-
-    def _check(self, settings: Settings) -> None:
-        if not self.stages or len(settings.thresholds) != len(self.stages) - 1:
-            raise ValueError(
-                f'{len(self.stages)} stages need one threshold for each but the '
-                f'last, not {len(settings.thresholds)}'
-            )
-        check_score(settings.score, self.stages)
+            if settings.validity == self.settings.validity:
+                self.memory.remember(frame, decision)
+        return replace(decision, seconds={**seconds, **decision.seconds})
 
 
-def check_score(score: str, stages: Sequence[Learned]) -> None:
-    """Raise ValueError where a stage that others follow has not learned the score in use."""
-    missing = [stage.name for stage in stages[:-1] if stage.deferral is None]
-    if score == DEFERRAL and missing:
+def ask(stages: Sequence[Stage], frame: Frame, rule: Rule) -> Decision:
+    """Ask one stage after another until one is sure; the post-check decides among them."""
+    answers = []
+    for stage in stages:
+        answers.append(stage.classify(frame))
+        if stage.is_sure(answers[-1]):  # the last one always is
+            break
+    return post_check(answers, rule)
+
+
+def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
+    """Return the decision that the rule's post-check makes of all answers; see POST_CHECKS."""
+    score = SCORES[rule.confidence]
+    last = answers[-1]
+    winner, probabilities = last.stage, last.probabilities
+    if len(answers) > 1 and rule.post_check == 'more_confident':
+        # max keeps the first of equals.
+        best = max(answers, key=lambda answer: float(score(answer.probabilities)))
+        winner, probabilities = best.stage, best.probabilities
+    elif rule.post_check == 'average' and len(answers) > 1:
+        winner = 'average'
+        probabilities = np.mean([answer.probabilities for answer in answers], axis=0)
+    thresholds = [answer.threshold for answer in answers if answer.threshold is not None]
+    return Decision(
+        probabilities,
+        int(probabilities.argmax()),
+        last.score if len(answers) == 1 else float(score(probabilities)),
+        last.stage,
+        winner,
+        scores={answer.stage: answer.score for answer in answers},
+        seconds={answer.stage: answer.seconds for answer in answers},
+        threshold=thresholds[-1] if thresholds else None,
+    )
+
+
+def under(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages under a rule; ValueError where it has not one criterion for each."""
+    if not stages or len(rule.criteria) != len(stages) - 1:
         raise ValueError(
-            f'score deferral: the bundle has no deferral for stage '
-            f'{", ".join(missing)}; calibrate learns it'
+            f'{len(stages)} stages need one threshold for each but the last, '
+            f'not {len(rule.criteria)}'
         )
-
-
-def post_check(answers: Sequence[Decision], rule: str, score: Score) -> Decision:
-    """Return the answer that counts once these stages have been asked; see POST_CHECKS."""
-    if rule == 'none' or len(answers) == 1:
-        return answers[-1]
-    if rule == 'more_confident':
-        return max(answers, key=lambda answer: answer.score)  # max keeps the first of equals
-    mean: Probabilities = np.mean([answer.probabilities for answer in answers], axis=0)
-    return Decision(mean, int(mean.argmax()), float(score(mean)), answers[-1].source, 'average')
+    *earlier, last = stages
+    return (
+        *(
+            replace(stage, score=criterion.score, threshold=criterion.threshold)
+            for stage, criterion in zip(earlier, rule.criteria)
+        ),
+        replace(last, score=rule.confidence, threshold=None),
+    )

@@ -30,13 +30,26 @@ class Decision:
     """
     Everything that is published, logged, evaluated or drawn about one frame.
 
-    probabilities: float32 (K,). label: index of the answer. score: in [0, 1], how sure the answer
-    is.
-    source: 'memory', or the deepest stage that was asked, which is what the frame cost. winner:
-    the stage whose answer it is, or 'average'. scores: of each stage that ran, in order. seconds:
-    of each step that ran, by name. threshold: the last one that a score was compared with; None
-    where there was none. distance: of the memory's key to the frame's, in bits; None
-    unless recalled.
+    Attributes
+    ----------
+    probabilities
+        float32, (K,).
+    label
+        Index of the class that is the answer.
+    score
+        How sure the answer is, in [0, 1].
+    source
+        'memory', or the last stage that was asked: it says what the frame cost.
+    winner
+        The stage whose answer it is, or 'average'.
+    scores
+        Score of each stage that was asked, in order.
+    seconds
+        Time of each step that ran: 'memory' and the stages that were asked.
+    threshold
+        The last threshold that a score was compared with; None where there was none.
+    distance
+        Bits in which the memory's key differs from the frame's; None unless recalled.
     """
 
     probabilities: npt.NDArray[np.float32]

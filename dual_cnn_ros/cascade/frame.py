@@ -16,14 +16,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
+T = TypeVar('T')
 
 _MEAN_OF_CHANNELS = np.full((1, 3), 1 / 3)
 
@@ -125,6 +128,14 @@ class Frame:
         self._pyramid = Pyramid(image)
         self._grey = self._bytes = self._pyramid if image.ndim == 2 else None
         self._blobs: dict[Preprocessing, npt.NDArray[np.float32]] = {}
+        self._found: dict[Callable[[Frame], Any], Any] = {}
+
+    def once(self, reduce: Callable[[Frame], T]) -> T:
+        """Return reduce(frame), computed when first asked for."""
+        if reduce not in self._found:
+            self._found[reduce] = reduce(self)
+        found: T = self._found[reduce]
+        return found
 
     def grey(self, height: int, width: int) -> Image:
         """

@@ -12,66 +12,69 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bounded memory of past frames: fingerprint to Decision, least recently used out first."""
+"""A bounded memory of past frames: fingerprint to decision, least recently used out first."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from io import BytesIO
-import json
 from pathlib import Path
 from threading import Lock
 import time
-from typing import NamedTuple
 
-import numpy as np
-
-from dual_cnn_ros.cascade.decision import Decision, MEMORY
-from dual_cnn_ros.files import write_atomically
-
-FORMAT = 'dual_cnn_ros memory 1'
-
-
-class MemoryFileError(ValueError):
-    """A memory file is foreign, damaged, or was made by another bundle or rule."""
-
-
-class _Remembered(NamedTuple):
-    decision: Decision
-    since: float
+from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.cascade.memory_file import read_memory, Remembered, write_memory
 
 
 class Memory:
     """
     What was decided about past frames, by exact fingerprint.
 
-    capacity: frames at most. max_age: seconds from when a frame was decided, not from when it was
-    last seen, so that a wrong answer does not live on by being repeated; 0 for no limit. clock:
-    monotonic seconds. Calls from several threads are safe.
+    Calls from several threads are safe.
+
+    Parameters
+    ----------
+    fingerprint
+        A name of FINGERPRINTS.
+    capacity
+        Number of frames at most.
+    max_age
+        Seconds since a frame was decided, not since it was last seen, so that a wrong answer does
+        not live on by being repeated; 0 for no limit.
+    clock
+        Monotonic seconds.
     """
 
     def __init__(
-        self, capacity: int, max_age: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        fingerprint: str,
+        capacity: int,
+        max_age: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make an empty memory."""
         self._lock = Lock()
         self._clock = clock
-        self._entries: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self.resize(capacity, max_age)
+        self._entries: OrderedDict[bytes, Remembered] = OrderedDict()
+        self.configure(fingerprint, capacity, max_age)
 
     def __len__(self) -> int:
         """Return the number of frames remembered."""
         return len(self._entries)
 
-    def resize(self, capacity: int, max_age: float) -> None:
-        """Change the limits, forgetting the least recently used frames that no longer fit."""
+    def configure(self, fingerprint: str, capacity: int, max_age: float) -> None:
+        """Change key and limits; frames that no longer fit are forgotten, the oldest use first."""
         with self._lock:
+            self._key = FINGERPRINTS[fingerprint]
             self.capacity, self.max_age = capacity, max_age
             self._shrink()
 
-    def recall(self, key: bytes) -> Decision | None:
+    def recall(self, frame: Frame) -> Decision | None:
         """Return what was decided about a frame with this fingerprint, or None."""
+        key = frame.once(self._key)
+        if key is None:
+            return None
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -82,10 +85,13 @@ class Memory:
             self._entries.move_to_end(key)
             return entry.decision
 
-    def remember(self, key: bytes, decision: Decision) -> None:
-        """Keep a decision under a fingerprint, in place of any earlier one."""
+    def remember(self, frame: Frame, decision: Decision) -> None:
+        """Keep a decision under the frame's fingerprint, in place of any earlier one."""
+        key = frame.once(self._key)
+        if key is None:
+            return
         with self._lock:
-            self._entries[key] = _Remembered(decision, self._clock())
+            self._entries[key] = Remembered(decision, self._clock())
             self._entries.move_to_end(key)
             self._shrink()
 
@@ -98,95 +104,53 @@ class Memory:
 
     def save(self, path: Path, identity: str) -> int:
         """
-        Write the memory to a file, whole or not at all; return the number of frames.
+        Write the memory to a file, whole or not at all.
 
-        identity: of the bundle and rule that the decisions came from; `load` asks for the same.
-        OSError where the file cannot be written.
+        Parameters
+        ----------
+        path
+            The file; folders that are missing are made.
+        identity
+            Names the bundle and the rule that the decisions came from; `load` wants the same.
+
+        Returns
+        -------
+        int
+            Number of frames written.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
         """
         with self._lock:
             now = self._clock()
             entries = list(self._entries.items())
-        decisions = [entry.decision for _, entry in entries]
-        header = {
-            'format': FORMAT,
-            'identity': identity,
-            'winners': [decision.winner for decision in decisions],
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = BytesIO()
-        np.savez(
-            content,
-            header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-            keys=np.array([list(key) for key, _ in entries], dtype=np.uint8),
-            probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
-            labels=np.array([d.label for d in decisions], dtype=np.int64),
-            scores=np.array([d.score for d in decisions], dtype=np.float64),
-            ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64),
-        )
-        write_atomically(path, content.getvalue())
+        write_memory(path, identity, entries, now)
         return len(entries)
 
     def load(self, path: Path, identity: str) -> int:
         """
-        Replace the memory by a saved one; return the number of frames now remembered.
+        Replace the memory by a saved one; it stays as it was where anything is raised.
 
-        MemoryFileError names the file and what is wrong with it, and the memory stays as it was;
-        OSError where the file cannot be read. Time that passed between the two does not count
-        towards max_age: monotonic clocks do not survive a restart.
+        Time that passed between the two does not count towards max_age: monotonic clocks do not
+        survive a restart.
+
+        Returns
+        -------
+        int
+            Number of frames now remembered.
+
+        Raises
+        ------
+        MemoryFileError
+            The file is foreign, damaged, or of another identity.
+        OSError
+            The file cannot be read.
         """
-        content = BytesIO(path.read_bytes())
-        try:
-            # Nothing in the file is executed: pickled arrays are refused, and each part has a
-            # checksum of its own, which zipfile verifies.
-            with np.load(content, allow_pickle=False) as file:
-                parts = {name: file[name] for name in file.files}
-            header = json.loads(parts['header'].tobytes())
-            if header['format'] != FORMAT:
-                raise MemoryFileError(
-                    f'{path}: its format is {header["format"]!r}, not {FORMAT!r}'
-                )
-            if header['identity'] != identity:
-                raise MemoryFileError(
-                    f'{path}: it was saved under another bundle, score, threshold, post-check or '
-                    'fingerprint, whose answers may differ'
-                )
-            winners = [str(winner) for winner in header['winners']]
-            keys = [key.tobytes() for key in parts['keys']]
-            probabilities = parts['probabilities'].astype(np.float32)
-            labels, scores, ages = (parts[name].tolist() for name in ('labels', 'scores', 'ages'))
-            if {len(part) for part in (keys, probabilities, labels, scores, ages)} != {
-                len(winners)
-            }:
-                raise MemoryFileError(f'{path}: its parts have different lengths; it is damaged')
-            now = self._clock()
-            entries = OrderedDict(
-                (key, _Remembered(Decision(p.copy(), label, score, MEMORY, winner), now - age))
-                for key, p, label, score, winner, age in zip(
-                    keys, probabilities, labels, scores, winners, ages
-                )
-            )
-            for decision, since in entries.values():
-                p = decision.probabilities
-                if not (
-                    p.ndim == 1
-                    and np.isfinite(p).all()
-                    and isinstance(decision.label, int)
-                    and 0 <= decision.label < p.size
-                    and 0 <= decision.score <= 1
-                    and since <= now
-                ):
-                    raise MemoryFileError(
-                        f'{path}: it holds values that no decision has; it is damaged'
-                    )
-        except MemoryFileError:
-            raise
-        except Exception as error:  # zipfile, NumPy and JSON each have their own for damaged bytes
-            raise MemoryFileError(
-                f'{path}: not a memory file, or a damaged one ({error}); '
-                'save the memory again to replace it'
-            ) from error
+        entries = read_memory(path, identity, self._clock())
         with self._lock:
-            self._entries = entries
+            self._entries = OrderedDict(entries)
             self._shrink()
             return len(self._entries)
 

@@ -28,9 +28,24 @@ Score = Callable[[Array], Array]
 
 def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.float32]:
     """
-    Return the softmax of logits / temperature over the last axis, float32 of the same shape.
+    Return the softmax of logits / temperature over the last axis.
 
-    Raises ValueError where a logit is NaN or infinite: that is a broken model, not a doubt.
+    Parameters
+    ----------
+    logits
+        (..., K).
+    temperature
+        Positive; the larger, the flatter the distribution.
+
+    Returns
+    -------
+    probabilities
+        float32, of the shape of logits.
+
+    Raises
+    ------
+    ValueError
+        A logit is NaN or infinite: the model is broken, not unsure.
     """
     z = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(z).all():
@@ -58,10 +73,10 @@ def entropy(probabilities: Array) -> Array:
     classes = probabilities.shape[-1]
     if classes == 1:
         return np.ones(probabilities.shape[:-1], dtype=probabilities.dtype)
-    # What is added matters only where p is 0 or next to it, and there p times the logarithm is 0.
+    # The addend matters only where p is (nearly) 0, and there p times the logarithm is 0.
     logarithms = np.log(probabilities + 1e-37)
     normalised = (probabilities * logarithms).sum(axis=-1) / math.log(classes)
-    # Of a single value, clip takes five times as long as these two.
+    # For a single value, np.clip takes five times as long as these two.
     return np.minimum(np.maximum(1 + normalised, 0), 1).astype(probabilities.dtype)
 
 
@@ -70,16 +85,3 @@ SCORES: dict[str, Score] = {
     'difference': difference,
     'entropy': entropy,
 }
-DEFERRAL = 'deferral'
-"""The score that each stage has learned for itself: see cascade/deferral.py."""
-SCORE_NAMES = (*SCORES, DEFERRAL)
-
-
-def confidence(score: str) -> Score:
-    """
-    Return what answers of different stages are compared by under a score of SCORE_NAMES.
-
-    That is the score itself, and the largest probability for what a stage has learned: that says
-    whether another one should be asked, not how sure it is itself.
-    """
-    return SCORES.get(score, max_probability)

@@ -16,17 +16,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+import math
 
-from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
-from dual_cnn_ros.cascade.scores import SCORE_NAMES
+from dual_cnn_ros.cascade.scores import SCORES
 
 POST_CHECKS = {
     'none': 'the last stage asked has the last word',
     'more_confident': 'of the stages asked, the most confident wins, the earlier one on a tie',
     'average': 'the mean of the distributions of all stages asked',
 }
+# No score exceeds 1, so a stage with this threshold is never sure. At a threshold of 1 it still
+# is where its score is exactly 1.
+ALWAYS_DEFER = math.nextafter(1.0, 2.0)
+
+
+def _check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {", ".join(choices)}, not {value!r}')
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """
+    When a stage is sure of its answer: where its score reaches the threshold.
+
+    Attributes
+    ----------
+    score
+        A name of SCORES.
+    threshold
+        In [0, 1], or ALWAYS_DEFER.
+    """
+
+    score: str = 'max_probability'
+    threshold: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Check both fields; ValueError names the one that is wrong and what it may be."""
+        _check_choice('score', self.score, SCORES)
+        if not 0 <= self.threshold <= ALWAYS_DEFER:
+            raise ValueError(f'threshold must be in [0, 1], not {self.threshold}')
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    Who answers: what each stage but the last must reach, and who wins once several were asked.
+
+    Attributes
+    ----------
+    criteria
+        One for each stage but the last, which is always sure.
+    post_check
+        A name of POST_CHECKS.
+    """
+
+    criteria: tuple[Criterion, ...] = (Criterion(),)
+    post_check: str = 'more_confident'
+
+    def __post_init__(self) -> None:
+        """Check the post-check; ValueError names what it may be."""
+        _check_choice('post_check', self.post_check, POST_CHECKS)
+
+    @property
+    def confidence(self) -> str:
+        """The score by which answers of different stages are compared, and which is published."""
+        return self.criteria[0].score if self.criteria else 'max_probability'
 
 
 @dataclass(frozen=True)
@@ -34,16 +92,21 @@ class Settings:
     """
     The live settings of a cascade.
 
-    score: a name of SCORE_NAMES. thresholds: one for each stage but the last, in [0, 1]; a stage's
-    answer is accepted when its score is at least that, and never at ALWAYS_DEFER. post_check: a
-    name of POST_CHECKS. memory: whether frames are remembered. fingerprint: a name of
-    FINGERPRINTS. capacity: frames remembered at most. max_age: seconds after which a frame is
-    forgotten, 0 for never.
+    Attributes
+    ----------
+    rule
+        Who answers.
+    memory
+        Whether frames are remembered.
+    fingerprint
+        The key of the memory, a name of FINGERPRINTS.
+    capacity
+        Number of frames remembered at most.
+    max_age
+        Seconds after which a frame is forgotten, 0 for never.
     """
 
-    score: str = 'max_probability'
-    thresholds: tuple[float, ...] = (0.8,)
-    post_check: str = 'more_confident'
+    rule: Rule = field(default_factory=Rule)
     memory: bool = True
     fingerprint: str = 'dhash'
     capacity: int = 1024
@@ -51,24 +114,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every field; ValueError names the one that is wrong and what it may be."""
-        for name, choices in (
-            ('score', SCORE_NAMES),
-            ('post_check', POST_CHECKS),
-            ('fingerprint', FINGERPRINTS),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f'{name} must be one of {", ".join(choices)}, not {getattr(self, name)!r}'
-                )
-        for threshold in self.thresholds:
-            if not 0 <= threshold <= ALWAYS_DEFER:
-                raise ValueError(f'threshold must be in [0, 1], not {threshold}')
+        _check_choice('fingerprint', self.fingerprint, FINGERPRINTS)
         if self.capacity < 1:
             raise ValueError(f'capacity must be at least 1 frame, not {self.capacity}')
-        if not 0 <= self.max_age < float('inf'):
+        if not 0 <= self.max_age < math.inf:
             raise ValueError(f'max_age must be 0 (never) or positive seconds, not {self.max_age}')
 
     @property
-    def rule(self) -> tuple[object, ...]:
-        """What a remembered answer depends on: where this changes, the memory is worthless."""
-        return self.score, self.thresholds, self.post_check, self.fingerprint
+    def validity(self) -> tuple[Rule, str]:
+        """What a remembered answer depends on: it is worthless once this has changed."""
+        return self.rule, self.fingerprint

@@ -12,42 +12,83 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From a Decision to the messages that are published."""
+"""Decisions as messages, written and read, and the labels and models behind them."""
 
 from __future__ import annotations
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+from typing import Any
+
 import numpy as np
-from std_msgs.msg import Header
-from vision_msgs.msg import Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
-from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.diagnostics import diagnostic_array, diagnostic_status
+from dual_cnn_ros.messages.types import MessageTypes
 
 
-def classification(
-    decision: Decision, labels: tuple[str, ...], top_k: int, header: Header
-) -> Classification:
-    """Return the top_k classes by probability, best first; class_id is the label's name."""
-    p = decision.probabilities
-    order = np.argsort(-p, kind='stable')[:top_k]
-    return Classification(
-        header=header,
-        results=[ObjectHypothesis(class_id=labels[i], score=float(p[i])) for i in order],
-    )
-
-
-def decision_array(
-    decision: Decision, camera: str, node: str, bundle: Bundle, finished: float, header: Header
-) -> DiagnosticArray:
+@dataclass(frozen=True)
+class PublishedDecision:
     """
-    Return what was decided, by whom and at what cost.
+    What a decision message says.
 
-    finished: when, seconds of the node's clock.
+    Attributes
+    ----------
+    label, class_id
+        The answer: name and index of the class.
+    score
+        How sure it is, in [0, 1].
+    source, winner
+        As in Decision.
+    scores, seconds
+        By stage, and by step: 'decode', 'memory' and the stages that were asked.
+    finished
+        When it was made, seconds of the classifier's clock.
+    macs
+        Multiply-accumulate operations of the stages that were asked.
+    """
+
+    label: str
+    class_id: int
+    score: float
+    source: str
+    winner: str
+    scores: dict[str, float]
+    seconds: dict[str, float]
+    finished: float
+    macs: int
+
+
+def decision_message(
+    types: MessageTypes,
+    decision: Decision,
+    camera: str,
+    node: str,
+    bundle: Bundle,
+    finished: float,
+    header: Any,
+) -> Any:
+    """
+    Return a DiagnosticArray with one status: what was decided, by whom and at what cost.
+
+    Parameters
+    ----------
+    types
+        The message classes.
+    decision
+        What was decided about a frame.
+    camera, node
+        Names for the status.
+    bundle
+        That of the cascade.
+    finished
+        When it was decided, seconds of the node's clock.
+    header
+        The image's.
     """
     label = bundle.labels[decision.label]
-    cost = sum(stage.multiply_adds for stage in bundle.stages if stage.name in decision.scores)
     values = {
         'label': label,
         'class_id': decision.label,
@@ -59,39 +100,89 @@ def decision_array(
         **{f'score.{stage}': score for stage, score in decision.scores.items()},
         **{f'seconds.{step}': seconds for step, seconds in decision.seconds.items()},
         'finished': f'{finished:.9f}',
-        'multiply_adds': cost,
+        'macs': sum(stage.macs for stage in bundle.stages if stage.name in decision.scores),
     }
-    return DiagnosticArray(
-        header=header,
-        status=[
-            status(
-                f'{node}: {camera}',
-                DiagnosticStatus.OK,
-                f'{label} {decision.score:.2f} ({decision.source})',
-                bundle.name,
-                values,
-            )
-        ],
+    status = diagnostic_status(
+        types,
+        f'{node}: {camera}',
+        'OK',
+        f'{label} {decision.score:.2f} ({decision.source})',
+        bundle.name,
+        values,
+    )
+    return diagnostic_array(types, header, [status])
+
+
+def read_decision(status: Any) -> PublishedDecision:
+    """
+    Return what one status of a decision message says.
+
+    Raises
+    ------
+    ValueError
+        Names the key that is missing or makes no sense.
+    """
+    values = {pair.key: pair.value for pair in status.values}
+
+    def text(key: str) -> str:
+        if not values.get(key):
+            raise ValueError(f'{key} of a decision is missing')
+        return str(values[key])
+
+    def number(key: str) -> float:
+        written = values.get(key, '')
+        try:
+            found = float(written)
+        except ValueError:
+            found = math.nan
+        if not 0 <= found < math.inf:
+            raise ValueError(f'{key} of a decision is {written!r}, not a number from 0 on')
+        return found
+
+    def numbers(prefix: str) -> dict[str, float]:
+        return {key[len(prefix) :]: number(key) for key in values if key.startswith(prefix)}
+
+    return PublishedDecision(
+        text('label'),
+        int(number('class_id')),
+        number('score'),
+        text('source'),
+        text('winner'),
+        numbers('score.'),
+        numbers('seconds.'),
+        number('finished'),
+        int(number('macs')),
     )
 
 
-def label_info(bundle: Bundle, threshold: float, header: Header) -> LabelInfo:
-    """Return the names of the classes by index."""
-    return LabelInfo(
+def classification_message(
+    types: MessageTypes, decision: Decision, labels: Sequence[str], top_k: int, header: Any
+) -> Any:
+    """Return a Classification: the top_k classes, best first; class_id is the label's name."""
+    p = decision.probabilities
+    order = np.argsort(-p, kind='stable')[:top_k]
+    hypothesis = types('vision_msgs/msg/ObjectHypothesis')
+    return types('vision_msgs/msg/Classification')(
+        header=header,
+        results=[hypothesis(class_id=labels[i], score=float(p[i])) for i in order],
+    )
+
+
+def label_info_message(types: MessageTypes, bundle: Bundle, threshold: float, header: Any) -> Any:
+    """Return a LabelInfo: the names of the classes by index."""
+    entry = types('vision_msgs/msg/VisionClass')
+    return types('vision_msgs/msg/LabelInfo')(
         header=header,
         threshold=threshold,
-        class_map=[
-            VisionClass(class_id=i, class_name=name) for i, name in enumerate(bundle.labels)
-        ],
+        class_map=[entry(class_id=i, class_name=name) for i, name in enumerate(bundle.labels)],
     )
 
 
-def vision_info(bundle: Bundle, database: str, header: Header) -> VisionInfo:
-    """Return what does the classification, and the topic on which its labels are."""
-    stages = ' + '.join(stage.source.architecture or stage.name for stage in bundle.stages)
-    return VisionInfo(
+def vision_info_message(types: MessageTypes, bundle: Bundle, database: str, header: Any) -> Any:
+    """Return a VisionInfo: the models, and the topic on which their labels are."""
+    return types('vision_msgs/msg/VisionInfo')(
         header=header,
-        method=f'{bundle.name}: {stages}',
+        method=f'{bundle.name}: {" + ".join(stage.title for stage in bundle.stages)}',
         database_location=database,
         database_version=int(bundle.digest[:7], 16),
     )

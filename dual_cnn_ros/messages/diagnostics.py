@@ -17,21 +17,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from dual_cnn_ros.messages.types import installed, MessageTypes
+
+Level = Literal['OK', 'WARN', 'ERROR', 'STALE']
+
+
+def diagnostic_status(
+    types: MessageTypes,
+    name: str,
+    level: Level,
+    message: str,
+    hardware_id: str,
+    values: Mapping[str, object],
+) -> Any:
+    """Return a DiagnosticStatus; floats are written with six digits, None as nothing."""
+    kind = types('diagnostic_msgs/msg/DiagnosticStatus')
+    pair = types('diagnostic_msgs/msg/KeyValue')
+    return kind(
+        name=name,
+        level=getattr(kind, level),
+        message=message,
+        hardware_id=hardware_id,
+        values=[pair(key=key, value=_text(value)) for key, value in values.items()],
+    )
 
 
 def status(
     name: str, level: bytes, message: str, hardware_id: str, values: Mapping[str, object]
-) -> DiagnosticStatus:
-    """Return a status; floats are written with six digits, None as nothing."""
-    return DiagnosticStatus(
-        name=name,
-        level=level,
-        message=message,
-        hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],
-    )
+) -> Any:
+    """Return a status of ROS messages; for the nodes that are still to be moved."""
+    found = diagnostic_status(installed, name, 'OK', message, hardware_id, values)
+    found.level = level
+    return found
+
+
+def diagnostic_array(types: MessageTypes, header: Any, statuses: list[Any]) -> Any:
+    """Return a DiagnosticArray."""
+    return types('diagnostic_msgs/msg/DiagnosticArray')(header=header, status=statuses)
 
 
 def _text(value: object) -> str:

@@ -38,14 +38,14 @@ from std_msgs.msg import Float64, Header
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Classification, LabelInfo, VisionInfo
 
-from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.memory import MemoryFileError
+from dual_cnn_ros.cascade.memory_file import MemoryFileError
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.messages import decisions as messages
-from dual_cnn_ros.messages import images
+from dual_cnn_ros.messages import decisions, images
 from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes import overlay, parameters
 from dual_cnn_ros.nodes.parameter import ParameterError, path
 from dual_cnn_ros.nodes.parameters import INACTIVE, PARAMETERS, UNCONFIGURED
@@ -92,7 +92,7 @@ class ClassifierNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         """Declare the parameters and offer the services; nothing is loaded yet."""
         super().__init__('dual_cnn', **options)
-        self._bundle: bundles.Bundle | None = None
+        self._bundle: Bundle | None = None
         self._cascade: Cascade | None = None
         self._cameras: dict[str, Camera] = {}
         self._subscriptions_: list[Any] = []
@@ -126,7 +126,7 @@ class ClassifierNode(LifecycleNode):
         """Load the bundle and warm up every stage."""
         try:
             start = perf_counter()
-            bundle = bundles.read(parameters.bundle_path(self._values['bundle']))
+            bundle = Bundle.open(self._values['bundle'])
             settings = parameters.settings(self._values, bundle)
             stages = bundle.load(
                 self._values['backend'], self._values['device'], self._values['threads']
@@ -297,8 +297,8 @@ class ClassifierNode(LifecycleNode):
             outputs: list[tuple[Any, Any]] = [
                 (
                     camera.classification,
-                    messages.classification(
-                        decision, bundle.labels, self._values['top_k'], message.header
+                    decisions.classification_message(
+                        installed, decision, bundle.labels, self._values['top_k'], message.header
                     ),
                 ),
                 (camera.confidence, Float64(data=decision.score)),
@@ -307,8 +307,14 @@ class ClassifierNode(LifecycleNode):
                 outputs.append(
                     (
                         camera.decision,
-                        messages.decision_array(
-                            decision, name, self.get_name(), bundle, finished, message.header
+                        decisions.decision_message(
+                            installed,
+                            decision,
+                            name,
+                            self.get_name(),
+                            bundle,
+                            finished,
+                            message.header,
                         ),
                     )
                 )
@@ -343,19 +349,21 @@ class ClassifierNode(LifecycleNode):
                 f'{camera.topic}: frame not classified: {error}', throttle_duration_sec=THROTTLE
             )
 
-    def _publish_labels(self, bundle: bundles.Bundle, settings: Settings) -> None:
+    def _publish_labels(self, bundle: Bundle, settings: Settings) -> None:
         latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
         labels = self.create_publisher(LabelInfo, '~/label_info', latched)
         info = self.create_publisher(VisionInfo, '~/vision_info', latched)
         self._latched = [labels, info]
         header = Header(stamp=self.get_clock().now().to_msg())
-        info.publish(messages.vision_info(bundle, labels.topic_name, header))
+        info.publish(decisions.vision_info_message(installed, bundle, labels.topic_name, header))
         self._publish_label_info(bundle, settings)
 
-    def _publish_label_info(self, bundle: bundles.Bundle, settings: Settings) -> None:
+    def _publish_label_info(self, bundle: Bundle, settings: Settings) -> None:
         header = Header(stamp=self.get_clock().now().to_msg())
-        threshold = min(settings.thresholds, default=0.0)
-        self._latched[0].publish(messages.label_info(bundle, threshold, header))
+        threshold = min((c.threshold for c in settings.rule.criteria), default=0.0)
+        self._latched[0].publish(
+            decisions.label_info_message(installed, bundle, threshold, header)
+        )
 
     # Parameters ------------------------------------------------------------------------------
 
@@ -427,7 +435,7 @@ class ClassifierNode(LifecycleNode):
 
     def _memory_identity(self, cascade: Cascade) -> str:
         assert self._bundle is not None
-        return f'{self._bundle.digest} {cascade.settings.rule}'
+        return f'{self._bundle.digest} {cascade.settings.validity}'
 
     # Diagnostics -----------------------------------------------------------------------------
 
@@ -442,9 +450,9 @@ class ClassifierNode(LifecycleNode):
             settings = cascade.settings
             values: dict[str, object] = {
                 'bundle': str(bundle.path),
-                'score': settings.score,
-                'threshold': ' '.join(f'{t:.4f}' for t in settings.thresholds),
-                'post_check': settings.post_check,
+                'score': ' '.join(c.score for c in settings.rule.criteria),
+                'threshold': ' '.join(f'{c.threshold:.4f}' for c in settings.rule.criteria),
+                'post_check': settings.rule.post_check,
                 'memory': f'{len(cascade.memory)}/{cascade.memory.capacity}'
                 if settings.memory
                 else 'off',
@@ -483,13 +491,14 @@ class ClassifierNode(LifecycleNode):
 
 
 def _describe(settings: Settings) -> str:
-    thresholds = ', '.join(f'{threshold:.4f}' for threshold in settings.thresholds)
+    rule = settings.rule
+    sure = ', '.join(f'{c.score} >= {c.threshold:.4f}' for c in rule.criteria)
     memory = (
         f'memory of {settings.capacity} frames by {settings.fingerprint}'
         if settings.memory
         else 'no memory'
     )
-    return f'{settings.score} >= {thresholds}, post-check {settings.post_check}, {memory}'
+    return f'{sure}, post-check {rule.post_check}, {memory}'
 
 
 def main(args: list[str] | None = None) -> int:

@@ -386,24 +386,23 @@ def _baseline(values: dict[str, Any]) -> Baseline:
     if name != 'bundle':
         return Baseline(name)
     # They bring OpenCV along, which nothing else here needs.
-    from dual_cnn_ros import bundle as bundles
-    from dual_cnn_ros.nodes.parameters import bundle_path
+    from dual_cnn_ros.bundle import Bundle, FILE
 
     try:
-        bundle = bundles.read(bundle_path(values['bundle']))
+        bundle = Bundle.open(values['bundle'])
     except ValueError as error:
         raise ParameterError(f'baseline bundle: {error}') from None
     stored = bundle.baseline
     if stored is None:
         raise ParameterError(
-            f'baseline bundle: {bundle.path / bundles.FILE} has none; measure {bundle.path} '
+            f'baseline bundle: {bundle.path / FILE} has none; measure {bundle.path} '
             '--large CNN stores one'
         )
     return Baseline(
         name,
         stored.joules,
         f'{stored.name} ({stored.machine}, {stored.date})',
-        stored.error_joules,
+        stored.standard_error,
         stored.scope,
     )
 

@@ -17,22 +17,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-import os
-from pathlib import Path
 from typing import Any
 
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.cascade.cascade import check_score
+from dual_cnn_ros.bundle import Bundle, find_bundle
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
-from dual_cnn_ros.cascade.scores import SCORE_NAMES
-from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
-from dual_cnn_ros.share import share_directory
 
 # When a parameter may change.
 LIVE = 'takes effect on the next frame'
@@ -112,10 +107,9 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     'score': Parameter(
         FROM_BUNDLE,
-        'Score that is compared with the threshold; deferral: learned by the '
-        "bundle's stages; bundle: as calibrated.",
+        'Score that is compared with the threshold; bundle: as calibrated.',
         LIVE,
-        (FROM_BUNDLE, *SCORE_NAMES),
+        (FROM_BUNDLE, *SCORES),
     ),
     'threshold': Parameter(
         -1.0,
@@ -166,8 +160,10 @@ def check(name: str, value: Any) -> None:
         raise ParameterError(f"threshold must be in [0, 1], or -1 for the bundle's, not {value}")
     if name == 'bundle' and not value:
         raise ParameterError('bundle must be the name or the path of a bundle, not empty')
-    if name == 'memory_file' or (name == 'bundle' and os.sep in value):
+    if name == 'memory_file':
         path(name, value)
+    if name == 'bundle':
+        find_bundle(value)
     if name == 'image_topics':
         if not value or len(set(value)) != len(value):
             raise ParameterError(f'image_topics must be one or more different topics, not {value}')
@@ -184,20 +180,16 @@ def check(name: str, value: Any) -> None:
             raise ParameterError(f'{name}: {error}') from error
 
 
-def bundle_path(name: str) -> Path:
-    """Return the folder of a bundle given by name or by path."""
-    if os.sep in name:
-        return path('bundle', name)
-    return share_directory() / 'config' / 'bundles' / name
-
-
 def settings(values: Mapping[str, Any], bundle: Bundle) -> Settings:
     """
     Return the cascade's settings: the parameters, and the bundle's where they say so.
 
-    ParameterError where they go together neither with each other nor with this bundle.
+    Raises
+    ------
+    ParameterError
+        The parameters fit neither each other nor this bundle.
     """
-    return replace(
+    return Settings(
         _rule(values, bundle),
         memory=values['memory'],
         fingerprint=values['fingerprint'],
@@ -206,8 +198,7 @@ def settings(values: Mapping[str, Any], bundle: Bundle) -> Settings:
     )
 
 
-def _rule(values: Mapping[str, Any], bundle: Bundle) -> Settings:
-    """Return settings of which score, thresholds and post-check count."""
+def _rule(values: Mapping[str, Any], bundle: Bundle) -> Rule:
     point = values['operating_point']
     if point:
         for name in ('score', 'threshold', 'post_check'):
@@ -216,31 +207,31 @@ def _rule(values: Mapping[str, Any], bundle: Bundle) -> Settings:
                     f'operating_point {point!r} decides {name} too, which is {values[name]}: set '
                     f"{name} to {PARAMETERS[name].default}, or operating_point to '', first"
                 )
-        if point not in bundle.points:
+        if point not in bundle.rules:
             raise ParameterError(
                 f'operating_point must be one that bundle {bundle.name} has, '
-                f'not {point!r}: {"; ".join(bundle.points) or "it has none"}'
+                f'not {point!r}: {"; ".join(bundle.rules) or "it has none"}'
             )
-        return bundle.points[point]
-    own = bundle.settings
-    score, post_check = (
-        getattr(own, name) if values[name] == FROM_BUNDLE else values[name]
-        for name in ('score', 'post_check')
+        return bundle.rules[point]
+    own, threshold = bundle.rule, values['threshold']
+    post_check = own.post_check if values['post_check'] == FROM_BUNDLE else values['post_check']
+    scores = tuple(
+        criterion.score if values['score'] == FROM_BUNDLE else values['score']
+        for criterion in own.criteria
     )
-    check_score(score, bundle.stages)
-    if values['threshold'] >= 0:
-        return replace(
-            own,
-            score=score,
-            post_check=post_check,
-            thresholds=(values['threshold'],) * len(own.thresholds),
-        )
-    calibrated = (own, *bundle.points.values())
+    if threshold >= 0:
+        return Rule(tuple(Criterion(score, threshold) for score in scores), post_check)
+    calibrated = (own, *bundle.rules.values())
     for rule in calibrated:
-        if (rule.score, rule.post_check) == (score, post_check):
+        if (_scores(rule), rule.post_check) == (scores, post_check):
             return rule
-    there = dict.fromkeys(f'{rule.score} with {rule.post_check}' for rule in calibrated)
+    there = dict.fromkeys(f'{", ".join(_scores(r))} with {r.post_check}' for r in calibrated)
     raise ParameterError(
         f'threshold is -1, as calibrated, but bundle {bundle.name} is not calibrated for score '
-        f'{score} with post_check {post_check}, only for {", ".join(there)}: set threshold first'
+        f'{", ".join(scores)} with post_check {post_check}, only for {", ".join(there)}: '
+        'set threshold first'
     )
+
+
+def _scores(rule: Rule) -> tuple[str, ...]:
+    return tuple(criterion.score for criterion in rule.criteria)

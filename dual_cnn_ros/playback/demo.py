@@ -43,12 +43,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.labelled import ground_truth, header, name_cameras, originals
 from dual_cnn_ros.data.recording import IMAGE_TYPES, Message, Recording, RecordingError
 from dual_cnn_ros.data.streams import FrameSource, from_folder, from_video
 from dual_cnn_ros.messages import images
-from dual_cnn_ros.nodes import parameters
 from dual_cnn_ros.playback import watts
 from dual_cnn_ros.playback.replay import Replayer
 from dual_cnn_ros.playback.sheet import contact_sheet
@@ -70,7 +69,7 @@ class Answer:
     source: str
     label: str
     seconds: float
-    multiply_adds: float
+    macs: float
 
 
 @dataclass
@@ -98,7 +97,7 @@ class Audience:
             values['source'],
             values['label'],
             sum(float(v) for key, v in values.items() if key.startswith('seconds.')),
-            float(values['multiply_adds']),
+            float(values['macs']),
         )
         self.sources[values['source']] += 1
         self.label = values['label']
@@ -199,7 +198,7 @@ def ending(stop: threading.Event) -> Iterator[None]:
 def watch(
     source: Recording | FrameSource,
     cameras: Mapping[str, str],
-    bundle: bundles.Bundle,
+    bundle: Bundle,
     meter: watts.Meter | None,
     rate: float,
     duration: float | None,
@@ -343,7 +342,7 @@ def table(
     audience: Audience,
     labels: Mapping[tuple[str, int], str],
     published: int,
-    bundle: bundles.Bundle,
+    bundle: Bundle,
 ) -> str:
     """Return who answered how many frames, how well, how fast and at what cost."""
     answers = list(audience.answers.items())
@@ -357,7 +356,7 @@ def table(
     for name, group in [*((source, by_source[source]) for source in sources), ('all', answers)]:
         judged = [labels[key] == a.label for key, a in group if key in labels]
         milliseconds = np.percentile([1e3 * a.seconds for _, a in group], (50, 95))
-        cost = np.mean([a.multiply_adds for _, a in group])
+        cost = np.mean([a.macs for _, a in group])
         rows.append(
             (
                 name,
@@ -369,8 +368,8 @@ def table(
             )
         )
     lines = watts.columns(rows)
-    both = sum(stage.multiply_adds for stage in bundle.stages)
-    average = float(np.mean([a.multiply_adds for _, a in answers]))
+    both = sum(stage.macs for stage in bundle.stages)
+    average = float(np.mean([a.macs for _, a in answers]))
     if both:
         lines.append(
             f'Asking every CNN about every frame would take {both / 1e6:.1f} M '
@@ -430,7 +429,7 @@ def _open(options: argparse.Namespace) -> tuple[Recording | FrameSource, str]:
     return Recording(COURSE), options.bundle or COURSE_BUNDLE
 
 
-def _trace(options: argparse.Namespace, bundle: bundles.Bundle) -> Path | None:
+def _trace(options: argparse.Namespace, bundle: Bundle) -> Path | None:
     """Return the constructed power trace, where it goes with what is played."""
     own = (options.images, options.video, options.camera, options.bag)
     if bundle.name == COURSE_BUNDLE and all(frames is None for frames in own):
@@ -498,13 +497,13 @@ def _run(options: argparse.Namespace) -> None:
     if not cv2.haveImageWriter(str(options.out)):
         raise ValueError(f'--out {options.out}: the name must end in .png or .jpg')
     source, name = _open(options)
-    bundle = bundles.read(parameters.bundle_path(name))
+    bundle = Bundle.open(name)
     notes = source.notes.get('origin', '') if isinstance(source, Recording) else ''
     cameras = name_cameras(originals(source.image_topics))
     print(
         f'{source.path}: {", ".join(cameras)}{". " + notes if notes else ""}\n'
         f'bundle {bundle.name}: {len(bundle.labels)} classes, '
-        + ' then '.join(stage.source.architecture or stage.name for stage in bundle.stages)
+        + ' then '.join(stage.title for stage in bundle.stages)
     )
     labels = labels_of(source, cameras)
     meter, line = watts.find(options.sysfs_root, _trace(options, bundle), options.rate)

@@ -32,13 +32,12 @@ import sys
 
 import numpy as np
 
-from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.power_trace import remarks, write_csv
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
-from dual_cnn_ros.nodes import parameters
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.tools.cli import run_cli
 
@@ -72,14 +71,14 @@ class Trace:
     joules: Mapping[str, float]
 
 
-def decide(recording: Recording, bundle: bundles.Bundle) -> Iterator[tuple[float, str, Decision]]:
+def decide(recording: Recording, bundle: Bundle) -> Iterator[tuple[float, str, Decision]]:
     """Yield the time of each frame in seconds, its message type, and what the bundle decides."""
     cascade = Cascade(bundle.load(), bundle.settings)
     for message in recording.messages(recording.image_topics):
         yield message.time * 1e-9, message.type, cascade.classify(Frame(message.image()))
 
 
-def construct(recording: Recording, bundle: bundles.Bundle) -> Trace:
+def construct(recording: Recording, bundle: Bundle) -> Trace:
     """Return what the imagined board would draw; the same for the same decisions."""
     begin = recording.start * 1e-9
     # The energy above idle so far, at the times at which the power changes.
@@ -117,7 +116,7 @@ def construct(recording: Recording, bundle: bundles.Bundle) -> Trace:
     return Trace(readings, decisions, {name: spent[name] / decisions[name] for name in decisions})
 
 
-def write(trace: Trace, file: Path, recording: Recording, bundle: bundles.Bundle) -> None:
+def write(trace: Trace, file: Path, recording: Recording, bundle: Bundle) -> None:
     """Write a trace so that the power node plays it; how it was made stands in its first lines."""
     milliseconds = ' or '.join(
         f'{1e3 * MEMORY_SECONDS[kind]:g} ({name})'
@@ -164,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> None:
         with Recording(options.recording) as recording:
-            bundle = bundles.read(parameters.bundle_path(options.bundle))
+            bundle = Bundle.open(options.bundle)
             trace = construct(recording, bundle)
             write(trace, options.out, recording, bundle)
         print(

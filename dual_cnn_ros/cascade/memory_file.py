@@ -1,0 +1,125 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The memory on disk: a NumPy archive, from which nothing is ever executed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dual_cnn_ros.cascade.decision import Decision, MEMORY
+from dual_cnn_ros.files import write_atomically
+
+FORMAT = 'dual_cnn_ros memory 1'
+
+
+class MemoryFileError(ValueError):
+    """A memory file is foreign, damaged, or was made by another bundle or rule."""
+
+
+class Remembered(NamedTuple):
+    """A decision, and the monotonic time in seconds at which it was made."""
+
+    decision: Decision
+    since: float
+
+
+def write_memory(
+    path: Path, identity: str, entries: Sequence[tuple[bytes, Remembered]], now: float
+) -> None:
+    """Write keys and decisions, least recently used first; ages are counted from `now`."""
+    decisions = [entry.decision for _, entry in entries]
+    header = {
+        'format': FORMAT,
+        'identity': identity,
+        'winners': [decision.winner for decision in decisions],
+    }
+    content = BytesIO()
+    np.savez(
+        content,
+        header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+        keys=np.array([list(key) for key, _ in entries], dtype=np.uint8),
+        probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
+        labels=np.array([d.label for d in decisions], dtype=np.int64),
+        scores=np.array([d.score for d in decisions], dtype=np.float64),
+        ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.getvalue())
+
+
+def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Remembered]]:
+    """
+    Return what `write_memory` wrote, with times such that the ages are right at `now`.
+
+    Raises
+    ------
+    MemoryFileError
+        Names the file and what is wrong with it.
+    OSError
+        The file cannot be read.
+    """
+    content = BytesIO(path.read_bytes())
+    try:
+        # Pickled arrays are refused, and zipfile verifies the checksum of each part.
+        with np.load(content, allow_pickle=False) as file:
+            parts = {name: file[name] for name in file.files}
+        header = json.loads(parts['header'].tobytes())
+        found, made_by = header['format'], header['identity']
+        winners = [str(winner) for winner in header['winners']]
+        keys = [key.tobytes() for key in parts['keys']]
+        probabilities = parts['probabilities'].astype(np.float32)
+        labels, scores, ages = (parts[name].tolist() for name in ('labels', 'scores', 'ages'))
+        columns = (keys, probabilities, labels, scores, winners, ages)
+        is_whole = len(set(map(len, columns))) == 1
+    except Exception as error:  # zipfile, NumPy and JSON each have their own for damaged bytes
+        raise MemoryFileError(
+            f'{path}: not a memory file, or a damaged one ({error}); '
+            'save the memory again to replace it'
+        ) from error
+    if found != FORMAT:
+        raise MemoryFileError(f'{path}: its format is {found!r}, not {FORMAT!r}')
+    if made_by != identity:
+        raise MemoryFileError(
+            f'{path}: it was saved under another bundle, score, threshold, post-check or '
+            'fingerprint, whose answers may differ'
+        )
+    if not is_whole:
+        raise MemoryFileError(f'{path}: its parts have different lengths; it is damaged')
+    entries = [
+        (key, Remembered(Decision(p.copy(), label, score, MEMORY, winner), now - age))
+        for key, p, label, score, winner, age in zip(*columns)
+    ]
+    if not all(_is_plausible(entry, now) for _, entry in entries):
+        raise MemoryFileError(f'{path}: it holds values that no decision has; it is damaged')
+    return entries
+
+
+def _is_plausible(entry: Remembered, now: float) -> bool:
+    decision = entry.decision
+    p = decision.probabilities
+    return bool(
+        p.ndim == 1
+        and np.isfinite(p).all()
+        and isinstance(decision.label, int)
+        and 0 <= decision.label < p.size
+        and 0 <= decision.score <= 1
+        and entry.since <= now
+    )
