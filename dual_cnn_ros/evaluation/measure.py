@@ -44,9 +44,9 @@ from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data.power_trace import write_csv
 from dual_cnn_ros.energy.bench import Bench, Cost
 from dual_cnn_ros.evaluation.systems import parse
+from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameters import bundle_path
-from dual_cnn_ros.playback.watts import columns
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.discover import discover, SOURCES
 from dual_cnn_ros.power.reading import Sensor
@@ -152,7 +152,7 @@ def table(costs: dict[str, Cost]) -> str:
         for name, cost in costs.items()
     ]
     idle = next(iter(costs.values())).idle
-    lines = columns(rows, sums=False)
+    lines = text_table(rows)
     lines.append(
         f'Idle: {idle.watts:.3f} W, with a standard error of {idle.error_watts:.3f} W.'
         if idle.rests

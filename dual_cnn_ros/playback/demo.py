@@ -47,6 +47,7 @@ from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.labelled import ground_truth, header, name_cameras, originals
 from dual_cnn_ros.data.recording import IMAGE_TYPES, Message, Recording, RecordingError
 from dual_cnn_ros.data.streams import FrameSource, from_folder, from_video
+from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.messages import images
 from dual_cnn_ros.playback import watts
 from dual_cnn_ros.playback.replay import Replayer
@@ -367,7 +368,7 @@ def table(
                 f'{cost / 1e6:.1f} M',
             )
         )
-    lines = watts.columns(rows)
+    lines = text_table(rows, total=True)
     both = sum(stage.macs for stage in bundle.stages)
     average = float(np.mean([a.macs for _, a in answers]))
     if both:

@@ -26,6 +26,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import NoSensorError
 from dual_cnn_ros.synthetic.board import stated
@@ -213,7 +214,7 @@ def table(meter: Meter, report: Sections, sources: Sequence[str]) -> str:
             *([''] if meter.trace else []),
         )
     )
-    lines = [f'Energy {meter.says}.', *columns(rows)]
+    lines = [f'Energy {meter.says}.', *text_table(rows, total=True)]
     start = mark.capitalize()
     lines += [f'{start}{note}' for note in notes]
     if not idle.get('watts'):
@@ -235,20 +236,6 @@ def table(meter: Meter, report: Sections, sources: Sequence[str]) -> str:
     )
     lines.append(f'{start}saving: {report["saving"][0]}.')
     return '\n'.join(lines)
-
-
-def columns(rows: Sequence[Sequence[str]], sums: bool = True) -> list[str]:
-    """Return rows as lines, ruled below the head and, where the last holds sums, above that."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        '  '.join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    ]
-    rule = '-' * len(lines[0])
-    return [lines[0], rule, *lines[1:-1], *([rule] if sums else []), lines[-1]]
 
 
 def _short(number: str) -> str:
