@@ -29,7 +29,7 @@ from std_srvs.srv import Trigger
 from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import NoSensorError
-from dual_cnn_ros.synthetic.board import stated
+from dual_cnn_ros.synthetic.simulated_power import read_true_joules
 
 # Seconds of waiting before the first frame, and how many of them the idle power is measured for.
 LEAD, IDLE = 5.0, 4.0
@@ -176,7 +176,7 @@ class Listener:
 
 def table(meter: Meter, report: Sections, sources: Sequence[str]) -> str:
     """Return the joules per decision by source, how much was covered, and the saving."""
-    expected = stated(meter.trace) if meter.trace else {}
+    expected = read_true_joules(meter.trace) if meter.trace else {}
     mark = 'constructed ' if meter.trace else ''
     rows = [
         (

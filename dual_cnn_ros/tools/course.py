@@ -14,9 +14,60 @@
 
 """Render a robot's drive past signs and write it as a rosbag2 recording."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 import sys
 
-from dual_cnn_ros.synthetic.course import main
+from dual_cnn_ros.data.recording import STORAGES
+from dual_cnn_ros.synthetic.course import DESCRIPTION, write_course
+from dual_cnn_ros.synthetic.drive import LONGEST
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = make_parser('course', f'{__doc__}\n\n{DESCRIPTION}')
+    parser.add_argument('out', type=Path, help='folder of the recording, must not exist')
+    parser.add_argument(
+        '--seed',
+        type=number(0, kind=int),
+        default=0,
+        help='another seed, another drive (%(default)s)',
+    )
+    parser.add_argument(
+        '--seconds',
+        type=number(1, LONGEST),
+        default=50.0,
+        help='length of the drive (%(default)g)',
+    )
+    parser.add_argument(
+        '--rate',
+        type=number(0.001, 100),
+        default=5.0,
+        help='frames per second of each camera (%(default)g)',
+    )
+    parser.add_argument(
+        '--storage',
+        choices=STORAGES,
+        default='sqlite3',
+        help='sqlite3 plays everywhere; mcap is smaller, and an extra package in Humble '
+        '(%(default)s)',
+    )
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        summary = write_course(**vars(options))
+        size = sum(path.stat().st_size for path in options.out.iterdir())
+        print(
+            f'{options.out}: RENDERED, {options.seconds:g} s, {summary.frames} + '
+            f'{summary.frames} frames, {summary.repeats} of the front camera repeat exactly, '
+            f'{size / 1e6:.1f} MB'
+        )
+
+    return run_cli('course', work)
+
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -12,11 +12,42 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Render camera views of twelve signs as an image folder."""
+"""
+Render camera views of twelve signs, and of none, as an image folder for training.
 
+`ros2 run dual_cnn_ros signs OUT` writes OUT/<label>/<number>.jpg. Each image is a whole camera
+frame stretched to a square, which is what the classifier node makes of a camera topic: the sign
+may be anywhere in it, small or large. Nothing here is a photograph. Do not mirror the images in
+training: turn_left would become turn_right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 import sys
 
-from dual_cnn_ros.synthetic.signs import main
+from dual_cnn_ros.synthetic.sign_views import write_views
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = make_parser('signs', __doc__)
+    parser.add_argument('out', type=Path, help='folder for <label>/<number>.jpg')
+    for name, low, default, text in (
+        ('--per-class', 1, 1000, 'views of each label'),
+        ('--size', 8, 64, 'side of the images in pixels'),
+        ('--seed', 0, 0, 'another seed, other views'),
+        ('--first', 0, 0, 'number of the first view, to add to a data set'),
+        ('--quality', 0, 95, 'JPEG quality'),
+    ):
+        parser.add_argument(
+            name, type=number(low, kind=int), default=default, help=f'{text} (%(default)s)'
+        )
+    options = vars(parser.parse_args(arguments))
+    return run_cli('signs', lambda: write_views(**options))
+
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What counts as a visible sign in the rendered world, and what a camera makes of it."""
+"""What counts as a visible sign in the rendered world."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.synthetic import world
-from dual_cnn_ros.synthetic.world import Camera, Exposure, Panel, Pose, View, World
+from dual_cnn_ros.synthetic.textures import random_section
+from dual_cnn_ros.synthetic.world import Panel, PinholeCamera, Pose, View, World
 
-CAMERA = Camera(160, 120)
+CAMERA = PinholeCamera(160, 120)
 AHEAD = Pose(0, 1.0, 0)
 
 
 @pytest.fixture(scope='module')
 def place() -> World:
     rng = np.random.default_rng(3)
-    return World([world.section(rng) for _ in range(3)], [2.0, 5.0], 4.0)
+    return World([random_section(rng) for _ in range(3)], [2.0, 5.0], 4.0)
 
 
 def board(
@@ -133,7 +134,7 @@ def test_what_is_behind_or_at_the_camera_is_not_drawn(place: World) -> None:
 
 def test_sections_come_again_when_there_are_more_stretches_than_sections() -> None:
     rng = np.random.default_rng(0)
-    sections = [world.section(rng) for _ in range(2)]
+    sections = [random_section(rng) for _ in range(2)]
     short, long = World(sections, [5.0], 4.0), World(sections, [5.0, 500.0, 1000.0], 4.0)
     near, again = Pose(0, 1, 4.0), Pose(0, 1, 4.0 + 4 * 249)
     assert np.array_equal(short.view(CAMERA, near, []).image, long.view(CAMERA, near, []).image)
@@ -144,31 +145,3 @@ def test_straight_up_and_down_can_be_looked_at(place: World) -> None:
     for pitch in (-math.pi / 2, math.pi / 2):
         image = look(place, pose=Pose(0, 1.0, 1.0, pitch=pitch)).image
         assert image.shape == (120, 160, 3)
-
-
-def test_an_exposure_of_nothing_changes_nothing(place: World) -> None:
-    image = look(place).image
-    rng = np.random.default_rng(0)
-    assert np.array_equal(world.expose(image, Exposure(), rng), image)
-
-
-@pytest.mark.parametrize('blur', [(9.0, 0.0), (0.0, 9.0), (6.0, -6.0)])
-def test_motion_blur_smears_along_the_motion_only_and_keeps_the_light(
-    blur: tuple[float, float],
-) -> None:
-    image = np.zeros((41, 41, 3), np.uint8)
-    image[20, 20] = 255
-    result = world.expose(image, Exposure(blur=blur), np.random.default_rng(0))[..., 0]
-    rows, columns = np.nonzero(result)
-    assert np.ptp(columns) == pytest.approx(abs(blur[0]), abs=2)
-    assert np.ptp(rows) == pytest.approx(abs(blur[1]), abs=2)
-    assert result.sum() == pytest.approx(255, rel=0.1)
-
-
-def test_gain_ramp_and_noise_do_what_they_say() -> None:
-    grey = np.full((60, 80, 3), 100, np.uint8)
-    rng = np.random.default_rng(0)
-    assert world.expose(grey, Exposure(gain=(0.5, 1, 2)), rng)[0, 0].tolist() == [50, 100, 200]
-    ramp = world.expose(grey, Exposure(ramp=(0.4, 0)), rng)
-    assert ramp[:, -1].mean() - ramp[:, 0].mean() == pytest.approx(40, abs=2)
-    assert world.expose(grey, Exposure(noise=5), rng).std() == pytest.approx(5, abs=0.3)

@@ -13,39 +13,30 @@
 # limitations under the License.
 
 """
-Draw twelve signs that a mobile robot meets, and render camera views of them as an image folder.
+Drawings of twelve signs that a mobile robot meets, and of some that only look like one of them.
 
-`ros2 run dual_cnn_ros signs OUT` writes OUT/<label>/<number>.jpg. Each picture is a whole
-camera frame stretched to a square, which is what the classifier node makes of a camera topic: the
-sign may be anywhere in it, small or large. Nothing here is a photograph. Do not mirror the
-pictures in training: turn_left would become turn_right.
+None of them is a photograph.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 import math
-from pathlib import Path
-import sys
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.synthetic import world
-from dual_cnn_ros.synthetic.world import Camera, Image, Panel, Pose, View, World
-from dual_cnn_ros.tools.cli import run_cli
-
-NONE = 'none'
-"""The label of a view in which no sign is visible at a sufficient size."""
+from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.synthetic.textures import FloatImage, smooth_noise
+from dual_cnn_ros.synthetic.world import Panel
 
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
+
+# The label of a view in which no sign is visible at a sufficient size.
+NONE = 'none'
 
 WHITE: Colour = (245, 245, 245)
 BLACK: Colour = (25, 25, 25)
@@ -54,13 +45,8 @@ BLUE: Colour = (180, 90, 20)
 GREEN: Colour = (70, 140, 20)
 YELLOW: Colour = (20, 195, 245)
 
+# Side in pixels of the face of a sign in the world: what the nearest view needs.
 FACE = 192
-"""Side in pixels of the picture on a sign in the world: what the nearest view needs."""
-CAMERA = Camera(160, 120)
-"""The camera of the data set."""
-
-
-# Drawing ---------------------------------------------------------------------------------------
 
 
 class _Canvas:
@@ -98,9 +84,9 @@ class _Canvas:
         )
 
     def finish(self) -> Image:
-        """Return (size, size, 4) BGRA."""
+        """Return uint8 (size, size, 4) BGRA."""
         bgra = np.dstack([self.colour, self.mask])
-        return np.asarray(cv2.resize(bgra, (self.size,) * 2, interpolation=cv2.INTER_AREA))
+        return cv2.resize(bgra, (self.size,) * 2, interpolation=cv2.INTER_AREA)
 
 
 def _regular(
@@ -252,22 +238,6 @@ def _elevator(c: _Canvas) -> None:
     c.polygon([(0.3, -0.36), (0.04, -0.74), (0.56, -0.74)], WHITE)
 
 
-_DRAWINGS: dict[str, Callable[[_Canvas], None]] = {
-    'ahead': _ahead,
-    'charging': _charging,
-    'elevator': _elevator,
-    'give_way': _give_way,
-    'no_entry': _no_entry,
-    'people': _people,
-    'slow': _slow,
-    'stairs': _stairs,
-    'stop': _stop,
-    'turn_left': _turn_left,
-    'turn_right': _turn_right,
-    'wet_floor': _wet_floor,
-}
-
-
 def _danger(c: _Canvas) -> None:
     _warning(c)
     c.stroke([(0, -0.35), (0, 0.2)], 0.16, BLACK)
@@ -314,49 +284,78 @@ def _parking(c: _Canvas) -> None:
     c.stroke([(-0.2, 0.6), (-0.2, -0.5), *_arc(0.1, -0.2, 0.3, -90, 90), (-0.2, 0.1)], 0.2, WHITE)
 
 
-_OTHERS = (_danger, _caution, _limit, _closed, _back, _both_ways, _first_aid, _parking)
-"""Signs that are none of the twelve but look like one."""
-SIGNS: tuple[str, ...] = tuple(_DRAWINGS)
-LABELS: tuple[str, ...] = tuple(sorted((*SIGNS, NONE)))
-"""All labels of the data set, in the order of its folders."""
+_SIGNS: dict[str, Callable[[_Canvas], None]] = {
+    'ahead': _ahead,
+    'charging': _charging,
+    'elevator': _elevator,
+    'give_way': _give_way,
+    'no_entry': _no_entry,
+    'people': _people,
+    'slow': _slow,
+    'stairs': _stairs,
+    'stop': _stop,
+    'turn_left': _turn_left,
+    'turn_right': _turn_right,
+    'wet_floor': _wet_floor,
+}
+_LOOKALIKES: dict[str, Callable[[_Canvas], None]] = {
+    'danger': _danger,
+    'caution': _caution,
+    'limit': _limit,
+    'closed': _closed,
+    'back': _back,
+    'both_ways': _both_ways,
+    'first_aid': _first_aid,
+    'parking': _parking,
+}
+SIGNS = tuple(_SIGNS)
+# Signs that are none of the twelve but look like one.
+LOOKALIKES = tuple(_LOOKALIKES)
+# All labels of the data set, in the order of its folders.
+LABELS = tuple(sorted((*SIGNS, NONE)))
 
 
-def draw(label: str, size: int) -> Image:
+def draw_sign(name: str, size: int) -> Image:
     """
-    Draw a sign, clean and seen from the front.
+    Return a sign, clean and seen from the front.
 
-    Returns (size, size, 4) uint8 BGRA, transparent outside its outline.
+    Parameters
+    ----------
+    name
+        One of SIGNS or of LOOKALIKES.
+    size
+        Side, pixels.
 
-    Raises ValueError for a label that is not in SIGNS.
+    Returns
+    -------
+    Image
+        uint8 (size, size, 4) BGRA, transparent outside its outline.
     """
-    if label not in _DRAWINGS:
-        raise ValueError(f'no sign is called {label!r}; there are {", ".join(SIGNS)}')
     canvas = _Canvas(size)
-    _DRAWINGS[label](canvas)
+    (_SIGNS | _LOOKALIKES)[name](canvas)
     return canvas.finish()
 
 
 @cache
-def _clean_face(drawing: Callable[[_Canvas], None]) -> npt.NDArray[np.float32]:
-    canvas = _Canvas(FACE)
-    drawing(canvas)
-    return canvas.finish().astype(np.float32)
+def _clean_face(name: str) -> FloatImage:
+    return draw_sign(name, FACE).astype(np.float32)
 
 
 def sign_panel(
     rng: np.random.Generator, label: str | None, x: float, z: float, *, yaw: float = 0.0
 ) -> Panel:
-    """Return a sign of some size and age that stands at x, z; None: one that only looks so."""
+    """Return a sign of random size and age that stands at x, z; for None one of LOOKALIKES."""
     side = float(rng.uniform(0.55, 0.8))
-    drawing = _OTHERS[rng.integers(len(_OTHERS))] if label is None else _DRAWINGS[label]
-    face = _clean_face(drawing)
+    name = LOOKALIKES[rng.integers(len(LOOKALIKES))] if label is None else label
+    face = _clean_face(name)
     colour, opacity = face[..., :3], face[..., 3]
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
     pale = rng.uniform(0, 0.35)
-    faded = cv2.addWeighted(colour, 1 - pale, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), pale, 0)
-    colour = world.as_floats(faded)
+    colour = cv2.addWeighted(colour, 1 - pale, cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), pale, 0)
     colour *= np.float32(rng.uniform(0.7, 1.08))
-    spots = world.noise(rng, coarse=4, octaves=3, side=FACE // 6) - np.float32(rng.uniform(0.6, 3))
+    spots = smooth_noise(rng, coarse=4, octaves=3, side=FACE // 6) - np.float32(
+        rng.uniform(0.6, 3)
+    )
     dirt = cv2.resize(np.clip(spots, 0, 1), (FACE, FACE))[..., None]
     colour += dirt * (np.array([70, 85, 95], np.float32) - colour)
     return Panel(
@@ -370,174 +369,3 @@ def sign_panel(
         yaw,
         pole=bool(rng.random() < 0.7),
     )
-
-
-# Views -----------------------------------------------------------------------------------------
-
-
-def random_world(rng: np.random.Generator) -> World:
-    """Return two different stretches of corridor that meet somewhere behind the sign."""
-    sections = [world.section(rng) for _ in range(2)]
-    return World(sections, [float(rng.uniform(0, 6))], float(rng.uniform(2.6, 6)))
-
-
-def view(rng: np.random.Generator, place: World, label: str) -> View:
-    """
-    Look at a sign (or at none) in a place, from wherever a robot may be, until the label is true.
-
-    Returns the view as CAMERA delivers it, with motion blur, light and noise.
-    """
-    while True:
-        pose, panels = _arrange(rng, place, label)
-        seen = place.view(CAMERA, pose, panels)
-        if seen.label == label:
-            exposure = world.random_exposure(rng, CAMERA)
-            return replace(seen, image=world.expose(seen.image, exposure, rng))
-
-
-def _clutter(rng: np.random.Generator, half: float) -> list[Panel]:
-    """Return what else stands about: posters, and sometimes another sign further away."""
-    panels = []
-    for _ in range(int(rng.integers(0, 4))):
-        side = float(rng.uniform(0.3, 0.9))
-        panels.append(
-            Panel(
-                world.distractor(rng),
-                float(rng.uniform(-half, half)),
-                float(rng.uniform(0.3, 2)),
-                float(rng.uniform(-1, 8)),
-                side,
-                side * float(rng.uniform(0.6, 1.4)),
-                yaw=rng.normal(0, 0.3),
-            )
-        )
-    if rng.random() < 0.3:
-        further = None if rng.random() < 0.5 else str(rng.choice(SIGNS))
-        x, z = float(rng.uniform(-half, half)), float(rng.uniform(1, 7))
-        panels.append(sign_panel(rng, further, x, z))
-    return panels
-
-
-def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, list[Panel]]:
-    """
-    Return a pose and what stands before it, likely but not certain to show the label.
-
-    Of the views without a sign some have one that is too small, cut off, seen from behind, or none
-    of the twelve.
-    """
-    half = place.width / 2
-    panels = _clutter(rng, half)
-    small, large = world.SUFFICIENT_SIZE, 1.0
-    edge, turned, kind = 0.45, 0.0, 'sign'
-    named: str | None = label
-    if label == NONE:
-        kind = str(
-            rng.choice(['empty', 'small', 'cut', 'back', 'other'], p=[0.25, 0.25, 0.15, 0.1, 0.25])
-        )
-        small, large = (0.05, small) if kind == 'small' else (small, large)
-        edge = 0.75 if kind == 'cut' else edge
-        turned = math.pi if kind == 'back' else 0.0
-        other = str(rng.choice(SIGNS))
-        named = None if kind == 'other' else other
-    x = float(rng.uniform(-half, half)) * 0.8
-    sign = sign_panel(rng, named, x, 0.0, yaw=rng.normal(0, 0.4) + turned)
-    if kind != 'empty':
-        panels.append(sign)
-        if rng.random() < 0.35:
-            behind = sign_panel(
-                rng, str(rng.choice(SIGNS)), x, 0.02 * math.cos(sign.yaw), yaw=sign.yaw + math.pi
-            )
-            panels.append(replace(behind, y=sign.y, pole=sign.pole))
-
-    share = math.exp(rng.uniform(math.log(small), math.log(large)))
-    distance = CAMERA.focal * sign.height / (share * CAMERA.height)
-    aside = math.tan(rng.normal(0, 0.25)) * distance
-    camera_x = float(np.clip(x - aside, 0.25 - half, half - 0.25))
-    bearing = math.atan2(x - camera_x, distance)
-    column = rng.uniform(-edge, edge) * CAMERA.width
-    pose = Pose(
-        camera_x,
-        float(rng.uniform(0.4, 1.3)),
-        -distance,
-        yaw=bearing - math.atan2(column, CAMERA.focal),
-        pitch=rng.normal(0, 0.04),
-        roll=rng.normal(0, 0.04),
-    )
-    if rng.random() < 0.2:
-        nearer = distance * float(rng.uniform(0.3, 0.8))
-        panels.append(
-            Panel(
-                world.passer_by(rng),
-                camera_x + (x - camera_x) * nearer / distance + rng.normal(0, 0.5),
-                0.85,
-                nearer - distance,
-                0.55,
-                1.7,
-            )
-        )
-    return pose, panels
-
-
-def write_views(
-    out: Path,
-    *,
-    per_class: int,
-    size: int,
-    seed: int,
-    first: int = 0,
-    quality: int = 95,
-    progress: bool = True,
-) -> None:
-    """
-    Write an image folder with per_class views of each label, size x size pixels, as JPEG.
-
-    Every place is seen once with each label, so that no background gives a class away. first: the
-    number of the first place; several processes can share the work, or a data set grow.
-    """
-    for label in LABELS:
-        (out / label).mkdir(parents=True, exist_ok=True)
-    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    for number in tqdm(range(first, first + per_class), unit='place', disable=not progress):
-        place = random_world(np.random.default_rng([seed, number]))
-        for index, label in enumerate(LABELS):
-            rng = np.random.default_rng([seed, number, index])
-            image = view(rng, place, label).image
-            small = Frame(image).reduced(size, size)
-            path = out / label / f'{number:05d}.jpg'
-            if not cv2.imwrite(str(path), small, flags):
-                raise OSError(f'{path} cannot be written')
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog='signs', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('out', type=Path, help='folder for <label>/<number>.jpg')
-    parser.add_argument('--per-class', type=int, default=1000, help='views of each label (1000)')
-    parser.add_argument('--size', type=int, default=64, help='side of the pictures in pixels (64)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed, other views (0)')
-    parser.add_argument(
-        '--first', type=int, default=0, help='number of the first view, to add to a data set (0)'
-    )
-    parser.add_argument('--quality', type=int, default=95, help='JPEG quality (95)')
-    options = parser.parse_args(arguments)
-    if options.per_class < 1 or options.size < 8 or min(options.seed, options.first) < 0:
-        parser.error(
-            '--per-class must be at least 1, --size at least 8, --seed and --first at least 0'
-        )
-    return run_cli(
-        'signs',
-        lambda: write_views(
-            options.out,
-            per_class=options.per_class,
-            size=options.size,
-            seed=options.seed,
-            first=options.first,
-            quality=options.quality,
-        ),
-    )
-
-
-if __name__ == '__main__':
-    sys.exit(main())

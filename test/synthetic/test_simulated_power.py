@@ -1,0 +1,82 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The constructed trace: nobody takes it for measured, and its readings hold its joules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.data import power_trace
+from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
+from dual_cnn_ros.power.totals import total_of
+from dual_cnn_ros.share import share_directory
+from dual_cnn_ros.synthetic import simulated_power as board
+from dual_cnn_ros.synthetic.simulated_power import (
+    read_true_joules,
+    simulate_power,
+    SimulatedTrace,
+    write_trace,
+)
+
+COURSE = share_directory() / 'config' / 'recordings' / 'course'
+SHIPPED = COURSE / 'power.csv'
+
+
+@pytest.fixture(scope='module')
+def trace() -> SimulatedTrace:
+    with Recording(COURSE) as recording:
+        return simulate_power(recording, Bundle.open('signs'))
+
+
+def test_trace_cannot_be_taken_for_a_measurement() -> None:
+    first = power_trace.remarks(SHIPPED)[0]
+    assert 'CONSTRUCTED' in first and 'no board drew this power' in first
+    sensor = power_trace.discover(SHIPPED, lambda: 0.0)
+    assert first in sensor.reason
+    assert (sensor.rails, sensor.scope) == (('SIMULATED_IN',), 'simulated')
+    # No rule takes its rail for a real board's.
+    assert total_of(sensor.rails) == ((), '')
+
+
+def test_shipped_trace_states_the_joules_of_the_shipped_drive_and_bundle(
+    trace: SimulatedTrace,
+) -> None:
+    """If not, write it again with simulate_power."""
+    assert read_true_joules(SHIPPED) == pytest.approx(trace.joules, rel=0.02)
+
+
+def test_readings_hold_the_stated_energy_in_steps_of_the_sensor(trace: SimulatedTrace) -> None:
+    above = sum((r.watts or 0.0) - board.IDLE_WATTS for r in trace.readings) * board.PERIOD
+    joules = sum(trace.joules[name] * count for name, count in trace.decisions.items())
+    assert above == pytest.approx(joules, rel=0.05)
+    steps = [(r.amps or 0.0) / board.AMPS_STEP for r in trace.readings]
+    assert all(abs(step - round(step)) < 1e-6 for step in steps)
+    assert board.MEMORY_SECONDS[COMPRESSED_IMAGE] > board.MEMORY_SECONDS[IMAGE]
+
+
+def test_written_trace_reads_back(trace: SimulatedTrace, tmp_path: Path) -> None:
+    file = tmp_path / 'power.csv'
+    write_trace(trace, file)
+    assert read_true_joules(file) == pytest.approx(trace.joules, abs=1e-6)
+    end = trace.readings[-1].time
+    sensor = power_trace.discover(file, lambda: end, moved=False)
+    assert sensor.scope == 'simulated'
+    assert sensor.period == pytest.approx(board.PERIOD)
+    assert 'Decisions: ' + ', '.join(
+        f'{name} {count}' for name, count in trace.decisions.items()
+    ) in power_trace.remarks(file)
