@@ -65,7 +65,8 @@ from dual_cnn_ros.cascade import deferral
 from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.scores import SCORE_NAMES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
-from dual_cnn_ros.data.dataset import choose_split, identity, read_names
+from dual_cnn_ros.data.dataset import read_names
+from dual_cnn_ros.data.image_folder import ImageFolder
 from dual_cnn_ros.evaluation import plots
 from dual_cnn_ros.evaluation.metrics import interval, reliability
 from dual_cnn_ros.evaluation.report import percent, span
@@ -211,10 +212,9 @@ def _test_split(options: argparse.Namespace, trained_on: str | None) -> str | No
     """Return the split to test on, None for the only one; ValueError where that was trained on."""
     if not options.test:
         return None
-    split = choose_split(options.test, options.test_split, 'test')
-    if identity(options.test) == identity(options.data) and split == choose_split(
-        options.data, trained_on, 'train'
-    ):
+    test, data = ImageFolder(options.test), ImageFolder(options.data)
+    split = test.choose_split(options.test_split, 'test')
+    if test.identity() == data.identity() and split == data.choose_split(trained_on, 'train'):
         raise ValueError(
             f'{options.test}: {f"split {split!r} of it" if split else "it"} is what '
             'the CNNs were trained on, not a test; name other pictures with --test, '

@@ -35,7 +35,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
-from dual_cnn_ros.data.dataset import identity, is_held_out, load, Part, Reduction
+from dual_cnn_ros.data.dataset import is_validation, LabelledImages, load_dataset, Reduction
+from dual_cnn_ros.data.image_folder import ImageFolder
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import InferenceError, load_model, Model, ModelSource
 
@@ -66,7 +67,7 @@ class Trained(NamedTuple):
     def reduction(self) -> Reduction:
         """How pictures are read for it."""
         want = self.input
-        return Reduction(want.height, want.width, want.crop, want.colour)
+        return Reduction(want.height, want.width, want.crop, want.colour == 'grey')
 
     def file(self, kind: str) -> Path:
         """Return the path of its weights."""
@@ -128,7 +129,7 @@ def predict(
     Return what each CNN answers to the same pictures, asked one at a time as on a robot.
 
     held_out: True for the part that `train` held out, False for the whole split. split, exclude:
-    as in dataset.load. cache: keep the answers beside each metrics file, and take those that are
+    as in load_dataset. cache: keep the answers beside each metrics file, and take those that are
     there for the same weights and pictures; a damaged file is replaced with a warning. Pictures
     are read once for each way of reducing them. ValueError names the CNN that was trained on other
     classes, on another split, or with another --holdout or --seed, so that no part is new to all,
@@ -136,26 +137,24 @@ def predict(
     """
     arguments, labels = _common(trained, held_out)
     holdout, seed = (arguments['holdout'], arguments['seed']) if held_out else (0.0, 0)
-    pictures = [identity(data), split, holdout, seed, sorted(exclude), labels]
+    pictures = [ImageFolder(data).identity(), split, holdout, seed, sorted(exclude), labels]
     files = [_cache_file(member, pictures) for member in trained]
     answers = [_read(file, len(labels)) if cache else None for file in files]
     missing = [i for i, answer in enumerate(answers) if answer is None]
     for reduction in dict.fromkeys(trained[i].reduction for i in missing):
-        # Nobody looks at the part that was trained on.
-        other = Reduction(1, 1, None, 'grey') if held_out else reduction
-        read = load(
+        read = load_dataset(
             data,
-            training=other,
-            held_out=reduction,
+            training=None if held_out else reduction,
+            validation=reduction if held_out else None,
             split=split,
-            holdout=holdout,
+            fraction=holdout,
             seed=seed,
             labels=labels,
             exclude=exclude,
         )
         for skipped in read.skipped:
             print(f'skipped, corrupt: {skipped}', file=sys.stderr)
-        part = read.held_out if held_out else read.training
+        part = read.validation if held_out else read.training
         if not part.names:
             raise ValueError(
                 f'{data}: none of its pictures was held out; use those that '
@@ -182,7 +181,7 @@ def fit_and_rest(
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
     # Another seed than that of `train`, so that being held out says nothing about it.
     fit, rest = (
-        [i for i in order if is_held_out(names[i], share, seed + 1) == wanted]
+        [i for i in order if is_validation(names[i], share, seed + 1) == wanted]
         for wanted in (True, False)
     )
     return np.array(fit, np.int64), np.array(rest, np.int64)
@@ -262,19 +261,11 @@ def _size(trained: Trained) -> int:
     )
 
 
-def _ask(trained: Trained, part: Part) -> Predictions:
+def _ask(trained: Trained, part: LabelledImages) -> Predictions:
     model, want = trained.load(), trained.input
-    # The pictures are in the CNN's channel order already; blob wants BGR, or a plane of grey.
-    order = np.argsort(COLOURS[want.colour])
 
     def answer(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        return model(
-            want.blob(
-                image[0]
-                if len(order) == 1
-                else np.ascontiguousarray(image[order].transpose(1, 2, 0))
-            )
-        )
+        return model(want.blob(image))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         logits = np.array(

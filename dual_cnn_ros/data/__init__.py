@@ -12,4 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where frames and readings come from: image folders, videos, recordings."""
+"""
+Where frames and readings come from: image folders, videos, recordings, power traces.
+
+To evaluate on, `labelled_frames.open_frames` gives the frames of a folder, a tar or a recording
+with their true labels; to train on, `dataset.load_dataset` gives images of one size. To play,
+`recording.Recording` and `image_stream.ImageStream` give serialized messages. No ROS is needed.
+"""
+
+
+class DataError(ValueError):
+    """The data cannot be used as they are; the message names what is wrong and what to do."""

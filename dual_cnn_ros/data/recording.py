@@ -15,8 +15,8 @@
 """
 Read and write rosbag2 recordings without ROS: sqlite3 and mcap, zstd-compressed or not.
 
-Messages stay serialized (CDR) unless they are asked for, so a replay is cheap and loses nothing.
-rosbags is imported where it is used: a tool that happens to meet no recording works without it.
+Messages stay serialized (CDR) until they are decoded, so a replay is cheap and loses nothing.
+rosbags is imported where it is used: a tool that is given no recording works without it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 import shutil
+import struct
 from types import TracebackType
-from typing import Any, Literal, TYPE_CHECKING
+from typing import Any, Literal, Protocol, TYPE_CHECKING
 
 from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.data import DataError
 from dual_cnn_ros.messages.images import from_compressed_msg, from_image_msg, ImageError
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
+NANOSECONDS = 10**9
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 CLASSIFICATION = 'vision_msgs/msg/Classification'
@@ -54,7 +57,7 @@ _VISION_MESSAGES = {
 }
 
 
-class RecordingError(ValueError):
+class RecordingError(DataError):
     """A recording that cannot be read or written; the message names it and says what to do."""
 
 
@@ -69,9 +72,46 @@ def typestore() -> Typestore:
     return store
 
 
+def recorded_types(kind: str) -> Any:
+    """
+    Return the class that rosbags has for a message type, for example std_msgs/msg/Header.
+
+    Raises
+    ------
+    RecordingError
+        If the type is none of ROS 2's common ones.
+    """
+    try:
+        return typestore().types[kind]
+    except KeyError as error:
+        raise RecordingError(f'the message type {kind} is not known to rosbags') from error
+
+
+def recorded_header(stamp: int, frame_id: str) -> Any:
+    """Return a std_msgs/msg/Header of `recorded_types`; stamp in nanoseconds."""
+    time = recorded_types('builtin_interfaces/msg/Time')(*divmod(stamp, NANOSECONDS))
+    return recorded_types('std_msgs/msg/Header')(time, frame_id)
+
+
+def serialized(message: Any, kind: str) -> bytes:
+    """Return the CDR bytes of a message of `recorded_types`."""
+    return bytes(typestore().serialize_cdr(message, kind))
+
+
 @dataclass(frozen=True)
 class Topic:
-    """A topic of a recording; latched: it was offered to late subscribers (transient local)."""
+    """
+    A topic of a recording.
+
+    Attributes
+    ----------
+    type
+        Of its messages, for example sensor_msgs/msg/Image.
+    count
+        The number of its messages.
+    latched
+        Whether it was offered to late subscribers too (transient local).
+    """
 
     name: str
     type: str
@@ -81,7 +121,18 @@ class Topic:
 
 @dataclass(frozen=True)
 class Message:
-    """One recorded message: its receive time in nanoseconds and its serialized (CDR) bytes."""
+    """
+    One recorded message.
+
+    Attributes
+    ----------
+    type
+        For example sensor_msgs/msg/Image.
+    time
+        When it was received, nanoseconds.
+    data
+        Its serialized (CDR) bytes.
+    """
 
     topic: str
     type: str
@@ -92,7 +143,10 @@ class Message:
         """
         Return the message as an object with the fields of its type.
 
-        Raises RecordingError for damaged bytes and for a type that is none of ROS 2's common ones.
+        Raises
+        ------
+        RecordingError
+            If the bytes are damaged, or the type is none of ROS 2's common ones.
         """
         try:
             return typestore().deserialize_cdr(self.data, self.type)
@@ -114,18 +168,63 @@ class Message:
             content = self.decode()
         except RecordingError as error:
             raise ImageError(str(error)) from error
-        return (
-            from_compressed_msg(content)
-            if self.type == COMPRESSED_IMAGE
-            else from_image_msg(content)
-        )
+        is_compressed = self.type == COMPRESSED_IMAGE
+        return from_compressed_msg(content) if is_compressed else from_image_msg(content)
+
+    def image_header(self) -> tuple[int, str]:
+        """Return stamp [ns] and frame_id of an image, read without decoding the image itself."""
+        try:
+            order = '<' if self.data[1] else '>'
+            seconds, fraction, length = struct.unpack_from(f'{order}iII', self.data, 4)
+        except (struct.error, IndexError):
+            return self.time, ''
+        text = self.data[16 : 16 + length].rstrip(b'\0')
+        return seconds * NANOSECONDS + fraction, text.decode(errors='replace')
+
+
+class MessageSource(Protocol):
+    """Whatever can be played: it offers its messages as a Recording does."""
+
+    @property
+    def path(self) -> object:
+        """Where the messages come from, for people."""
+
+    @property
+    def topics(self) -> Mapping[str, Topic]:
+        """Return the topics by name."""
+
+    @property
+    def image_topics(self) -> list[str]:
+        """Return the names of the topics with images."""
+
+    @property
+    def start(self) -> int:
+        """Return the time of the first message in nanoseconds."""
+
+    @property
+    def duration(self) -> float:
+        """Return the seconds from the first message to the last."""
+
+    def messages(
+        self,
+        topics: Iterable[str] | None = None,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+    ) -> Iterator[Message]:
+        """Yield messages in order of time; see Recording.messages."""
 
 
 class Recording:
     """
     A rosbag2 recording, open for reading: a folder with metadata.yaml, or one .db3 or .mcap file.
 
-    A context manager. Raises RecordingError where there is no recording or a damaged one.
+    A context manager, and a MessageSource.
+
+    Raises
+    ------
+    RecordingError
+        If there is no recording, or a damaged one.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -187,12 +286,21 @@ class Recording:
         duration: float | None = None,
     ) -> Iterator[Message]:
         """
-        Yield the messages in order of time, of some topics or all of them.
+        Yield the messages of some topics, or of all of them, in order of time.
 
-        start: seconds after the first message of the recording; duration: seconds, None to its
-        end.
+        Parameters
+        ----------
+        topics
+            Their names, None for all.
+        start
+            Seconds after the first message of the recording.
+        duration
+            Seconds, None to the end of the recording.
 
-        Raises RecordingError for a topic that is not there, and where the recording is damaged.
+        Raises
+        ------
+        RecordingError
+            If a topic is not there, or the recording is damaged.
         """
         wanted = set(self.topics if topics is None else topics)
         if unknown := sorted(wanted - self.topics.keys()):
@@ -242,11 +350,23 @@ class Recorder:
     """
     Write a rosbag2 recording that Humble, Jazzy and Kilted play, compressed with zstd.
 
-    storage: 'sqlite3' is part of every ROS 2 installation; 'mcap' is the default from Iron on, and
-    a package of its own in Humble. notes: kept in the metadata as custom data.
-
     A context manager; a recording that is left by an exception is removed, because it would not
     play, and would be in the way of the next one.
+
+    Parameters
+    ----------
+    path
+        Of the folder, which must not exist yet.
+    storage
+        'sqlite3' is part of every ROS 2 installation; 'mcap' is the default from Iron on, and a
+        package of its own in Humble.
+    notes
+        Kept in the metadata as custom data.
+
+    Raises
+    ------
+    RecordingError
+        If it cannot be written.
     """
 
     def __init__(
@@ -285,15 +405,23 @@ class Recorder:
         """
         Append a message.
 
-        kind: its type, for example sensor_msgs/msg/Image. time: nanoseconds, when it was received.
-        message: serialized bytes, or an object of typestore().types[kind].
+        Parameters
+        ----------
+        topic
+            Its name.
+        kind
+            The type of its messages, for example sensor_msgs/msg/Image.
+        time
+            When the message was received, nanoseconds.
+        message
+            Serialized bytes, or an object of `recorded_types(kind)`.
         """
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(
                 topic, kind, typestore=typestore()
             )
         if not isinstance(message, (bytes, memoryview)):
-            message = typestore().serialize_cdr(message, kind)
+            message = serialized(message, kind)
         self._writer.write(self._connections[topic], time, bytes(message))
 
     def __enter__(self) -> Recorder:

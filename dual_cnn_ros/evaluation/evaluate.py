@@ -71,7 +71,7 @@ from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data.dataset import read_names
-from dual_cnn_ros.data.labelled import Item, open_source, Source
+from dual_cnn_ros.data.labelled_frames import FrameSource, LabelledFrame, open_frames
 from dual_cnn_ros.energy.bench import Bench
 from dual_cnn_ros.evaluation import metrics as judge
 from dual_cnn_ros.evaluation import page, report
@@ -216,11 +216,11 @@ class Frames:
     unknown: Counter[str] = field(default_factory=Counter)
     unlabelled: int = 0
 
-    def add(self, item: Item, labels: Sequence[str]) -> None:
+    def add(self, item: LabelledFrame, labels: Sequence[str]) -> None:
         """Note a frame that was played."""
         self.index.append(item.number)
         self.truth.append(labels.index(item.label) if item.label in labels else -1)
-        self.unit.append(item.unit)
+        self.unit.append(item.cluster)
         if item.label is None:
             self.unlabelled += 1
         elif item.label not in labels:
@@ -241,7 +241,7 @@ class Run:
 
     def __init__(
         self,
-        source: Source,
+        source: FrameSource,
         systems: Sequence[System],
         networks: Networks,
         answers: Answers,
@@ -274,13 +274,13 @@ class Run:
         """Play all pictures, or those wanted, to all players, and publish what is in their log."""
         frames = Frames()
         total = self.source.count if wanted is None else len(wanted)
-        bar = tqdm(self.source.items(wanted), name, total, unit='img', disable=None)
+        bar = tqdm(self.source.frames(wanted), name, total, unit='img', disable=None)
         for item in bar:
             frames.digests.append(
                 hashlib.blake2b(f'{item.label}\0'.encode() + item.data, digest_size=16).digest()
             )
             try:
-                image = item.decode()
+                image = item.image()
                 if turned:
                     image = turn(image, (self.seed, item.number))
                 frame = Frame(image)
@@ -325,9 +325,9 @@ class Run:
             return
         self.networks.live = True
         for item in tqdm(
-            self.source.items(wanted), 'timing', len(wanted), unit='img', disable=None
+            self.source.frames(wanted), 'timing', len(wanted), unit='img', disable=None
         ):
-            image = item.decode()
+            image = item.image()
             for is_turned, player, log, source in wanted[item.number]:
                 cpu = player.cost(
                     turn(image, (self.seed, item.number)) if is_turned else image, source
@@ -348,7 +348,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """
     Run the comparison and return what is written as JSON; ValueError or OSError on failure.
 
-    Keys: format. data: name, kind ('pictures', 'recording'), digest (of all frames and labels, in
+    Keys: format. data: name, kind ('images', 'recording'), digest (of all frames and labels, in
     whatever order), frames, labelled, unlabelled,
     unknown_labels (name to frames), bad (name to reason), problems (of labels). labels.
     reference. seed. memory_capacity. timed_pictures. bootstrap: resamples, unit. systems: name,
@@ -382,7 +382,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             f'--reference {reference!r} is none of the systems: '
             f'{"; ".join(system.name for system in systems)}'
         )
-    source = open_source(
+    source = open_frames(
         options.data,
         split=options.split,
         labels=options.labels,
@@ -395,7 +395,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         options.fingerprint if options.memory is not False else []
     )
     capacity = options.capacity or max(
-        Settings.capacity, source.count if source.kind == 'pictures' else 0
+        Settings.capacity, source.count if source.kind == 'images' else 0
     )
     networks = Networks(systems, options.backend, options.device)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -472,7 +472,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         'bootstrap': {
             'resamples': judge.RESAMPLES,
             'unit': 'picture with its repeats'
-            if source.kind == 'pictures'
+            if source.kind == 'images'
             else f'{options.block:g} s of the recording',
         },
         'systems': [_describe(system) for system in systems],
@@ -636,9 +636,9 @@ def _measure(
     if not sensor.members or options.energy_seconds <= 0:
         return {**found, 'sensor': None}
     images: dict[int, Image] = {}
-    for item in run.source.items(set(run.sample[:ENERGY_PICTURES])):
+    for item in run.source.frames(set(run.sample[:ENERGY_PICTURES])):
         with suppress(ValueError):
-            images[item.number] = item.decode()
+            images[item.number] = item.image()
     if not images:
         return {
             **found,
@@ -802,7 +802,7 @@ def _disagreements(
 def _thumbnails(run: Run, disagreements: dict[str, Any]) -> dict[int, Image]:
     """Return the pictures that are shown, by number."""
     wanted = {entry['number'] for entry in disagreements.get('shown', ())}
-    return {item.number: item.decode() for item in run.source.items(wanted)}
+    return {item.number: item.image() for item in run.source.frames(wanted)}
 
 
 def _method() -> str:

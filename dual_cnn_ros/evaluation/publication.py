@@ -28,8 +28,8 @@ from std_msgs.msg import Float64, Header
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
-from dual_cnn_ros.data.labelled import Item, NANOSECONDS
-from dual_cnn_ros.data.recording import CLASSIFICATION, Recorder, RecordingError
+from dual_cnn_ros.data.labelled_frames import LabelledFrame
+from dual_cnn_ros.data.recording import CLASSIFICATION, NANOSECONDS, Recorder, RecordingError
 from dual_cnn_ros.messages import decisions as messages
 from dual_cnn_ros.nodes.parameters import PARAMETERS
 
@@ -70,7 +70,7 @@ class Publisher:
                 word += '_other'
             self._spaces[name] = f'/{word}' if len(systems) > 1 else ''
 
-    def write(self, item: Item, system: str, bundle: Bundle, decision: Decision) -> None:
+    def write(self, item: LabelledFrame, system: str, bundle: Bundle, decision: Decision) -> None:
         """Append what one system says of one frame."""
         header = Header(frame_id=item.frame_id)
         header.stamp.sec, header.stamp.nanosec = divmod(item.stamp, NANOSECONDS)

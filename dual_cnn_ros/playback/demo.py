@@ -44,9 +44,10 @@ import numpy as np
 from tqdm import tqdm
 
 from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.data.labelled import ground_truth, header, name_cameras, originals
+from dual_cnn_ros.data.cameras import name_cameras, without_copies
+from dual_cnn_ros.data.image_stream import ImageStream, stream_folder, stream_video
 from dual_cnn_ros.data.recording import IMAGE_TYPES, Message, Recording, RecordingError
-from dual_cnn_ros.data.streams import FrameSource, from_folder, from_video
+from dual_cnn_ros.data.true_labels import recorded_labels
 from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.messages import images
 from dual_cnn_ros.playback import watts
@@ -122,14 +123,14 @@ def _stamp(header: Any) -> int:
 
 
 def labels_of(
-    source: Recording | FrameSource, cameras: Mapping[str, str]
+    source: Recording | ImageStream, cameras: Mapping[str, str]
 ) -> dict[tuple[str, int], str]:
     """Return the true labels by camera and time stamp, as far as the source has them."""
-    if isinstance(source, FrameSource):
+    if isinstance(source, ImageStream):
         (camera,) = cameras.values()
         return {(camera, stamp): label for stamp, label in source.labels.items()}
     problems: list[str] = []
-    labels = ground_truth(source, cameras, problems)
+    labels = recorded_labels(source, cameras, problems)
     for problem in problems:
         print(f'demo: left out the label {problem}', file=sys.stderr)
     return {(cameras[topic], stamp): label for (topic, stamp), label in labels.items()}
@@ -197,7 +198,7 @@ def ending(stop: threading.Event) -> Iterator[None]:
 
 
 def watch(
-    source: Recording | FrameSource,
+    source: Recording | ImageStream,
     cameras: Mapping[str, str],
     bundle: Bundle,
     meter: watts.Meter | None,
@@ -302,7 +303,7 @@ def _wait_until_listening(
 
 
 def _play(
-    replayer: Replayer, source: Recording | FrameSource, audience: Audience, processes: Processes
+    replayer: Replayer, source: Recording | ImageStream, audience: Audience, processes: Processes
 ) -> int:
     def is_due() -> bool:
         return (
@@ -404,7 +405,7 @@ class _Stamped(Recording):
         seen: dict[str, set[int]] = defaultdict(lambda: {0})
         for message in super().messages(topics, start=start, duration=duration):
             if message.type in IMAGE_TYPES:
-                stamp, _ = header(message)
+                stamp, _ = message.image_header()
                 if stamp in seen[message.topic]:
                     self.restamped += 1
                     stamp = message.time
@@ -417,14 +418,14 @@ class _Stamped(Recording):
             yield message
 
 
-def _open(options: argparse.Namespace) -> tuple[Recording | FrameSource, str]:
+def _open(options: argparse.Namespace) -> tuple[Recording | ImageStream, str]:
     """Return the frames and the name of the bundle for them."""
     if options.images is not None:
-        return from_folder(options.images, options.fps), options.bundle or 'scenes'
+        return stream_folder(options.images, options.fps), options.bundle or 'scenes'
     if options.video is not None:
-        return from_video(str(options.video)), options.bundle or 'scenes'
+        return stream_video(str(options.video)), options.bundle or 'scenes'
     if options.camera is not None:
-        return from_video(options.camera, options.duration), options.bundle or 'scenes'
+        return stream_video(options.camera, options.duration), options.bundle or 'scenes'
     if options.bag is not None:
         return _Stamped(options.bag), options.bundle or 'scenes'
     return Recording(COURSE), options.bundle or COURSE_BUNDLE
@@ -500,7 +501,7 @@ def _run(options: argparse.Namespace) -> None:
     source, name = _open(options)
     bundle = Bundle.open(name)
     notes = source.notes.get('origin', '') if isinstance(source, Recording) else ''
-    cameras = name_cameras(originals(source.image_topics))
+    cameras = name_cameras(without_copies(source.image_topics))
     print(
         f'{source.path}: {", ".join(cameras)}{". " + notes if notes else ""}\n'
         f'bundle {bundle.name}: {len(bundle.labels)} classes, '

@@ -23,14 +23,13 @@ Messages go out as they were recorded, byte for byte: their stamps are those of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 import math
 from pathlib import Path
 import sys
 import threading
 import time
-from typing import Protocol
 
 import rclpy
 from rclpy.duration import Duration
@@ -42,7 +41,7 @@ from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 from tqdm import tqdm
 
-from dual_cnn_ros.data.recording import Message, Recording, RecordingError, Topic
+from dual_cnn_ros.data.recording import Message, MessageSource, Recording, RecordingError, Topic
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.tools.cli import run_cli
 
@@ -52,39 +51,6 @@ SETTLE = 1.0
 """Seconds from when this side knows of a subscriber until that one surely knows of this side."""
 ACKNOWLEDGE = 2.0
 """Seconds that reliable subscribers get to fetch the last messages."""
-
-
-class Source(Protocol):
-    """What can be replayed: a Recording, or whatever else offers its messages the same way."""
-
-    @property
-    def path(self) -> object:
-        """Name it in error messages."""
-
-    @property
-    def topics(self) -> Mapping[str, Topic]:
-        """Return the topics by name."""
-
-    @property
-    def image_topics(self) -> list[str]:
-        """Return the names of the topics with images."""
-
-    @property
-    def start(self) -> int:
-        """Return the time of the first message in nanoseconds."""
-
-    @property
-    def duration(self) -> float:
-        """Return the seconds from the first message to the last."""
-
-    def messages(
-        self,
-        topics: Iterable[str] | None = None,
-        *,
-        start: float = 0.0,
-        duration: float | None = None,
-    ) -> Iterator[Message]:
-        """Yield messages in order of time; see Recording.messages."""
 
 
 class Replayer:
@@ -105,7 +71,7 @@ class Replayer:
     def __init__(
         self,
         node: Node,
-        recording: Source,
+        recording: MessageSource,
         topics: Iterable[str] | None = None,
         *,
         rate: float = 1.0,

@@ -49,7 +49,13 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
-from dual_cnn_ros.data.dataset import Dataset, load, Part, read_names, Reduction
+from dual_cnn_ros.data.dataset import (
+    Dataset,
+    LabelledImages,
+    load_dataset,
+    read_names,
+    Reduction,
+)
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import networks
 
@@ -219,8 +225,9 @@ class Training:
         self.size = (preprocessing.height, preprocessing.width)
         self.mean = torch.tensor(preprocessing.mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(preprocessing.std, device=device).view(1, -1, 1, 1)
-        self.images, self.labels = _on(device, data.training)
-        self.held_images, self.held_labels = _on(device, data.held_out)
+        colour = preprocessing.colour
+        self.images, self.labels = _on(device, data.training, colour)
+        self.held_images, self.held_labels = _on(device, data.validation, colour)
         classes, smoothing = len(data.classes), arguments.label_smoothing
         self.targets = torch.eye(classes, device=device) * (1 - smoothing) + smoothing / classes
         self.batch = min(arguments.batch_size, len(self.images))
@@ -342,8 +349,12 @@ class Training:
         return graphed
 
 
-def _on(device: torch.device, part: Part) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device)
+def _on(device: torch.device, part: LabelledImages, colour: str) -> tuple[Tensor, Tensor]:
+    """Return the images as (N, C, H, W) in the CNN's channel order, and the labels."""
+    images = torch.from_numpy(part.images).to(device)
+    images = images.unsqueeze(1) if colour == 'grey' else images.permute(0, 3, 1, 2)
+    ordered = images[:, list(COLOURS[colour])].contiguous()
+    return ordered, torch.from_numpy(part.labels).to(device)
 
 
 def _floats(network: nn.Module) -> list[Tensor]:
@@ -456,12 +467,12 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 
     scale = 1 if crop is None else 1 / crop
     rows, columns = arguments.store or (round(height * scale), round(width * scale))
-    data = load(
+    data = load_dataset(
         arguments.data,
         split=arguments.split,
-        holdout=arguments.holdout,
-        training=Reduction(rows, columns, None if crop is None else 1.0, colour),
-        held_out=Reduction(height, width, crop, colour),
+        fraction=arguments.holdout,
+        training=Reduction(rows, columns, None if crop is None else 1.0, colour == 'grey'),
+        validation=Reduction(height, width, crop, colour == 'grey'),
         seed=arguments.seed,
         labels=arguments.labels,
         exclude=read_names(arguments.exclude) if arguments.exclude else (),
@@ -529,7 +540,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         'pictures': {
             'source': arguments.data.name,
             'training': len(data.training.names),
-            'held_out': len(data.held_out.names),
+            'held_out': len(data.validation.names),
             'excluded': data.excluded,
             'skipped': list(data.skipped),
         },

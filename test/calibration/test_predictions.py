@@ -34,7 +34,7 @@ from dual_cnn_ros.calibration.predictions import (
     Trained,
 )
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.data.dataset import is_held_out
+from dual_cnn_ros.data.dataset import is_validation
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +46,7 @@ def pictures(tmp_path_factory) -> Path:
 def runs(monkeypatch) -> list[str]:
     """Return what was done since: 'read' for each reading of pictures, a name for each model."""
     done: list[str] = []
-    load, ask = predictions.load, predictions._ask
+    load, ask = predictions.load_dataset, predictions._ask
 
     def reading(*arguments, **named):
         done.append('read')
@@ -56,7 +56,7 @@ def runs(monkeypatch) -> list[str]:
         done.append(trained.name)
         return ask(trained, part)
 
-    monkeypatch.setattr(predictions, 'load', reading)
+    monkeypatch.setattr(predictions, 'load_dataset', reading)
     monkeypatch.setattr(predictions, '_ask', asking)
     return done
 
@@ -83,7 +83,7 @@ def test_answers_are_those_that_a_robot_gets(pictures, tmp_path, runs, colour) -
     names = sorted(
         name
         for file in pictures.glob('*/*.png')
-        if is_held_out(name := f'{file.parent.name}/{file.name}', 0.5, 3)
+        if is_validation(name := f'{file.parent.name}/{file.name}', 0.5, 3)
     )
     assert 0 < len(names) < 36
     for trained, own in zip(pool, found):
@@ -244,13 +244,13 @@ def test_what_is_no_metrics_file_is_named(tmp_path, change) -> None:
 def test_parts_to_choose_with_and_to_certify_on_depend_on_names_alone() -> None:
     names = [f'sea/{number}.png' for number in range(200)]
     fit, rest = ([names[i] for i in part] for part in fit_and_rest(names, 0.3, 7))
-    assert set(fit) == {name for name in names if is_held_out(name, 0.3, 8)}
+    assert set(fit) == {name for name in names if is_validation(name, 0.3, 8)}
     assert sorted(fit + rest) == sorted(names) and 30 < len(fit) < 90
     shuffled = names[::-1]
     assert [[shuffled[i] for i in part] for part in fit_and_rest(shuffled, 0.3, 7)] == [fit, rest]
     assert fit != sorted(fit, key=names.index), 'in the order of the files, classes come in turn'
     # What is held out by the seed of `train` itself, which is all there is, would be one part.
-    held = [name for name in names if is_held_out(name, 0.3, 7)]
+    held = [name for name in names if is_validation(name, 0.3, 7)]
     assert all(len(part) for part in fit_and_rest(held, 0.3, 7))
 
 

@@ -46,10 +46,10 @@ from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data import recording
-from dual_cnn_ros.data.dataset import decode_picture
-from dual_cnn_ros.data.labelled import open_source
+from dual_cnn_ros.data.image_folder import decode_image
+from dual_cnn_ros.data.image_stream import stream_folder
+from dual_cnn_ros.data.labelled_frames import open_frames
 from dual_cnn_ros.data.recording import Recorder, Recording
-from dual_cnn_ros.data.streams import from_folder
 from dual_cnn_ros.energy import bench
 from dual_cnn_ros.evaluation import evaluate, page, report, systems
 from dual_cnn_ros.evaluation import metrics as judge
@@ -183,11 +183,11 @@ def test_a_picture_that_was_stored_on_its_side_is_turned_as_for_training(tmp_pat
     data = data[:2] + struct.pack('>2sH', b'\xff\xe1', len(exif) + 2) + exif + data[2:]
     (tmp_path / 'red').mkdir()
     (tmp_path / 'red' / 'a.jpg').write_bytes(data)
-    (item,) = open_source(tmp_path).items()
-    learned = decode_picture(data)
+    (item,) = open_frames(tmp_path).frames()
+    learned = decode_image(data)
     assert learned is not None and learned.shape == (60, 40, 3)
-    np.testing.assert_array_equal(item.decode(), learned)
-    (message,) = from_folder(tmp_path, 10.0).messages()
+    np.testing.assert_array_equal(item.image(), learned)
+    (message,) = stream_folder(tmp_path, 10.0).messages()
     shown = from_compressed_msg(deserialize_message(message.data, CompressedImage))
     np.testing.assert_array_equal(shown, learned)
 
@@ -613,13 +613,13 @@ def test_images_of_a_recording_are_those_the_node_sees(tmp_path) -> None:
     with Recording(tmp_path / 'bag') as bag:
         messages = list(bag.messages(bag.image_topics))
     count = 0
-    for item, message in zip(open_source(tmp_path / 'bag').items(), messages):
+    for item, message in zip(open_frames(tmp_path / 'bag').frames(), messages):
         if item.number == 15:
             continue
         raw = message.type == recording.IMAGE
         seen = deserialize_message(message.data, Image if raw else CompressedImage)
         picture_ = from_image_msg(seen) if raw else from_compressed_msg(seen)
-        np.testing.assert_array_equal(item.decode(), picture_)
+        np.testing.assert_array_equal(item.image(), picture_)
         assert item.frame_id == 'lens' and item.time == message.time
         assert item.stamp == seen.header.stamp.sec * 10**9 + seen.header.stamp.nanosec
         count += 1
@@ -674,7 +674,7 @@ def test_a_csv_file_without_its_columns_is_refused(bundle, tmp_path, capsys) -> 
 
 def test_neighbouring_frames_are_drawn_together(bundle, tmp_path) -> None:
     write_recording(tmp_path / 'bag')
-    units = [item.unit for item in open_source(tmp_path / 'bag', block=2.0).items()]
+    units = [item.cluster for item in open_frames(tmp_path / 'bag', block=2.0).frames()]
     assert units == sorted(units) and set(units) == {0, 1, 2}
     assert units.count(0) == 8
 
@@ -695,9 +695,9 @@ def test_records_what_the_node_would_publish(bundle, tmp_path) -> None:
         Settings(thresholds=(0.8,), post_check='none', memory=False),
     )
     expected = {}
-    for item in open_source(tmp_path / 'bag').items():
+    for item in open_frames(tmp_path / 'bag').frames():
         if item.number != 15:
-            expected[item.camera, item.time] = item, cascade.classify(Frame(item.decode()))
+            expected[item.camera, item.time] = item, cascade.classify(Frame(item.image()))
     with Recording(tmp_path / 'results') as results:
         assert sorted(results.topics) == sorted(
             f'/{system}/dual_cnn/{camera}/{topic}'
@@ -819,7 +819,7 @@ def test_a_compressed_copy_of_a_topic_is_no_second_camera(bundle, tmp_path, caps
         tmp_path / 'bag', '/front/image_raw/compressed', recording.COMPRESSED_IMAGE
     )
     findings = run(tmp_path / 'bag', tmp_path / 'out', str(bundle))
-    assert 'left out: /front/image_raw/compressed, the same pictures as' in capsys.readouterr().err
+    assert 'left out: /front/image_raw/compressed, the same images as' in capsys.readouterr().err
     assert findings['data']['frames'] == findings['data']['labelled'] == 10
     assert 'memory' not in of(findings, 'tiny', 'dhash')['sources']
     # Whoever names it wants it.

@@ -40,8 +40,8 @@ from tiny_bundle import make_bundle, picture
 
 import dual_cnn_ros
 from dual_cnn_ros.data import recording
+from dual_cnn_ros.data.image_stream import stream_folder, stream_video
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recorder, RecordingError
-from dual_cnn_ros.data.streams import from_folder, from_video
 from dual_cnn_ros.messages.images import to_image_msg
 from dual_cnn_ros.playback import watts
 from dual_cnn_ros.playback.demo import Audience
@@ -215,7 +215,7 @@ def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
     for number in range(10):
         writer.write(cv2.resize(picture('green', seed=number), (64, 48)))
     writer.release()
-    source = from_video(str(file))
+    source = stream_video(str(file))
     assert source.topics['/camera/image_raw'].count == 10
     assert [round((m.time - source.start) / 1e8) for m in source.messages()] == list(range(10))
     bundle = make_bundle(tmp_path / 'bundle')
@@ -232,7 +232,7 @@ def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
     ('arguments', 'said'),
     [
         (['--bag', 'nowhere'], 'no recording at nowhere'),
-        (['--images', 'resource'], 'holds no pictures'),
+        (['--images', 'resource'], 'holds no images'),
         (['--video', 'package.xml'], 'cannot be opened'),
         (['--bundle', './nowhere'], 'bundle.yaml: not found'),
         (['--out', 'sheet.txt'], '--out sheet.txt: the name must end in .png or .jpg'),
@@ -373,8 +373,8 @@ def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
 
 
 def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match='holds no pictures'):
-        from_folder(tmp_path, 10)
+    with pytest.raises(RecordingError, match='holds no images'):
+        stream_folder(tmp_path, 10)
 
 
 def test_sheet_has_a_tile_for_each_picture_and_marks_what_is_wrong() -> None:

@@ -30,7 +30,7 @@ onnx = pytest.importorskip('onnx')
 
 from safetensors.torch import load_file  # noqa: E402 - below what may be missing
 
-from dual_cnn_ros.data.dataset import is_held_out  # noqa: E402
+from dual_cnn_ros.data.dataset import is_validation  # noqa: E402
 from dual_cnn_ros.inference import networks  # noqa: E402
 from dual_cnn_ros.tools import train  # noqa: E402
 from dual_cnn_ros.training import training  # noqa: E402
@@ -141,7 +141,7 @@ def test_the_metrics_say_what_was_done(trained, data):
     }
     assert metrics['pictures']['skipped'] == ['red/bad.jpg']
     names = [f'{label}/{number}.png' for label in LABELS for number in range(40)]
-    held = sum(is_held_out(name, 0.25, 0) for name in names)
+    held = sum(is_validation(name, 0.25, 0) for name in names)
     assert metrics['pictures']['held_out'] == held
     assert metrics['pictures']['training'] == 120 - held
     assert [entry['epoch'] for entry in metrics['curve']] == [1, 2]

@@ -1,0 +1,54 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The names of cameras, which ROS keeps in the namespaces of their image topics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+import sys
+
+CAMERA = 'camera'
+"""The camera of whatever names none."""
+
+
+def camera_of(topic: str) -> str:
+    """Return the namespace of an image topic, without slashes around it."""
+    return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or CAMERA
+
+
+def name_cameras(topics: Collection[str]) -> dict[str, str]:
+    """Return the camera of each image topic: its namespace, or all of it where that is shared."""
+    spaces = Counter(map(camera_of, topics))
+    return {
+        topic: camera if spaces[camera] == 1 else topic.strip('/')
+        for topic in topics
+        for camera in [camera_of(topic)]
+    }
+
+
+def without_copies(topics: Collection[str]) -> list[str]:
+    """Return the image topics without compressed copies of others of them, which are printed."""
+    copies = {
+        topic
+        for topic in topics
+        if topic.endswith('/compressed') and topic.removesuffix('/compressed') in topics
+    }
+    for topic in sorted(copies):
+        print(
+            f'left out: {topic}, the same images as {topic.removesuffix("/compressed")}',
+            file=sys.stderr,
+        )
+    return [topic for topic in topics if topic not in copies]

@@ -1,0 +1,184 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Image folders, videos and cameras in the shape of a recording, so that all play alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.data.cameras import CAMERA
+from dual_cnn_ros.data.image_folder import decode_image, IMAGE_SUFFIXES, ImageFolder
+from dual_cnn_ros.data.recording import (
+    COMPRESSED_IMAGE,
+    IMAGE,
+    Message,
+    NANOSECONDS,
+    recorded_header,
+    recorded_types,
+    RecordingError,
+    serialized,
+    Topic,
+)
+from dual_cnn_ros.messages.images import to_image_msg
+
+EXIF_AT = 4096  # bytes from the start within which a file says that it has EXIF data
+
+FORMATS = {'.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg'}
+"""What may go into a compressed message as it is, and how that names it."""
+
+
+class ImageStream:
+    """
+    One camera topic whose messages are made while they are read; a MessageSource.
+
+    Parameters
+    ----------
+    path
+        What it is made of, for messages to people.
+    kind
+        IMAGE or COMPRESSED_IMAGE.
+    count
+        How many frames there are, 0 where nobody knows.
+    seconds
+        How long it lasts, None where nobody knows.
+    frames
+        Returns an iterator over the frames: seconds since the start, and an image message without
+        its header: an Image, or the format and data of a compressed one.
+
+    Attributes
+    ----------
+    labels
+        Time stamp in nanoseconds to label, where the folder of an image says so.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kind: str,
+        count: int,
+        seconds: float | None,
+        frames: Callable[[], Iterator[tuple[float, Image | tuple[str, Image]]]],
+    ) -> None:
+        self.path = path
+        self.start = time.time_ns()
+        self.duration = seconds or 0.0
+        self.labels: dict[int, str] = {}
+        topic = f'/{CAMERA}/image' + ('/compressed' if kind == COMPRESSED_IMAGE else '_raw')
+        self.topics = {topic: Topic(topic, kind, count, False)}
+        self.image_topics = [topic]
+        self._kind, self._frames = kind, frames
+
+    def stamp(self, seconds: float) -> int:
+        """Return the time stamp, in nanoseconds, of a frame so many seconds after the start."""
+        return self.start + round(seconds * NANOSECONDS)
+
+    def messages(
+        self,
+        topics: Iterable[str] | None = None,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+    ) -> Iterator[Message]:
+        """Yield the frames as serialized messages, stamped when each is due."""
+        del topics  # there is only one
+        message_class = recorded_types(self._kind)
+        for seconds, content in self._frames():
+            if seconds < start:
+                continue
+            if duration is not None and seconds > start + duration:
+                return
+            stamp = self.stamp(seconds)
+            header = recorded_header(stamp, CAMERA)
+            message: Any = (
+                message_class(header, *content)
+                if isinstance(content, tuple)
+                else to_image_msg(content, header, 'bgr8', message_class)
+            )
+            yield Message(self.image_topics[0], self._kind, stamp, serialized(message, self._kind))
+
+
+def stream_folder(folder: Path, fps: float) -> ImageStream:
+    """
+    Return the images of a folder in the order of their names; subfolders are their labels.
+
+    Raises
+    ------
+    RecordingError
+        If there are none.
+    """
+    files = ImageFolder(folder).files if folder.is_dir() else ()
+    if not files:
+        raise RecordingError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+
+    def frames() -> Iterator[tuple[float, tuple[str, Image]]]:
+        for i, (file, data) in enumerate(ImageFolder(folder).read(files)):
+            kind = FORMATS.get(PurePosixPath(file).suffix.lower())
+            encoded = np.frombuffer(data, np.uint8)
+            # What is stored on its side goes out upright: a message says nothing of that.
+            if kind is None or b'Exif' in data[:EXIF_AT]:
+                image = decode_image(data)
+                if image is None:
+                    print(f'{folder / file} is no image; left out')
+                    continue
+                kind, encoded = 'png', cv2.imencode('.png', image)[1].reshape(-1)
+            yield i / fps, (kind, encoded)
+
+    stream = ImageStream(str(folder), COMPRESSED_IMAGE, len(files), len(files) / fps, frames)
+    stream.labels = {
+        stream.stamp(i / fps): file.split('/')[-2] for i, file in enumerate(files) if '/' in file
+    }
+    return stream
+
+
+def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:
+    """
+    Return the frames of a video file or, given a number, of a camera for so many seconds.
+
+    Raises
+    ------
+    RecordingError
+        If OpenCV cannot open it.
+    """
+    capture = cv2.VideoCapture(file)
+    if not capture.isOpened():
+        what = f'camera {file}' if isinstance(file, int) else f'video {file}'
+        raise RecordingError(f'{what} cannot be opened by OpenCV')
+    is_live = isinstance(file, int)
+    fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
+    count = 0 if is_live else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def frames() -> Iterator[tuple[float, Image]]:
+        begun, i = time.monotonic(), 0
+        while seconds is None or not is_live or time.monotonic() - begun < seconds:
+            is_there, image = capture.read()
+            if not is_there:
+                return
+            yield (time.monotonic() - begun if is_live else i / fps), image
+            i += 1
+
+    return ImageStream(
+        f'camera {file}' if is_live else str(file),
+        IMAGE,
+        count,
+        seconds if is_live else count / fps,
+        frames,
+    )

@@ -1,0 +1,304 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Frames with or without true labels, one after another: of image files, or of a recording."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+import hashlib
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.data import DataError
+from dual_cnn_ros.data.cameras import CAMERA, name_cameras, without_copies
+from dual_cnn_ros.data.image_folder import decode_image, IMAGE_SUFFIXES, ImageFolder
+from dual_cnn_ros.data.recording import NANOSECONDS, Recording
+from dual_cnn_ros.data.true_labels import read_labels, recorded_labels
+from dual_cnn_ros.messages.images import ImageError
+
+
+class LabelledFrame(NamedTuple):
+    """
+    One frame that is still encoded.
+
+    Attributes
+    ----------
+    number
+        Its place among all frames.
+    name
+        For people.
+    label
+        The true one, None where unknown.
+    cluster
+        Frames of one cluster resemble each other, and the bootstrap draws them together: the image
+        itself, or a stretch of the recording.
+    time, stamp
+        When it was received, and what its header says; nanoseconds.
+    frame_id
+        Of its header.
+    camera
+        Its name.
+    data
+        The frame as it is encoded.
+    image
+        Decodes it, as the classifier node does; raises ImageError where there is no image.
+    """
+
+    number: int
+    name: str
+    label: str | None
+    cluster: int
+    time: int
+    stamp: int
+    frame_id: str
+    camera: str
+    data: bytes
+    image: Callable[[], Image]
+
+
+class FrameSource(Protocol):
+    """
+    Whatever yields labelled frames.
+
+    Attributes
+    ----------
+    path
+        Where it was read from.
+    kind
+        'images' or 'recording'.
+    count
+        The number of frames.
+    problems
+        What is wrong with labels, one text each.
+    """
+
+    path: Path
+    kind: str
+    count: int
+    problems: list[str]
+
+    @property
+    def cameras(self) -> Sequence[str]:
+        """Return the names of the cameras."""
+
+    def identity(self) -> str:
+        """Return a digest of the files, by names, sizes and times, and of the labels."""
+
+    def frames(self, wanted: Collection[int] | None = None) -> Iterator[LabelledFrame]:
+        """Yield all frames, or those of the wanted numbers."""
+
+
+class ImageFrames:
+    """
+    The image files of a folder or a tar, <split>/<class>/<file> or <class>/<file>, or unlabelled.
+
+    A FrameSource: frames come sorted from a folder, and as they lie in a tar.
+
+    Parameters
+    ----------
+    path
+        The folder or the tar.
+    split
+        Which, where there are several; 'test' unless named.
+    exclude
+        Names to leave out, as in load_dataset.
+
+    Raises
+    ------
+    DataError
+        If there are no images or no such split.
+    """
+
+    kind = 'images'
+    cameras = (CAMERA,)
+
+    def __init__(
+        self, path: Path, split: str | None = None, exclude: Collection[str] = ()
+    ) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self._folder = ImageFolder(path)
+        if not self._folder.files:
+            raise DataError(f'{path} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+        self._files = self._folder.select(self._folder.choose_split(split, 'test'), exclude)
+        self.count = len(self._files)
+
+    def identity(self) -> str:
+        """Return a digest of the files, by names, sizes and times."""
+        return hashlib.sha256(repr([self._folder.identity(), self._files]).encode()).hexdigest()
+
+    def frames(self, wanted: Collection[int] | None = None) -> Iterator[LabelledFrame]:
+        """Yield all frames, or those of the wanted numbers."""
+        numbers = {f: i for i, f in enumerate(self._files) if wanted is None or i in wanted}
+        for file, data in self._folder.read(numbers):
+            number = numbers[file]
+            # As if they came ten times a second, for whoever wants time stamps.
+            stamp = (number + 1) * NANOSECONDS // 10
+            label = file.split('/')[-2] if '/' in file else None
+            yield LabelledFrame(
+                number,
+                file,
+                label,
+                number,
+                stamp,
+                stamp,
+                CAMERA,
+                CAMERA,
+                data,
+                partial(_decode, data),
+            )
+
+
+class RecordedFrames:
+    """
+    The images of a recording, which stays open, in the order of their receive times.
+
+    A FrameSource.
+
+    Parameters
+    ----------
+    path
+        See Recording.
+    labels
+        A CSV file, see read_labels; without one, Classifications on <camera>/ground_truth label
+        the image of the same header.
+    block
+        Seconds of the recording that are one cluster.
+    topics
+        Image topics, None for all but compressed copies of others.
+
+    Raises
+    ------
+    DataError
+        If the recording has no images, or none on these topics.
+    """
+
+    kind = 'recording'
+
+    def __init__(
+        self,
+        path: Path,
+        labels: Path | None = None,
+        block: float = 2.0,
+        topics: Collection[str] | None = None,
+    ) -> None:
+        self.path = path
+        self._recording = Recording(path)
+        there = self._recording.image_topics
+        self._topics = sorted(topics) if topics else without_copies(there)
+        self._block = block
+        if not self._topics:
+            held = ', '.join(f'{t.name} ({t.type})' for t in self._recording.topics.values())
+            raise DataError(f'{path} has no images: it holds {held or "nothing"}')
+        if strange := set(self._topics) - set(there):
+            raise DataError(
+                f'{path} has no images on {", ".join(sorted(strange))}; it has on '
+                f'{", ".join(there) or "no topic"}'
+            )
+        self.problems: list[str] = []
+        self._cameras = name_cameras(self._topics)
+        self.count = sum(self._recording.topics[topic].count for topic in self._topics)
+        self._labels_file = labels
+        if labels:
+            self._labels = read_labels(labels, self.problems)
+        else:
+            recorded = recorded_labels(self._recording, self._topics, self.problems)
+            self._labels = {
+                (topic, f'@{stamp}'): name for (topic, stamp), name in recorded.items()
+            }
+        self._is_checked = False
+
+    @property
+    def cameras(self) -> list[str]:
+        """Return the names of the cameras."""
+        return list(self._cameras.values())
+
+    def identity(self) -> str:
+        """Return a digest of the files, by names, sizes and times, and of the labels."""
+        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        labels = self._labels_file.read_bytes() if self._labels_file else b''
+        return hashlib.sha256(repr([states, self._topics]).encode() + labels).hexdigest()
+
+    def frames(self, wanted: Collection[int] | None = None) -> Iterator[LabelledFrame]:
+        """Yield all frames, or those of the wanted numbers; labels of no frame are problems."""
+        counts: Counter[str] = Counter()
+        unused = set(self._labels)
+        for index, message in enumerate(self._recording.messages(self._topics)):
+            number, counts[message.topic] = counts[message.topic], counts[message.topic] + 1
+            if wanted is not None and index not in wanted:
+                continue
+            stamp, frame_id = message.image_header()
+            keys = [
+                key
+                for key in (
+                    ('', str(index)),
+                    (message.topic, str(number)),
+                    ('', f'@{stamp}'),
+                    (message.topic, f'@{stamp}'),
+                )
+                if key in self._labels
+            ]
+            unused.difference_update(keys)
+            yield LabelledFrame(
+                index,
+                f'{message.topic} {stamp / NANOSECONDS:.3f}',
+                self._labels[keys[0]] if keys else None,
+                int((message.time - self._recording.start) / NANOSECONDS / self._block),
+                message.time,
+                stamp,
+                frame_id,
+                self._cameras[message.topic],
+                message.data,
+                message.image,
+            )
+        if wanted is None and not self._is_checked:
+            self._is_checked = True
+            for topic, key in sorted(unused):
+                frame = f'time stamp {key[1:]} ns' if key.startswith('@') else f'frame {key}'
+                self.problems.append(
+                    f'{self._labels[topic, key]!r}: there is no {frame}'
+                    f'{" of " if topic else ""}{topic}'
+                )
+
+
+def open_frames(
+    path: Path,
+    *,
+    split: str | None = None,
+    exclude: Collection[str] = (),
+    labels: Path | None = None,
+    block: float = 2.0,
+    topics: Collection[str] | None = None,
+) -> FrameSource:
+    """Return the images or the recording at a path; see ImageFrames and RecordedFrames."""
+    if (path / 'metadata.yaml').is_file() or path.suffix in ('.db3', '.mcap'):
+        return RecordedFrames(path, labels, block, topics)
+    if labels is not None or topics:
+        raise DataError(
+            f'{path} is no rosbag2 recording, and --labels and --topics are for '
+            'those; the labels of image files are the names of their folders'
+        )
+    return ImageFrames(path, split, exclude)
+
+
+def _decode(data: bytes) -> Image:
+    image = decode_image(data)
+    if image is None:
+        raise ImageError(f'its {len(data)} bytes are damaged or no image')
+    return image
