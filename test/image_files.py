@@ -17,6 +17,7 @@
 from collections.abc import Mapping, Sequence
 import io
 from pathlib import Path
+import struct
 import tarfile
 
 import cv2
@@ -29,6 +30,13 @@ def plain(blue: int, green: int, red: int, height: int = 12, width: int = 16) ->
 
 def jpeg(image: np.ndarray) -> bytes:
     return cv2.imencode('.jpg', image)[1].tobytes()
+
+
+def exif(data: bytes) -> bytes:
+    """Return a JPEG that says that it was stored on its side, as of a phone held upright."""
+    tiff = struct.pack('<2sHIHHHIHHI', b'II', 42, 8, 1, 0x112, 3, 1, 6, 0, 0)
+    segment = b'Exif\0\0' + tiff
+    return data[:2] + struct.pack('>2sH', b'\xff\xe1', len(segment) + 2) + segment + data[2:]
 
 
 def two_classes(count: int = 3, prefix: str = '') -> dict[str, bytes]:

@@ -23,17 +23,16 @@ import json
 from pathlib import Path
 import re
 import shutil
-import struct
 import tarfile
 import time
 from typing import Any
 import xml.etree.ElementTree as ElementTree
 
 import cv2
+from dual_cnn_ros.cascade.deferral import Deferral
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
 import sysfs_fixtures
 from tiny_bundle import LABELS, make_bundle, picture
@@ -42,19 +41,15 @@ from vision_msgs.msg import Classification
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.cascade.cascade import Cascade
-from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data import recording
-from dual_cnn_ros.data.image_folder import decode_image
-from dual_cnn_ros.data.image_stream import stream_folder
 from dual_cnn_ros.data.labelled_frames import open_frames
 from dual_cnn_ros.data.recording import Recorder, Recording
 from dual_cnn_ros.energy import bench
 from dual_cnn_ros.evaluation import evaluate, page, report, systems
 from dual_cnn_ros.evaluation import metrics as judge
 from dual_cnn_ros.evaluation.evaluate import turn
-from dual_cnn_ros.messages.images import from_compressed_msg, from_image_msg
 from dual_cnn_ros.power.reading import Reading, Sensor
 
 START = 1_700_000_000_000_000_000
@@ -172,24 +167,6 @@ def test_a_cnn_and_a_bundle_of_the_same_path_are_told_apart(tmp_path: Path) -> N
     for names in ([f'w={weak}', f'b={folder}'], [f'b={folder}', f'w={weak}']):
         findings = run(data, tmp_path / names[0][0], *names, '--no-memory')
         assert of(findings, 'w')['accuracy'] < 0.1 and of(findings, 'b')['accuracy'] > 0.9
-
-
-def test_a_picture_that_was_stored_on_its_side_is_turned_as_for_training(tmp_path: Path) -> None:
-    image = picture('red', height=40, width=60)
-    data = cv2.imencode('.jpg', image)[1].tobytes()
-    # Orientation 6, as of a phone that was held upright.
-    tiff = struct.pack('<2sHIHHHIHHI', b'II', 42, 8, 1, 0x112, 3, 1, 6, 0, 0)
-    exif = b'Exif\0\0' + tiff
-    data = data[:2] + struct.pack('>2sH', b'\xff\xe1', len(exif) + 2) + exif + data[2:]
-    (tmp_path / 'red').mkdir()
-    (tmp_path / 'red' / 'a.jpg').write_bytes(data)
-    (item,) = open_frames(tmp_path).frames()
-    learned = decode_image(data)
-    assert learned is not None and learned.shape == (60, 40, 3)
-    np.testing.assert_array_equal(item.image(), learned)
-    (message,) = stream_folder(tmp_path, 10.0).messages()
-    shown = from_compressed_msg(deserialize_message(message.data, CompressedImage))
-    np.testing.assert_array_equal(shown, learned)
 
 
 @pytest.mark.parametrize('timed', ['0', '7'])
@@ -605,78 +582,6 @@ def test_recording_is_judged_frame_by_frame(bundle, tmp_path, storage) -> None:
     assert of(findings, 'tiny', 'dhash')['sources']['memory']['share'] == pytest.approx(
         len([i for i in range(6, 12) if (i % 4 != 0) == ((i - 6) % 4 != 0)]) / 23
     )
-
-
-def test_images_of_a_recording_are_those_the_node_sees(tmp_path) -> None:
-    """From the very bytes that rclpy would hand to the node."""
-    write_recording(tmp_path / 'bag')
-    with Recording(tmp_path / 'bag') as bag:
-        messages = list(bag.messages(bag.image_topics))
-    count = 0
-    for item, message in zip(open_frames(tmp_path / 'bag').frames(), messages):
-        if item.number == 15:
-            continue
-        raw = message.type == recording.IMAGE
-        seen = deserialize_message(message.data, Image if raw else CompressedImage)
-        picture_ = from_image_msg(seen) if raw else from_compressed_msg(seen)
-        np.testing.assert_array_equal(item.image(), picture_)
-        assert item.frame_id == 'lens' and item.time == message.time
-        assert item.stamp == seen.header.stamp.sec * 10**9 + seen.header.stamp.nanosec
-        count += 1
-    assert count == 23
-
-
-@pytest.mark.parametrize(
-    ('lines', 'judged', 'problems'),
-    [
-        ('frame,label\n0,red\n1,red\n2,green\n', 3, 0),
-        (
-            'frame, topic, label\n0, /front/image_raw, red\n11, /rear/image/compressed, blue\n',
-            2,
-            0,
-        ),
-        (f'stamp,label\n{START},red\n{START / 1e9:.1f},red\n', 2, 0),
-        (f'topic,stamp,label\n/front/image_raw,{START // 10**9}.500000000,green\n', 1, 0),
-        ('frame,label\nx,red\n0,\n2,green\n', 1, 2),
-    ],
-)
-def test_labels_from_a_csv_file(bundle, tmp_path, lines, judged, problems) -> None:
-    write_recording(tmp_path / 'bag', labelled=False)
-    (tmp_path / 'labels.csv').write_text(lines)
-    findings = run(
-        tmp_path / 'bag',
-        tmp_path / 'out',
-        str(bundle),
-        '--no-memory',
-        '--labels',
-        str(tmp_path / 'labels.csv'),
-    )
-    result = of(findings, 'tiny')
-    assert result['judged'] == judged and result['accuracy'] == 1
-    assert len(findings['data']['problems']) == problems
-    if problems:
-        assert 'labels.csv, line 2' in findings['data']['problems'][0]
-
-
-def test_a_csv_file_without_its_columns_is_refused(bundle, tmp_path, capsys) -> None:
-    write_recording(tmp_path / 'bag')
-    (tmp_path / 'labels.csv').write_text('picture,class\n1,red\n')
-    arguments = [
-        str(bundle),
-        '--out',
-        str(tmp_path / 'out'),
-        '--labels',
-        str(tmp_path / 'labels.csv'),
-    ]
-    assert evaluate.main([str(tmp_path / 'bag'), *arguments]) == 1
-    assert 'must name the columns label and frame or stamp' in capsys.readouterr().err
-
-
-def test_neighbouring_frames_are_drawn_together(bundle, tmp_path) -> None:
-    write_recording(tmp_path / 'bag')
-    units = [item.cluster for item in open_frames(tmp_path / 'bag', block=2.0).frames()]
-    assert units == sorted(units) and set(units) == {0, 1, 2}
-    assert units.count(0) == 8
 
 
 def test_records_what_the_node_would_publish(bundle, tmp_path) -> None:

@@ -40,8 +40,7 @@ from tiny_bundle import make_bundle, picture
 
 import dual_cnn_ros
 from dual_cnn_ros.data import recording
-from dual_cnn_ros.data.image_stream import stream_folder, stream_video
-from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recorder, RecordingError
+from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recorder
 from dual_cnn_ros.messages.images import to_image_msg
 from dual_cnn_ros.playback import watts
 from dual_cnn_ros.playback.demo import Audience
@@ -215,9 +214,6 @@ def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
     for number in range(10):
         writer.write(cv2.resize(picture('green', seed=number), (64, 48)))
     writer.release()
-    source = stream_video(str(file))
-    assert source.topics['/camera/image_raw'].count == 10
-    assert [round((m.time - source.start) / 1e8) for m in source.messages()] == list(range(10))
     bundle = make_bundle(tmp_path / 'bundle')
     done = demo('--video', str(file), '--bundle', f'{bundle}/', '--out', str(tmp_path / 's.png'))
     assert done.returncode == 0, done.stderr
@@ -370,11 +366,6 @@ def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
     stamps = [stamp // 10**9 for _, stamp in audience.pictures]
     assert len(stamps) == 96 and audience.overlays == 1000
     assert min(stamps) < 100 and max(stamps) > 900 and 350 < np.mean(stamps) < 650
-
-
-def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match='holds no images'):
-        stream_folder(tmp_path, 10)
 
 
 def test_sheet_has_a_tile_for_each_picture_and_marks_what_is_wrong() -> None:

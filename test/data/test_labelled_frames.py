@@ -1,0 +1,208 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Frames with labels: of image files and of recordings, with labels of a topic or a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+from image_files import exif, jpeg, plain, put, two_classes
+import numpy as np
+import pytest
+
+from dual_cnn_ros.data import DataError, recording
+from dual_cnn_ros.data.image_folder import decode_image
+from dual_cnn_ros.data.labelled_frames import open_frames, RecordedFrames
+from dual_cnn_ros.data.recording import recorded_header, recorded_types, Recorder
+from dual_cnn_ros.messages.images import ImageError, to_image_msg
+
+START = 1_700_000_000_000_000_000
+RAW, COMPRESSED = '/front/image_raw', '/rear/image/compressed'
+
+
+def write_recording(
+    path: Path, topics: tuple[str, ...] = (RAW, COMPRESSED), labelled: bool = True
+) -> Path:
+    """Write 12 frames a topic, half a second apart; the labels are their numbers."""
+    with Recorder(path) as recorder:
+        for i in range(12):
+            stamp = START + i * 500_000_000
+            received = stamp + 1_000_000
+            header, image = recorded_header(stamp, 'lens'), plain(10 * i, 20, 30)
+            for number, topic in enumerate(topics):
+                if topic.endswith('/compressed'):
+                    kind, data = recording.COMPRESSED_IMAGE, cv2.imencode('.png', image)[1].ravel()
+                    message = recorded_types(kind)(header, 'png', data[:50] if i == 7 else data)
+                else:
+                    kind = recording.IMAGE
+                    message = to_image_msg(image, header, 'bgr8', recorded_types(kind))
+                recorder.write(topic, kind, received + number, message)
+            if labelled and i != 3:
+                hypothesis = recorded_types('vision_msgs/msg/ObjectHypothesis')(str(i), 1.0)
+                label = recorded_types(recording.CLASSIFICATION)(header, [hypothesis])
+                for camera in ('front', 'rear'):
+                    name = f'/{camera}/ground_truth'
+                    recorder.write(name, recording.CLASSIFICATION, received, label)
+    return path
+
+
+def labels_of(path: Path, lines: str) -> tuple[dict[int, str], list[str]]:
+    """Return the labels by frame number that a CSV file gives, and its problems."""
+    path.with_suffix('.csv').write_text(lines)
+    source = open_frames(path, labels=path.with_suffix('.csv'))
+    found = {frame.number: frame.label for frame in source.frames() if frame.label}
+    list(source.frames())  # problems are told once
+    return found, source.problems
+
+
+# Image files ---------------------------------------------------------------------------------
+
+
+def test_frames_of_a_folder(tmp_path: Path) -> None:
+    put(tmp_path, {**two_classes(2, 'train/'), **two_classes(1, 'test/'), 'test/wood/1.jpg': b''})
+    source = open_frames(tmp_path)
+    assert (source.kind, source.count, list(source.cameras)) == ('images', 3, ['camera'])
+    frames = list(source.frames())
+    assert [(f.number, f.cluster, f.label, f.name) for f in frames] == [
+        (0, 0, 'brick', 'test/brick/0.jpg'),
+        (1, 1, 'wood', 'test/wood/0.jpg'),
+        (2, 2, 'wood', 'test/wood/1.jpg'),
+    ]
+    assert [f.stamp for f in frames] == [100_000_000, 200_000_000, 300_000_000]
+    assert frames[0].image().shape == (12, 16, 3)
+    with pytest.raises(ImageError, match='0 bytes are damaged or no image'):
+        frames[2].image()
+    assert [f.number for f in source.frames({1})] == [1]
+    assert open_frames(tmp_path, split='train').count == 4
+    assert open_frames(tmp_path, exclude=['wood/0.jpg']).identity() != source.identity()
+
+
+def test_images_without_folders_have_no_labels(tmp_path: Path) -> None:
+    (frame,) = open_frames(put(tmp_path, {'0.jpg': jpeg(plain(1, 2, 3))})).frames()
+    assert frame.label is None
+
+
+def test_an_image_stored_on_its_side_is_turned_as_for_training(tmp_path: Path) -> None:
+    data = exif(jpeg(plain(10, 20, 30, height=40, width=60)))
+    (frame,) = open_frames(put(tmp_path, {'red/a.jpg': data})).frames()
+    learned = decode_image(data)
+    assert learned is not None and learned.shape == (60, 40, 3)
+    np.testing.assert_array_equal(frame.image(), learned)
+
+
+def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='holds no images'):
+        open_frames(tmp_path)
+    with pytest.raises(DataError, match='is no rosbag2 recording, and --labels and --topics'):
+        open_frames(tmp_path, topics=[RAW])
+
+
+# Recordings ----------------------------------------------------------------------------------
+
+
+def test_frames_of_a_recording(tmp_path: Path) -> None:
+    source = open_frames(write_recording(tmp_path / 'bag'), block=2.0)
+    assert (source.kind, source.count, list(source.cameras)) == (
+        'recording',
+        24,
+        ['front', 'rear'],
+    )
+    frames = list(source.frames())
+    assert [f.number for f in frames] == list(range(24))
+    assert [f.camera for f in frames] == ['front', 'rear'] * 12
+    assert [f.label for f in frames[::2]] == [None if i == 3 else str(i) for i in range(12)]
+    assert [f.cluster for f in frames] == sorted([0] * 8 + [1] * 8 + [2] * 8)
+    for i, frame in enumerate(frames):
+        assert frame.stamp == START + i // 2 * 500_000_000
+        assert frame.time == frame.stamp + 1_000_000 + i % 2
+        assert frame.frame_id == 'lens'
+        if i == 15:
+            with pytest.raises(ImageError, match='damaged'):
+                frame.image()
+        else:
+            np.testing.assert_array_equal(frame.image(), plain(10 * (i // 2), 20, 30))
+    assert [f.number for f in source.frames({3, 15})] == [3, 15]
+    assert source.problems == []
+    assert source.identity() != RecordedFrames(source.path, topics=[RAW]).identity()
+
+
+@pytest.mark.parametrize(
+    ('lines', 'labels', 'problems'),
+    [
+        ('frame,label\n0,a\n1,b\n2,c\n', {0: 'a', 1: 'b', 2: 'c'}, []),
+        (f'frame, topic, label\n0, {RAW}, a\n11, {COMPRESSED}, b\n', {0: 'a', 23: 'b'}, []),
+        (f'stamp,label\n{START},a\n{START / 1e9 + 0.5:.1f},b\n', dict(enumerate('aabb')), []),
+        (f'topic,stamp,label\n{RAW},{START // 10**9}.500000000,a\n', {2: 'a'}, []),
+        ('frame,label\nx,a\n0,\n2,c\n', {2: 'c'}, ['labels.csv, line 2', 'line 3: no label']),
+        # As a spreadsheet writes it, with a mark at its front.
+        (
+            f'\ufefftopic,frame,stamp,label\n{RAW},0,,a\n,99,,cat\n{RAW},,{START + 1},dog\n',
+            {0: 'a'},
+            ["'cat': there is no frame 99", f'there is no time stamp {START + 1} ns of {RAW}'],
+        ),
+    ],
+)
+def test_labels_of_a_csv_file(
+    tmp_path: Path, lines: str, labels: dict[int, str], problems: list[str]
+) -> None:
+    found, said = labels_of(write_recording(tmp_path / 'labels', labelled=False), lines)
+    assert found == labels
+    assert len(said) == len(problems)
+    assert all(part in text for part, text in zip(problems, said))
+
+
+def test_a_csv_file_without_its_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='must name the columns label and frame or stamp'):
+        labels_of(write_recording(tmp_path / 'bag'), 'image,class\n1,red\n')
+
+
+def test_recorded_labels_that_cannot_be_used_are_problems(tmp_path: Path) -> None:
+    with Recorder(tmp_path / 'bag') as recorder:
+        header = recorded_header(START, '')
+        image = to_image_msg(plain(1, 2, 3), header, 'bgr8', recorded_types(recording.IMAGE))
+        recorder.write(RAW, recording.IMAGE, START, image)
+        label = recorded_types(recording.CLASSIFICATION)
+        for content in (b'\0\1\0\0', label(recorded_header(0, ''), []), label(header, [])):
+            recorder.write('/front/ground_truth', recording.CLASSIFICATION, START, content)
+    source = open_frames(tmp_path / 'bag')
+    assert [frame.label for frame in source.frames()] == [None]
+    undecoded, unstamped = source.problems
+    assert 'cannot be decoded' in undecoded and 'no time stamp' in unstamped
+
+
+@pytest.mark.parametrize(
+    ('second', 'cameras'),
+    [(f'{RAW}/compressed', ['front']), ('/front/image_rect', ['front/image_raw', '{}'])],
+)
+def test_two_topics_of_one_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], second: str, cameras: list[str]
+) -> None:
+    source = open_frames(write_recording(tmp_path / 'bag', (RAW, second)))
+    assert source.cameras == [name.format(second.strip('/')) for name in cameras]
+    assert {frame.label for frame in source.frames()} == {
+        None if i == 3 else str(i) for i in range(12)
+    }
+    is_copy = len(cameras) == 1
+    assert ('left out: /front/image_raw/compressed' in capsys.readouterr().err) == is_copy
+    assert open_frames(tmp_path / 'bag', topics=[RAW, second]).count == 24
+
+
+def test_recordings_and_topics_without_images_are_refused(tmp_path: Path) -> None:
+    write_recording(tmp_path / 'bag')
+    with pytest.raises(DataError, match='no images on /front/ground_truth; it has on /front/imag'):
+        open_frames(tmp_path / 'bag', topics=['/front/ground_truth'])
+    write_recording(tmp_path / 'labels', ())
+    with pytest.raises(DataError, match=r'has no images: it holds /front/ground_truth \(vision'):
+        open_frames(tmp_path / 'labels')
