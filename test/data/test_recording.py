@@ -19,6 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 import shutil
 import sqlite3
+import struct
 from typing import Any, NoReturn
 
 import numpy as np
@@ -35,37 +36,41 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 import yaml
 
 from dual_cnn_ros.data import recording
-from dual_cnn_ros.data.recording import Recorder, Recording, RecordingError
+from dual_cnn_ros.data.recording import (
+    recorded_header,
+    recorded_types,
+    Recorder,
+    Recording,
+    RecordingError,
+    serialized,
+)
+from dual_cnn_ros.messages.images import ImageError
 
 START = 1_700_000_000_000_000_000
 STRING = 'std_msgs/msg/String'
 
 
 def header(stamp: int) -> Any:
-    types = recording.typestore().types
-    time = types['builtin_interfaces/msg/Time'](stamp // 10**9, stamp % 10**9)
-    return types['std_msgs/msg/Header'](time, 'camera')
+    return recorded_header(stamp, 'camera')
 
 
 def image(stamp: int, value: int) -> Any:
-    kind = recording.typestore().types[recording.IMAGE]
     data = np.full(4 * 6 * 3, value % 256, np.uint8)
-    return kind(header(stamp), 4, 6, 'rgb8', 0, 18, data)
+    return recorded_types(recording.IMAGE)(header(stamp), 4, 6, 'rgb8', 0, 18, data)
 
 
 def jpeg(stamp: int, value: int) -> Any:
-    kind = recording.typestore().types[recording.COMPRESSED_IMAGE]
-    return kind(header(stamp), 'jpeg', np.arange(value + 1, dtype=np.uint8))
+    data = np.arange(value + 1, dtype=np.uint8)
+    return recorded_types(recording.COMPRESSED_IMAGE)(header(stamp), 'jpeg', data)
 
 
 def label(stamp: int, name: str) -> Any:
-    types = recording.typestore().types
-    result = types['vision_msgs/msg/ObjectHypothesis'](name, 1.0)
-    return types[recording.CLASSIFICATION](header(stamp), [result])
+    result = recorded_types('vision_msgs/msg/ObjectHypothesis')(name, 1.0)
+    return recorded_types(recording.CLASSIFICATION)(header(stamp), [result])
 
 
 def string(text: str) -> Any:
-    return recording.typestore().types[STRING](text)
+    return recorded_types(STRING)(text)
 
 
 def write(path: Path, storage: str, count: int = 10) -> None:
@@ -136,7 +141,7 @@ def test_topics_start_and_duration_choose_messages(bag: Path) -> None:
 
 
 def test_serialized_bytes_are_kept(tmp_path: Path, storage: str) -> None:
-    data = bytes(recording.typestore().serialize_cdr(string('hello'), STRING))
+    data = serialized(string('hello'), STRING)
     with Recorder(tmp_path / 'bag', storage=storage) as recorder:
         recorder.write('/words', STRING, START, data)
     with Recording(tmp_path / 'bag') as opened:
@@ -165,8 +170,9 @@ def test_humble_can_read_the_metadata(bag: Path, storage: str) -> None:
 def test_repeated_pixels_cost_little(tmp_path: Path, storage: str) -> None:
     stamp = START
     with Recorder(tmp_path / 'bag', storage=storage) as recorder:
-        kind = recording.typestore().types[recording.IMAGE]
-        flat = kind(header(stamp), 100, 100, 'rgb8', 0, 300, np.zeros(30_000, np.uint8))
+        flat = recorded_types(recording.IMAGE)(
+            header(stamp), 100, 100, 'rgb8', 0, 300, np.zeros(30_000, np.uint8)
+        )
         for i in range(20):
             recorder.write('/image', recording.IMAGE, stamp + i, flat)
     assert sum(p.stat().st_size for p in (tmp_path / 'bag').iterdir()) < 60_000
@@ -192,13 +198,12 @@ def test_every_compression_of_rosbag2_is_read(
         forever,
         False,
     )
-    store = recording.typestore()
     with with_mode as writer:
         connection = writer.add_connection(
-            '/words', STRING, typestore=store, offered_qos_profiles=[latched]
+            '/words', STRING, typestore=recording.typestore(), offered_qos_profiles=[latched]
         )
         for i in range(3):
-            writer.write(connection, START + i, store.serialize_cdr(string(str(i)), STRING))
+            writer.write(connection, START + i, serialized(string(str(i)), STRING))
     with Recording(tmp_path / 'bag') as opened:
         assert opened.topics['/words'].latched
         assert [m.decode().data for m in opened.messages()] == ['0', '1', '2']
@@ -304,6 +309,33 @@ def test_bytes_that_are_not_the_type_are_refused(data: bytes) -> None:
 def test_an_unknown_type_is_refused() -> None:
     with pytest.raises(RecordingError, match='robot_msgs/msg/Odd'):
         recording.Message('/odd', 'robot_msgs/msg/Odd', START, b'\0\1\0\0').decode()
+    with pytest.raises(RecordingError, match='robot_msgs/msg/Odd is not known'):
+        recorded_types('robot_msgs/msg/Odd')
+
+
+@pytest.mark.parametrize(
+    ('data', 'expected'),
+    [
+        (serialized(image(START + 5, 1), recording.IMAGE), (START + 5, 'camera')),
+        (b'\0\0\0\0' + struct.pack('>iII', 7, 5, 2) + b'c\0', (7_000_000_005, 'c')),
+        (b'\0\1\0\0\0', (START, '')),
+        (b'', (START, '')),
+    ],
+)
+def test_the_header_of_an_image_is_read_from_its_bytes(
+    data: bytes, expected: tuple[int, str]
+) -> None:
+    message = recording.Message('/image', recording.IMAGE, START, data)
+    assert message.image_header() == expected
+
+
+def test_the_image_of_a_message_is_decoded() -> None:
+    data = serialized(image(START, 9), recording.IMAGE)
+    pixels = recording.Message('/image', recording.IMAGE, START, data).image()
+    assert pixels.shape == (4, 6, 3) and np.unique(pixels).tolist() == [9]
+    for kind in recording.IMAGE_TYPES:
+        with pytest.raises(ImageError):
+            recording.Message('/image', kind, START, data[:40]).image()
 
 
 def test_nothing_is_overwritten(bag: Path, storage: str) -> None:
