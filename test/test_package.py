@@ -192,7 +192,8 @@ def test_train_says_how_to_install_all_that_it_needs(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == (
-        'train: install what is missing with "pip install torch onnx onnxscript safetensors"\n'
+        'train: install what is missing with "pip install torch torchvision onnx onnxscript '
+        'safetensors"\n'
     )
 
 

@@ -24,13 +24,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-# From a float32 blob (1, C, H, W) to float32 logits (K,).
+# Maps a float32 blob (1, C, H, W) to float32 logits (K,).
 Model = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
-# In the order of preference. Each module has FORMATS, the model formats it reads in its own order
-# of preference, and load(source, classes, channels, device, threads) -> Model, which raises
-# InferenceError.
-# A new backend is a module with these two and a line here.
+# In order of preference. A new backend is a line here and a module with two names:
+# FORMATS, the model formats that it reads, in its own order of preference; and
+# load(source, classes, channels, device, threads) -> Model, which raises InferenceError.
 BACKENDS = {
     'onnxruntime': 'dual_cnn_ros.inference.onnxruntime_backend',
     'torch': 'dual_cnn_ros.inference.torch_backend',
@@ -45,11 +44,17 @@ class InferenceError(RuntimeError):
 @dataclass(frozen=True)
 class ModelSource:
     """
-    Where a CNN's weights are.
+    Where the weights of a CNN are.
 
-    files: format ('onnx', 'torchscript', 'safetensors') to path. architecture: the network that
-    safetensors belong to, a name of `networks` or of torchvision. torchvision: name of weights
-    that torchvision itself provides ('ResNet18_Weights.IMAGENET1K_V1'), in place of files.
+    Attributes
+    ----------
+    files
+        Path of the model in each format: 'onnx', 'torchscript' or 'safetensors'.
+    architecture
+        The network that safetensors are the weights of: a name for `networks.build`.
+    torchvision
+        In place of files, weights that torchvision downloads, such as
+        'ResNet18_Weights.IMAGENET1K_V1'.
     """
 
     files: Mapping[str, Path]
@@ -58,7 +63,7 @@ class ModelSource:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The formats it can be had in."""
+        """The formats that the weights are available in."""
         return (*self.files, *(('torchvision',) if self.torchvision else ()))
 
 
@@ -71,12 +76,32 @@ def load_model(
     threads: int = 1,
 ) -> tuple[str, Model]:
     """
-    Return the name of the backend used and the model, ready to run.
+    Load a CNN with the first backend that can run it.
 
-    classes, channels: of the logits and of the image, for formats that hold weights only.
-    backend: a name of BACKENDS, or 'auto' for the first that can run it. device: one of DEVICES,
-    'auto' for the GPU where the backend can use one. threads: CPU threads of one inference, 0 for
-    the library's own choice. InferenceError where no backend can, with the reason of each.
+    Parameters
+    ----------
+    source
+        The weights.
+    classes, channels
+        Numbers of logits and of image channels, for formats that hold weights only.
+    backend
+        A name of BACKENDS, or 'auto' to try all in their order.
+    device
+        One of DEVICES; 'auto' is the GPU where the backend can use one.
+    threads
+        CPU threads of one inference; 0 for the library's own choice.
+
+    Returns
+    -------
+    str
+        The name of the backend.
+    Model
+        The model, ready to run.
+
+    Raises
+    ------
+    InferenceError
+        If no backend can run it, with the reason of each.
     """
     reasons = []
     for name in BACKENDS if backend == 'auto' else (backend,):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""TorchScript, safetensors with a named architecture, or torchvision's own weights, by torch."""
+"""Run TorchScript, safetensors of a named architecture, or torchvision's weights with torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ FORMATS = ('torchscript', 'safetensors', 'torchvision')
 
 
 def load(source: ModelSource, classes: int, channels: int, device: str, threads: int) -> Model:
-    """Return the model; see load_model. threads: of the whole process, as torch has it."""
+    """
+    Load the model; the parameters are those of `load_model`.
+
+    torch has one number of threads for the whole process: it is set here unless threads is 0.
+    """
     if device == 'cuda' and not torch.cuda.is_available():
         raise InferenceError('this torch finds no CUDA device; set device to cpu')
     target = 'cuda' if device != 'cpu' and torch.cuda.is_available() else 'cpu'

@@ -12,40 +12,115 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Train a small CNN on a folder or tar of labelled pictures; write weights, ONNX and metrics."""
+"""
+Train a small CNN on a folder or tar of labelled images; write a bundle of one stage to DIR/NAME.
+
+Run the same command again after a kill: it goes on after the last finished epoch.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import Field, fields
 from importlib.util import find_spec
+from pathlib import Path
 import sys
+from typing import Any
 
-from dual_cnn_ros.tools.cli import run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+from dual_cnn_ros.training.options import Augmentation, TrainingOptions
 
 # Looked for before anything is read, because the last are used after the whole training only.
-LIBRARIES = ('torch', 'onnx', 'onnxscript', 'safetensors')
+LIBRARIES = ('torch', 'torchvision', 'onnx', 'onnxscript', 'safetensors')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as the command line says; 0 where it succeeded, 1 after an error, 130 after Ctrl-C."""
+    """Train as the command line says; return the exit code."""
 
     def work() -> None:
+        options = parse(argv)
         if missing := [name for name in LIBRARIES if find_spec(name) is None]:
             raise ImportError(f'install what is missing with "pip install {" ".join(missing)}"')
-        from dual_cnn_ros.training.training import parser, train
+        from dual_cnn_ros.training.loop import train
 
-        metrics = train(parser().parse_args(argv))
-        accuracy = metrics['held_out_accuracy']
+        metrics = train(options)
+        accuracy = metrics.validation_accuracy
         print(
-            f'{metrics["architecture"]}: {metrics["parameters"]:,} parameters, '
-            f'{metrics["multiply_adds"]:,} multiply-adds, held-out accuracy '
-            f'{"not measured" if accuracy is None else f"{accuracy:.2%}"}, '
-            f'{metrics["seconds"]:.0f} s'
+            f'{options.out / options.name}: {metrics.parameters:,} parameters, '
+            f'{metrics.macs:,} MACs, validation accuracy '
+            f'{"not measured" if accuracy is None else f"{accuracy:.2%}"}, {metrics.seconds:.0f} s'
         )
 
     return run_cli(
         'train', work, 'interrupted; the same command goes on after the last finished epoch'
     )
+
+
+def parse(argv: Sequence[str] | None) -> TrainingOptions:
+    """Return the options of a command line; exit where they are wrong."""
+    parser = make_parser('train', __doc__)
+    parser.add_argument(
+        'data',
+        type=Path,
+        metavar='DATA',
+        help='folder or tar with <split>/<class>/<image>, or <class>/<image>, which is one split',
+    )
+    parser.add_argument(
+        '--model',
+        required=True,
+        metavar='NET',
+        help='resnet20, vgg9_gap or vgg16_gap, followed by a width such as _x0_5 and the stride '
+        'of the stem: -s1 (the default) for images of about 32 pixels, -s2 for 48 to 128, -s4 for '
+        'more; or a classification model of torchvision',
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, metavar='DIR', help='folder of the bundle'
+    )
+    parser.add_argument('--name', help='of the bundle; NET by default')
+    general = parser.add_argument_group('options')
+    for option in fields(TrainingOptions):
+        if option.metadata:
+            _add(general, option)
+    augmentation = parser.add_argument_group('augmentation')
+    for option in fields(Augmentation):
+        _add(augmentation, option)
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(parser.parse_args(argv)).items()
+    }
+    values['name'] = values['name'] or values['model']
+    changes = Augmentation(
+        **{option.name: values.pop(option.name) for option in fields(Augmentation)}
+    )
+    return TrainingOptions(**values, augmentation=changes)
+
+
+def _add(group: Any, option: Field[Any]) -> None:
+    """Add the command line's argument for a field of the options."""
+    text, (low, high) = option.metadata['help'], option.metadata['limits']
+    arguments: dict[str, dict[str, Any]] = {
+        'bool': {'action': argparse.BooleanOptionalAction},
+        'int': {'type': number(low, high, kind=int), 'metavar': 'N'},
+        'float': {'type': number(low, high), 'metavar': 'X'},
+        'str': {'choices': option.metadata.get('choices')},
+        'Path': {'type': Path, 'metavar': 'FILE'},
+        'tuple[int, int]': {'type': _size, 'metavar': 'SIDE|HxW'},
+        'tuple[float, ...]': {'type': float, 'nargs': '+', 'metavar': 'X'},
+        'tuple[str, ...]': {'nargs': '+', 'metavar': 'LABEL'},
+    }
+    how = arguments[str(option.type).removesuffix(' | None')]
+    if isinstance(option.default, (int, float, str)) and not isinstance(option.default, bool):
+        text += ' (%(default)s)'
+    flag = '--' + option.name.replace('_', '-')
+    group.add_argument(flag, default=option.default, help=text, **how)
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = [int(side) for side in text.split('x')]
+    if len(sides) > 2 or min(sides) < 1:
+        raise ValueError(text)
+    return sides[0], sides[-1]
 
 
 if __name__ == '__main__':

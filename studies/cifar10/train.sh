@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train the pool: train.sh TRAIN_TAR OUT [NETWORK:EPOCHS ...]. Run again after a kill: it goes on.
 #
-# One fifth of the training pictures is held out from every network; calibrate divides it into the
-# part for temperatures and learned scores and the part for thresholds and certificates.
+# One fifth of the training images is kept from every network for validation; calibrate divides it
+# into the part for temperatures and rules and the part for thresholds and certificates.
 set -euo pipefail
 data=$1 out=$2
 shift 2
@@ -15,5 +15,5 @@ fi
 for member in "${pool[@]}"; do
   "${PYTHON:-python3}" -m dual_cnn_ros.tools.train "$data" --model "${member%:*}" \
     --epochs "${member#*:}" --input 32 --zoom 1 --shift 0.125 --light 0 --saturate 0 \
-    --label-smoothing 0 --holdout 0.2 --out "$out"
+    --label-smoothing 0 --validation 0.2 --out "$out"
 done

@@ -1,0 +1,265 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Train one small CNN on labelled images: the whole loop, from the data to the bundle.
+
+All images lie as one uint8 tensor on the device and are augmented there batch by batch, so that a
+GPU never waits for Python. A part of the split (--validation) is never trained on: it shows the
+progress here, and `calibrate` finds thresholds on it. The last epoch's weights are kept, never the
+best epoch's, because a choice by the validation images would make their accuracy look too good.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.transforms.v2 import Normalize
+from tqdm import tqdm
+
+from dual_cnn_ros.cascade.frame import COLOURS
+from dual_cnn_ros.data.dataset import Dataset, LabelledImages, load_dataset, read_names, Reduction
+from dual_cnn_ros.inference import networks
+from dual_cnn_ros.training.augment import augment, make_mixing
+from dual_cnn_ros.training.checkpoint import Checkpoint, EpochRecord, TrainingError
+from dual_cnn_ros.training.export import TrainingMetrics, write_stage
+from dual_cnn_ros.training.options import TrainingOptions
+
+
+def train(options: TrainingOptions) -> TrainingMetrics:
+    """
+    Train a network and write it as a bundle of one stage.
+
+    A checkpoint beside the bundle holds the last finished epoch. All random numbers of an epoch
+    come from the seed and the epoch's number, so that a training that was killed and started again
+    ends as one that was not (on a GPU up to the order of its sums).
+
+    Parameters
+    ----------
+    options
+        What to train, on which images, and how.
+
+    Returns
+    -------
+    TrainingMetrics
+        What ``metrics.json`` in the bundle says.
+
+    Raises
+    ------
+    TrainingError
+        If the network, the device or a checkpoint does not fit the options, or the loss diverges.
+    DataError
+        If the data cannot be used.
+    """
+    # Before the data, because reading may take minutes and a wrong name should not.
+    _check_network(options)
+    device = _find_device(options.device)
+    data = _load(options)
+    images, labels = _to_device(data.training, options.colour, device)
+    validation = _to_device(data.validation, options.colour, device)
+    batch_size = min(options.batch_size, len(images))
+    steps = len(images) // batch_size
+
+    torch.manual_seed(options.seed)
+    network = networks.build(options.model, len(data.classes), options.channels).to(device)
+    # With its buffers, because batch norms need the statistics of the averaged weights.
+    average = AveragedModel(network, use_buffers=True)
+    optimizer = _make_optimizer(network, options)
+    schedule = OneCycleLR(
+        optimizer, options.lr, options.epochs * steps, pct_start=0.15, cycle_momentum=False
+    )
+    normalise = Normalize(options.preprocessing.mean, options.preprocessing.std)
+    mix = make_mixing(options.augmentation, len(data.classes))
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = Checkpoint(
+        options.out / f'{options.name}.checkpoint.pt',
+        options,
+        data,
+        {'network': network, 'average': average, 'optimizer': optimizer, 'schedule': schedule},
+    )
+    if options.restart:
+        checkpoint.path.unlink(missing_ok=True)
+    curve = checkpoint.restore(device)
+    with _Progress(options, len(curve), steps) as progress:
+        for epoch in range(len(curve), options.epochs):
+            started = time.monotonic()
+            torch.manual_seed(_epoch_seed(options.seed, epoch))
+            network.train()
+            order = torch.randperm(len(images), device=device)[: steps * batch_size]
+            loss_sum = torch.zeros((), device=device)
+            for step, batch in enumerate(order.split(batch_size), epoch * steps):
+                pixels = augment(images[batch], options.input, options.augmentation)
+                pixels, targets = mix(normalise(pixels), labels[batch])
+                with torch.autocast('cuda', torch.bfloat16, options.amp and device.type == 'cuda'):
+                    logits = network(pixels)
+                loss = cross_entropy(
+                    logits.float(), targets, label_smoothing=options.label_smoothing
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                # A young average would hold too much of the untrained weights otherwise.
+                decay = min(1 - 1 / max(1, options.ema * steps), step / (10 + step))
+                average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+                average.update_parameters(network)
+                lr = float(schedule.get_last_lr()[0])
+                schedule.step()
+                loss_sum += loss.detach()
+                progress.step()
+            mean_loss = float(loss_sum) / steps
+            if not math.isfinite(mean_loss):
+                raise TrainingError(
+                    f'the loss of epoch {epoch + 1} is {mean_loss}; use a lower --lr'
+                    + (', or --no-amp' if options.amp and device.type == 'cuda' else '')
+                )
+            accuracy, validation_loss = validate(average, normalise, *validation)
+            seconds = round(time.monotonic() - started, 3)
+            curve.append(EpochRecord(epoch + 1, lr, mean_loss, accuracy, validation_loss, seconds))
+            checkpoint.save(curve)
+            progress.epoch(curve[-1])
+    return write_stage(options, data, average.module.cpu().eval(), curve, device)
+
+
+def validate(
+    network: nn.Module, normalise: nn.Module, images: Tensor, labels: Tensor
+) -> tuple[float | None, float | None]:
+    """
+    Return accuracy and mean cross-entropy in nats, or None twice where there are no images.
+
+    Parameters
+    ----------
+    network
+        It is left in evaluation mode.
+    normalise
+        From values in 0 to 1 to the network's input.
+    images, labels
+        uint8 (N, C, H, W), and the classes, int64 (N,).
+    """
+    if not len(images):
+        return None, None
+    network.eval()
+    correct, loss = 0, 0.0
+    with torch.inference_mode():
+        for batch, targets in zip(images.split(512), labels.split(512)):
+            logits = network(normalise(batch.float() / 255))
+            correct += int((logits.argmax(1) == targets).sum())
+            loss += float(cross_entropy(logits, targets, reduction='sum'))
+    return correct / len(images), loss / len(images)
+
+
+class _Progress:
+    """A progress bar on a terminal, about 20 lines elsewhere."""
+
+    def __init__(self, options: TrainingOptions, finished: int, steps: int) -> None:
+        self._name, self._epochs = options.name, options.epochs
+        if finished:
+            print(f'{options.name}: going on after epoch {finished}')
+        self._bar: tqdm[Any] = tqdm(
+            total=options.epochs * steps,
+            initial=finished * steps,
+            desc=options.name,
+            unit='batch',
+            disable=None,
+        )
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def step(self) -> None:
+        self._bar.update()
+
+    def epoch(self, record: EpochRecord) -> None:
+        text = f'epoch {record.epoch}/{self._epochs}, loss {record.loss:.4f}'
+        if record.validation_accuracy is not None:
+            text += f', validation accuracy {record.validation_accuracy:.2%}'
+        self._bar.set_postfix_str(text)
+        if self._bar.disable and record.epoch % max(1, self._epochs // 20) == 0:
+            print(f'{self._name}: {text}', flush=True)
+
+
+def _check_network(options: TrainingOptions) -> None:
+    """Raise TrainingError where the network cannot take a batch of the input's size."""
+    network = networks.build(options.model, 2, options.channels)
+    height, width = options.input
+    try:
+        with torch.no_grad():
+            network(torch.zeros(2, options.channels, height, width))
+    except Exception as error:  # layers raise many kinds on shapes that they cannot take
+        reason = str(error).partition('\n')[0]
+        raise TrainingError(
+            f'--model {options.model} does not work with --input {height}x{width} '
+            f'({reason}): use another size, or another model'
+        ) from error
+
+
+def _find_device(name: str) -> torch.device:
+    gpu = torch.cuda.is_available()
+    if name == 'cuda' and not gpu:
+        raise TrainingError('this torch finds no GPU; use --device cpu')
+    return torch.device('cuda' if gpu and name != 'cpu' else 'cpu')
+
+
+def _load(options: TrainingOptions) -> Dataset:
+    is_grey = options.colour == 'grey'
+    whole = None if options.crop is None else 1.0
+    data = load_dataset(
+        options.data,
+        split=options.split,
+        fraction=options.validation,
+        training=Reduction(*options.stored_size, whole, is_grey),
+        validation=Reduction(*options.input, options.crop, is_grey),
+        seed=options.seed,
+        labels=options.labels,
+        exclude=read_names(options.exclude) if options.exclude else (),
+    )
+    for name in data.skipped:
+        print(f'skipped, corrupt: {name}', file=sys.stderr)
+    return data
+
+
+def _to_device(part: LabelledImages, colour: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the images, uint8 (N, C, H, W) in the network's order of channels, and the labels."""
+    images = torch.from_numpy(part.images).to(device)
+    planes = images.unsqueeze(1) if colour == 'grey' else images.permute(0, 3, 1, 2)
+    labels = torch.from_numpy(part.labels).to(device)
+    return planes[:, list(COLOURS[colour])].contiguous(), labels
+
+
+def _make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    # Decay pulls weights to zero, which means nothing for a norm's scale or for a bias.
+    parameters = list(network.parameters())
+    groups = [
+        {'params': [p for p in parameters if p.ndim > 1], 'weight_decay': options.weight_decay},
+        {'params': [p for p in parameters if p.ndim <= 1], 'weight_decay': 0.0},
+    ]
+    if options.optimizer == 'adamw':
+        return torch.optim.AdamW(groups, lr=options.lr)
+    return torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])

@@ -1,0 +1,63 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Images of three colours, and a quick training on them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from dual_cnn_ros.training.options import Augmentation, TrainingOptions
+
+LABELS = ('blue', 'green', 'red')
+
+
+@pytest.fixture(scope='session')
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of three classes of 40 images that differ in colour; one is damaged."""
+    root = tmp_path_factory.mktemp('colours')
+    random = np.random.default_rng(0)
+    for channel, label in enumerate(LABELS):
+        (root / label).mkdir()
+        for number in range(40):
+            image = random.integers(0, 120, (20, 28, 3), np.uint8)
+            image[..., channel] += 120
+            cv2.imwrite(str(root / label / f'{number}.png'), image)
+    (root / 'red' / 'bad.jpg').write_bytes(b'\xff\xd8\xff not an image')
+    return root
+
+
+@pytest.fixture(scope='session')
+def quick(colours: Path) -> Callable[..., TrainingOptions]:
+    """Return what makes options for a training of a second."""
+    basic = {
+        'data': colours,
+        'model': 'vgg9_gap_x0_25-s2',
+        'name': 'net',
+        'input': (16, 16),
+        'epochs': 1,
+        'batch_size': 16,
+        'lr': 0.05,
+        'validation': 0.25,
+        'augmentation': Augmentation(light=0, saturate=0),
+    }
+
+    def make(out: Path, **changes: Any) -> TrainingOptions:
+        return TrainingOptions(out=out, **{**basic, **changes})
+
+    return make

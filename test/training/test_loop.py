@@ -1,0 +1,211 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The training loop: that it learns, goes on after a kill, and refuses what it should."""
+
+from dataclasses import asdict
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('torchvision')
+
+from safetensors.torch import load_file  # noqa: E402 - below what may be missing
+
+from dual_cnn_ros.training import export, loop  # noqa: E402
+from dual_cnn_ros.training.checkpoint import TrainingError  # noqa: E402
+from dual_cnn_ros.training.loop import train, validate  # noqa: E402
+from dual_cnn_ros.training.options import Augmentation, TrainingOptions  # noqa: E402
+
+pytestmark = pytest.mark.slow
+# Sums of one thread are the same every time.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_export(monkeypatch):
+    """Spare the seconds that an export to ONNX takes."""
+    monkeypatch.setattr(export, 'to_onnx', lambda *_: b'')
+
+
+def test_learns_to_tell_colours_apart_with_one_cycle_of_the_rate(quick, tmp_path, capsys):
+    metrics = train(quick(tmp_path, epochs=4))
+    assert metrics.validation_accuracy > 0.95
+    assert metrics.curve[-1].loss < metrics.curve[0].loss
+    assert [record.epoch for record in metrics.curve] == [1, 2, 3, 4]
+    rates = [record.lr for record in metrics.curve]
+    assert rates == sorted(rates, reverse=True)
+    assert 0.045 < rates[0] < 0.05 and rates[-1] < 1e-5
+    output = capsys.readouterr()
+    assert 'net: epoch 4/4, loss ' in output.out
+    assert ', validation accuracy 100.00%' in output.out
+    assert output.err == 'skipped, corrupt: red/bad.jpg\n'
+
+
+EVERYTHING = {
+    'optimizer': 'adamw',
+    'lr': 0.003,
+    'colour': 'grey',
+    'augmentation': Augmentation(
+        shift=0.1, rotate=20, light=0.2, noise=0.1, erase=0.5, mixup=0.2, cutmix=1
+    ),
+}
+KILLED = """
+import os, pickle, signal, sys, torch
+from dual_cnn_ros.training import loop
+torch.set_num_threads(1)
+calls, plain = [], loop.augment
+def augment(*arguments):
+    calls.append(1)
+    if len(calls) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return plain(*arguments)
+loop.augment = augment
+loop.train(pickle.loads(sys.stdin.buffer.read()))
+"""
+
+
+@pytest.mark.parametrize('changes', [{}, EVERYTHING], ids=['plain', 'everything'])
+def test_a_training_that_was_killed_goes_on_as_if_nothing_happened(
+    quick, tmp_path, capsys, changes
+):
+    whole, cut = (quick(tmp_path / name, epochs=3, **changes) for name in ('whole', 'cut'))
+    # It dies within its second epoch, without a chance to tidy up.
+    killed = subprocess.run(
+        [sys.executable, '-c', KILLED],
+        input=pickle.dumps(cut),
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert [path.name for path in cut.out.iterdir()] == ['net.checkpoint.pt']
+    curves = [train(options).curve for options in (whole, cut)]
+    assert 'net: going on after epoch 1' in capsys.readouterr().out
+    for records in zip(*curves):
+        one, other = ({**asdict(record), 'seconds': 0} for record in records)
+        assert one == pytest.approx(other, rel=1e-3)
+    first, second = (load_file(each.out / 'net/first.safetensors') for each in (whole, cut))
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def begun(quick, tmp_path):
+    """Return the options of a training that has a checkpoint, and its metrics."""
+    options = quick(tmp_path)
+    return options, train(options)
+
+
+def test_a_finished_training_is_only_written_again(begun):
+    options, metrics = begun
+    assert train(options) == metrics
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            {'weight_decay': 0.01, 'seed': 3},
+            r'net\.checkpoint\.pt belongs to a training with other settings \(.*seed 0 -> 3, '
+            r'weight_decay 0\.0005 -> 0\.01\); .*--restart',
+        ),
+        ({'augmentation': Augmentation(zoom=0.7)}, r'zoom 0\.5 -> 0\.7'),
+        ({'exclude': 'red/0.png\n'}, 'images .* -> '),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(begun, quick, tmp_path, changes, message):
+    if 'exclude' in changes:
+        path = tmp_path / 'left_out'
+        path.write_text(changes['exclude'])
+        changes = {'exclude': path}
+    with pytest.raises(TrainingError, match=message):
+        train(quick(tmp_path, **changes))
+
+
+def test_restart_forgets_the_checkpoint(begun, quick, tmp_path):
+    assert train(quick(tmp_path, seed=3, restart=True)).options.seed == 3
+
+
+@pytest.mark.parametrize('content', [b'', b'junk', pickle.dumps(print, 2), 'cut'])
+def test_a_damaged_or_foreign_checkpoint_is_refused(begun, content):
+    options, _ = begun
+    path = options.out / 'net.checkpoint.pt'
+    path.write_bytes(path.read_bytes()[:1000] if content == 'cut' else content)
+    with pytest.raises(TrainingError, match='is no readable checkpoint'):
+        train(options)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(quick, tmp_path):
+    with pytest.raises(TrainingError, match='lower --lr'):
+        train(quick(tmp_path, lr=1e30))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'model': 'resnet19'}, 'unknown network'),
+        ({'labels': ('red', 'green')}, 'classes and the given labels 2'),
+        ({'split': 'train'}, 'no split'),
+        ({'mean': (0.5,)}, 'mean must be 3'),
+    ],
+)
+def test_what_cannot_be_done_is_said(quick, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(quick(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ('model', 'side'), [('vgg16_gap-s4', 8), ('inception_v3', 32), ('vit_b_16', 32)]
+)
+def test_an_input_that_a_network_cannot_take_is_refused_before_the_data_are_read(
+    tmp_path, model, side
+):
+    options = TrainingOptions(tmp_path / 'nowhere', model, tmp_path, 'net', input=(side, side))
+    message = rf'^--model {model} does not work with --input {side}x{side} \(.*$'
+    with pytest.raises(TrainingError, match=message) as caught:
+        train(options)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_gpu_that_is_not_there_is_refused(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(TrainingError, match='finds no GPU; use --device cpu'):
+        train(quick(tmp_path, device='cuda'))
+
+
+def test_validation_is_accuracy_and_cross_entropy():
+    class Brightness(torch.nn.Module):
+        def forward(self, x):
+            return torch.stack((x.mean((1, 2, 3)), torch.zeros(len(x))), 1)
+
+    # The first logit is +1, +1, -1, -1; the last label is not that of the larger logit.
+    images = torch.tensor([255, 255, 0, 0], dtype=torch.uint8).view(4, 1, 1, 1)
+    normalise = loop.Normalize((0.5,), (0.5,))
+    accuracy, loss = validate(Brightness(), normalise, images, torch.tensor([0, 0, 1, 0]))
+    assert accuracy == 0.75
+    assert loss == pytest.approx(np.log1p(np.exp([-1, -1, -1, 1])).mean())
+
+
+def test_without_validation_images_nothing_is_measured(quick, tmp_path):
+    metrics = train(quick(tmp_path, validation=0.0))
+    assert metrics.validation_accuracy is metrics.validation_loss is None
+    assert metrics.validation_images == 0
