@@ -76,6 +76,8 @@ def recorded_types(kind: str) -> Any:
     """
     Return the class that rosbags has for a message type, for example std_msgs/msg/Header.
 
+    It serves as `MessageTypes`: what the messages room builds with it, a Recorder writes.
+
     Raises
     ------
     RecordingError

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import recording
-from dual_cnn_ros.data.recording import Recorder
+from dual_cnn_ros.data.recording import recorded_header, recorded_types, Recorder
 from dual_cnn_ros.messages.images import to_image_msg
 from dual_cnn_ros.synthetic.drive import Drive, FRONT, REAR, Shot
 from dual_cnn_ros.synthetic.world import PinholeCamera
@@ -141,16 +141,12 @@ def write_course(
 
 def _write_shot(recorder: Recorder, mounted: _Mounted, shot: Shot) -> None:
     """Write an image with its camera_info, and its label where there is no doubt."""
-    types = recording.typestore().types
     stamp = EPOCH + round(shot.time * 1e9)
-    header = types['std_msgs/msg/Header'](
-        types['builtin_interfaces/msg/Time'](stamp // 10**9, stamp % 10**9),
-        f'{mounted.name}_camera',
-    )
+    header = recorded_header(stamp, f'{mounted.name}_camera')
     received = stamp + mounted.latency
     if mounted is _FRONT:
         kind = recording.IMAGE
-        message = to_image_msg(shot.image[..., ::-1], header, 'rgb8', types[kind])
+        message = to_image_msg(shot.image[..., ::-1], header, 'rgb8', recorded_types(kind))
     else:
         kind = recording.COMPRESSED_IMAGE
         message = _jpeg(header, shot.image)
@@ -158,23 +154,23 @@ def _write_shot(recorder: Recorder, mounted: _Mounted, shot: Shot) -> None:
     info = _camera_info(header, mounted.camera)
     recorder.write(f'/{mounted.name}/camera_info', 'sensor_msgs/msg/CameraInfo', received, info)
     if shot.label is not None:
-        result = types['vision_msgs/msg/ObjectHypothesis'](shot.label, 1.0)
-        label = types[recording.CLASSIFICATION](header, [result])
+        result = recorded_types('vision_msgs/msg/ObjectHypothesis')(shot.label, 1.0)
+        label = recorded_types(recording.CLASSIFICATION)(header, [result])
         recorder.write(f'/{mounted.name}/ground_truth', recording.CLASSIFICATION, received, label)
 
 
 def _jpeg(header: Any, image: Image) -> Any:
     flags = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
     _, data = cv2.imencode('.jpg', image, flags)
-    kind = recording.typestore().types[recording.COMPRESSED_IMAGE]
     # The format is written as ROS's own compressed transport writes it.
-    return kind(header, 'bgr8; jpeg compressed bgr8', data.reshape(-1))
+    return recorded_types(recording.COMPRESSED_IMAGE)(
+        header, 'bgr8; jpeg compressed bgr8', data.reshape(-1)
+    )
 
 
 def _camera_info(header: Any, camera: PinholeCamera) -> Any:
-    types = recording.typestore().types
     focal, u, v = camera.focal, (camera.width - 1) / 2, (camera.height - 1) / 2
-    return types['sensor_msgs/msg/CameraInfo'](
+    return recorded_types('sensor_msgs/msg/CameraInfo')(
         header,
         camera.height,
         camera.width,
@@ -185,5 +181,5 @@ def _camera_info(header: Any, camera: PinholeCamera) -> Any:
         np.array([focal, 0, u, 0, 0, focal, v, 0, 0, 0, 1, 0.0]),
         0,
         0,
-        types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False),
+        recorded_types('sensor_msgs/msg/RegionOfInterest')(0, 0, 0, 0, False),
     )
