@@ -22,7 +22,18 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints, TypeVar, Union
 
+import numpy as np
+
 T = TypeVar('T')
+
+KINDS = {
+    dict: 'a mapping of fields',
+    list: 'a list',
+    str: 'text, in quotes where YAML would read something else',
+    bool: 'true or false',
+    int: 'a whole number',
+    float: 'a number',
+}
 
 
 class RecordError(ValueError):
@@ -30,7 +41,11 @@ class RecordError(ValueError):
 
 
 def to_plain(value: Any) -> Any:
-    """Return a record as dicts, lists and scalars; optional ones that are empty are left out."""
+    """
+    Return a record as dicts, lists and scalars, from which `from_plain` makes it again.
+
+    Fields that are empty by default and empty now are left out.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: to_plain(getattr(value, field.name))
@@ -41,6 +56,8 @@ def to_plain(value: Any) -> Any:
         return {key: to_plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(entry) for entry in value]
+    if isinstance(value, np.generic):  # which JSON and YAML refuse
+        return value.item()
     return value.as_posix() if isinstance(value, Path) else value
 
 
@@ -112,8 +129,6 @@ def _record(kind: Any, value: Any, where: str) -> Any:
         raise RecordError(f'unknown field {prefix}{names}; check the spelling')
     try:
         return kind(**found)
-    except RecordError:
-        raise
     except ValueError as error:
         raise RecordError(f'{prefix}{error}') from error
 
@@ -121,9 +136,8 @@ def _record(kind: Any, value: Any, where: str) -> Any:
 def _expect(kind: Any, value: Any, where: str) -> Any:
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
         return value
-    what = {dict: 'a mapping of fields', list: 'a list'}.get(kind, kind.__name__)
     found = type(value).__name__ if isinstance(value, (dict, list)) else repr(value)
-    raise RecordError(f'{where} must be {what}, not {found}')
+    raise RecordError(f'{where} must be {KINDS[kind]}, not {found}')
 
 
 def _is_number(value: Any) -> bool:
@@ -134,6 +148,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _may_be_left_out(field: Any, value: Any) -> bool:
-    is_optional = field.default is not MISSING or field.default_factory is not MISSING
     is_empty = value is None or (isinstance(value, (str, tuple, Mapping)) and not value)
-    return is_optional and is_empty
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return is_empty and bool(value == default)

@@ -43,12 +43,12 @@ Probabilities = npt.NDArray[np.float32]
 @dataclass(frozen=True, eq=False)
 class Answer:
     """
-    What one stage says of one frame.
+    What one stage answers about one frame.
 
     Attributes
     ----------
     stage
-        Its name.
+        The name of the stage.
     probabilities
         float32, (K,).
     score
@@ -56,7 +56,7 @@ class Answer:
     threshold
         What the score was compared with; None for the last stage.
     seconds
-        The time it took.
+        The time that the CNN took.
     """
 
     stage: str
@@ -74,7 +74,7 @@ class Stage:
     Attributes
     ----------
     name
-        Its name in decisions and messages.
+        What decisions and messages call it.
     predict
         Maps a frame to class probabilities, float32 (K,).
     score
@@ -105,26 +105,28 @@ class Cascade:
     """
     Stages asked in order until one is sure, behind a memory of past frames.
 
-    The settings may be assigned at any time and from any thread; a frame that is being classified
-    is finished under those it began with.
+    The settings may be assigned at any time and from any thread. A frame that is being classified
+    is finished under the settings it began with, and not remembered under another rule.
 
     Parameters
     ----------
     stages
-        At least one, cheapest first; the settings decide their scores and thresholds.
+        At least one, cheapest first. The settings decide their scores and thresholds.
     settings
-        With one criterion for each stage but the last, else ValueError.
+        With one criterion for each stage but the last.
+
+    Raises
+    ------
+    ValueError
+        The number of criteria does not fit the number of stages.
     """
 
     def __init__(self, stages: Sequence[Stage], settings: Settings) -> None:
-        self._active = settings, under(settings.rule, stages)
+        memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
+        # One tuple, replaced as a whole: a frame sees settings, stages and memory that belong
+        # together, without a lock.
+        self._active = settings, under(settings.rule, stages), memory
         self._swap = Lock()
-        self.memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages with the scores and thresholds in force."""
-        return self._active[1]
 
     @property
     def settings(self) -> Settings:
@@ -135,27 +137,41 @@ class Cascade:
     def settings(self, settings: Settings) -> None:
         stages = under(settings.rule, self.stages)
         with self._swap:
-            if settings.validity != self.settings.validity:
-                self.memory.clear()
-            self.memory.configure(settings.fingerprint, settings.capacity, settings.max_age)
-            self._active = settings, stages
+            before, _, memory = self._active
+            if settings.validity == before.validity:
+                memory.resize(settings.capacity, settings.max_age)
+            else:
+                memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
+            self._active = settings, stages, memory
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages, with the scores and thresholds in force."""
+        return self._active[1]
+
+    @property
+    def memory(self) -> Memory:
+        """The memory in force: another one after a change of rule or fingerprint."""
+        return self._active[2]
 
     def classify(self, frame: Frame) -> Decision:
-        """Decide on one frame. What a stage raises is passed on, and nothing is remembered."""
-        settings, stages = self._active
+        """
+        Return the decision about one frame.
+
+        What a stage raises is passed on, and nothing is remembered.
+        """
+        settings, stages, memory = self._active
         if not settings.memory:
             return ask(stages, frame, settings.rule)
         start = perf_counter()
-        remembered = self.memory.recall(frame)
+        remembered = memory.recall(frame)
         seconds = {MEMORY: perf_counter() - start}
         if remembered is not None:
             return replace(
                 remembered, source=MEMORY, scores={}, seconds=seconds, threshold=None, distance=0
             )
         decision = ask(stages, frame, settings.rule)
-        with self._swap:
-            if settings.validity == self.settings.validity:
-                self.memory.remember(frame, decision)
+        memory.remember(frame, decision)
         return replace(decision, seconds={**seconds, **decision.seconds})
 
 
@@ -170,24 +186,29 @@ def ask(stages: Sequence[Stage], frame: Frame, rule: Rule) -> Decision:
 
 
 def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
-    """Return the decision that the rule's post-check makes of all answers; see POST_CHECKS."""
-    score = SCORES[rule.confidence]
-    last = answers[-1]
-    winner, probabilities = last.stage, last.probabilities
+    """
+    Return the decision that a rule makes of the answers of all stages asked, in their order.
+
+    See POST_CHECKS. Answers are compared by the rule's confidence, whatever score each stage was
+    asked for.
+    """
+
+    def confidence(answer: Answer) -> float:
+        return float(SCORES[rule.confidence](answer.probabilities))
+
+    last = winner = answers[-1]
     if len(answers) > 1 and rule.post_check == 'more_confident':
-        # max keeps the first of equals.
-        best = max(answers, key=lambda answer: float(score(answer.probabilities)))
-        winner, probabilities = best.stage, best.probabilities
-    elif rule.post_check == 'average' and len(answers) > 1:
-        winner = 'average'
-        probabilities = np.mean([answer.probabilities for answer in answers], axis=0)
+        winner = max(answers, key=confidence)  # the first of equals
+    elif len(answers) > 1 and rule.post_check == 'average':
+        mean = np.mean([answer.probabilities for answer in answers], axis=0)
+        winner = replace(last, stage='average', probabilities=mean)
     thresholds = [answer.threshold for answer in answers if answer.threshold is not None]
     return Decision(
-        probabilities,
-        int(probabilities.argmax()),
-        last.score if len(answers) == 1 else float(score(probabilities)),
-        last.stage,
-        winner,
+        winner.probabilities,
+        int(winner.probabilities.argmax()),
+        confidence(winner),
+        source=last.stage,
+        winner=winner.stage,
         scores={answer.stage: answer.score for answer in answers},
         seconds={answer.stage: answer.seconds for answer in answers},
         threshold=thresholds[-1] if thresholds else None,
@@ -195,7 +216,7 @@ def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
 
 
 def under(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Return the stages under a rule; ValueError where it has not one criterion for each."""
+    """Return the stages with a rule's criteria; ValueError where their numbers do not fit."""
     if not stages or len(rule.criteria) != len(stages) - 1:
         raise ValueError(
             f'{len(stages)} stages need one threshold for each but the last, '

@@ -12,7 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Perceptual fingerprints: short keys under which a frame is remembered."""
+"""
+Perceptual fingerprints: short keys under which frames are remembered.
+
+To add one, write a function of a frame and name it in FINGERPRINTS.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,10 @@ import numpy.typing as npt
 
 from dual_cnn_ros.cascade.frame import Frame, Image, shrink
 
-# A frame whose cells differ by no more grey levels than this says nothing about the scene: a black
-# or a flat frame of one place would be taken for that of any other.
+# Where the cells of a frame differ by no more grey levels, it has no fingerprint: a black frame of
+# one place would be taken for a black frame of any other.
 FLAT = 2
+# Cells of each side that `invariants` reads.
 SIDE = 32
 
 Fingerprint = Callable[[Frame], bytes | None]
@@ -36,11 +41,13 @@ Fingerprint = Callable[[Frame], bytes | None]
 
 def dhash(frame: Frame) -> bytes | None:
     """
-    Return the difference hash, 8 bytes, or None for a flat frame.
+    Return the difference hash of a frame, 8 bytes, or None for a flat frame.
 
-    Every pixel is averaged into 9 x 8 cells, interpolated where the frame is smaller; each bit
-    says whether a cell is brighter, by the mean of its channels, than its left neighbour, row by
-    row, the first bit the highest.
+    Notes
+    -----
+    The mean of the channels is averaged to 8 rows of 9 cells, or interpolated where the frame is
+    smaller. Each bit says whether a cell is brighter than its left neighbour, row by row, the
+    first bit being the highest of the first byte.
     """
     cells = cv2.resize(shrink(frame.brightness(8, 9), 8, 9), (9, 8))
     if _is_flat(cells):
@@ -50,14 +57,21 @@ def dhash(frame: Frame) -> bytes | None:
 
 def invariants(frame: Frame) -> bytes | None:
     """
-    Return a 16-byte digest of complex-moment invariants, or None for a flat frame.
+    Return a digest of complex-moment invariants, 16 bytes, or None for a flat frame.
 
+    It is the same for a frame turned by any multiple of 90 degrees, mirrored or not.
+
+    Notes
+    -----
     The grey frame is averaged to at most 32 x 32 cells f. With the origin at its centre,
-    c_pq = sum (x + iy)^p (x - iy)^q f(x, y) turns by exp(-i (p - q) a) when the frame turns by a,
-    and becomes its conjugate when the frame is mirrored. The magnitudes up to order 3, and real
-    parts of products in which the turns cancel, therefore agree for the eight rotations and
-    mirrorings of a frame. All sums are integers below 2^53, so they agree to the last bit on any
-    machine.
+    c_pq = sum (x + iy)^p (x - iy)^q f(x, y) is multiplied by exp(-i (p - q) a) when the frame is
+    turned by a, and becomes its conjugate when the frame is mirrored. The magnitudes up to order
+    3, and the real parts of products in which these factors cancel, are therefore the same for all
+    eight. All sums are integers below 2^53, so that they agree to the last bit on any machine.
+
+    References
+    ----------
+    J. Flusser, "On the independence of rotation moment invariants", Pattern Recognition 33 (2000).
     """
     grey = _at_most(frame.grey(SIDE // 2 + 1, SIDE // 2 + 1))
     if _is_flat(grey):
@@ -93,7 +107,7 @@ def _times(a: Complex, b: Complex) -> Complex:
 
 
 def _real_of_product(a: Complex, b: Complex) -> int:
-    """Return Re(a conj(b)): what is left when both turn by the same angle."""
+    """Return Re(a conj(b)), in which a factor that both have in common cancels."""
     return a[0] * b[0] + a[1] * b[1]
 
 
@@ -113,14 +127,14 @@ def _at_most(grey: Image) -> Image:
 
 @lru_cache(maxsize=64)
 def _powers(size: int) -> npt.NDArray[np.float64]:
-    """Return the powers 0 to 3 of twice the distance from the centre, (4, size), whole numbers."""
+    """Return the powers 0 to 3 of twice the distance from the centre, whole, (4, size)."""
     distances = 2 * np.arange(size) - (size - 1)
     return np.vander(distances, 4, increasing=True).T.astype(np.float64)
 
 
 @lru_cache(maxsize=64)
 def _shares(size: int, most: int) -> npt.NDArray[np.float64]:
-    """Return the weights that average size pixels to at most `most` cells, whole numbers."""
+    """Return the weights that average pixels to cells, times size, whole, (cells, size)."""
     cells = min(size, most)
     # In units of 1 / (size * cells), pixel i spans i * cells on, cell j spans j * size on.
     pixel, cell = np.arange(size) * cells, np.arange(cells)[:, np.newaxis] * size

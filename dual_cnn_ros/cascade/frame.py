@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One camera frame and the reductions of it that the fingerprint and the CNNs share."""
+"""One camera frame, and its reduced versions that the fingerprint and the CNNs share."""
 
 from __future__ import annotations
 
@@ -30,18 +30,27 @@ T = TypeVar('T')
 
 _MEAN_OF_CHANNELS = np.full((1, 3), 1 / 3)
 
+# For each channel of a CNN's input, the channel of a BGR image that it is.
 COLOURS = {'rgb': (2, 1, 0), 'bgr': (0, 1, 2), 'grey': (0,)}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """
-    What a CNN wants of a frame.
+    How a frame becomes the input of a CNN.
 
-    height, width: of the input, pixels. colour: 'rgb', 'bgr' or 'grey', the channel order. crop:
-    None stretches the whole frame to the input; a number in (0, 1] takes the centred part that has
-    the input's aspect ratio and covers this fraction of the side that limits it (0.875 is the
-    usual 'resize to 256, crop to 224'). mean, std: of each channel, of values scaled to [0, 1].
+    Attributes
+    ----------
+    height, width
+        Of the input, in pixels, 1 to 4096.
+    colour
+        Order of the channels, a name of COLOURS.
+    crop
+        None stretches the whole frame to the input. A number in (0, 1] takes the centred part that
+        has the input's aspect ratio and covers this fraction of the side that limits it: 0.875 is
+        the usual 'resize to 256, crop to 224'.
+    mean, std
+        Of each channel, of values scaled to [0, 1].
     """
 
     height: int
@@ -69,7 +78,19 @@ class Preprocessing:
             raise ValueError(f'std must be positive, not {self.std}')
 
     def blob(self, pixels: Image) -> npt.NDArray[np.float32]:
-        """Return uint8 pixels, (height, width, 3) BGR or (height, width), as (1, C, h, w)."""
+        """
+        Return the input of the CNN for pixels that have its height and width already.
+
+        Parameters
+        ----------
+        pixels
+            uint8, (height, width, 3) BGR or (height, width) grey.
+
+        Returns
+        -------
+        blob
+            float32, (1, C, height, width): (value / 255 - mean) / std.
+        """
         channels = COLOURS[self.colour]
         if len(channels) == 1:
             pixels = _to_grey(pixels)[..., np.newaxis]
@@ -84,18 +105,26 @@ class Preprocessing:
 
 class Pyramid:
     """
-    An image and its halvings, each made when first asked for by averaging 2 x 2 pixels exactly.
+    An image, and that image halved again and again by the exact mean of 2 x 2 pixels.
 
+    Each level is made when it is first asked for.
+
+    Parameters
+    ----------
+    image
+        uint8, (H, W, 3) or (H, W).
+
+    Notes
+    -----
     Shrinking in one step by OpenCV's INTER_AREA is six times slower, and INTER_LINEAR in one step
-    looks at four pixels of each hundred.
+    reads four pixels of each hundred.
     """
 
     def __init__(self, image: Image) -> None:
-        """Start from the image itself, uint8 (H, W, 3) or (H, W)."""
         self._levels = [image]
 
     def level(self, depth: int) -> Image:
-        """Return the image halved this many times, or fewer where a side is odd before that."""
+        """Return the image halved `depth` times, or fewer where a side becomes odd before that."""
         while depth >= len(self._levels):
             rows, columns = self._levels[-1].shape[:2]
             if rows % 2 or columns % 2:
@@ -106,14 +135,23 @@ class Pyramid:
 
 class Frame:
     """
-    One frame; its fingerprint and every CNN share the reductions made of it.
+    One camera frame.
 
-    image: uint8, (H, W, 3) in BGR order or (H, W) grey; kept, not copied. ValueError where it is
-    anything else. A repeat needs no colours, which would cost more than the rest of its answer.
+    Its reduced versions are made when first asked for, and shared by the fingerprint and the CNNs.
+    A frame is used by one thread at a time.
+
+    Parameters
+    ----------
+    image
+        uint8, (H, W, 3) in BGR order or (H, W) grey; kept, not copied.
+
+    Raises
+    ------
+    ValueError
+        The image is empty, or of another shape or type.
     """
 
     def __init__(self, image: Image) -> None:
-        """Wrap the image; nothing is computed yet."""
         if (
             image.dtype != np.uint8
             or image.size == 0
@@ -131,7 +169,7 @@ class Frame:
         self._found: dict[Callable[[Frame], Any], Any] = {}
 
     def once(self, reduce: Callable[[Frame], T]) -> T:
-        """Return reduce(frame), computed when first asked for."""
+        """Return reduce(frame); it is computed once, and kept."""
         if reduce not in self._found:
             self._found[reduce] = reduce(self)
         found: T = self._found[reduce]
@@ -141,7 +179,8 @@ class Frame:
         """
         Return the frame in grey, uint8, halved as often as it stays at least height x width.
 
-        It is the same, to the last bit, whether the frame is turned or mirrored before or after.
+        The result is the same to the last bit whether the frame is turned or mirrored before this
+        or after it.
         """
         if self._grey is None:
             self._grey = Pyramid(_to_grey(self.image))
@@ -152,13 +191,15 @@ class Frame:
         """
         Return the mean of the channels, uint8, halved while it stays at least height x width.
 
-        The halvings mix neighbouring channels, and the mean over three of the bytes that are left
-        is that of whole pixels again. This spares the weights that `grey` applies to every pixel,
-        which alone take longer, and rounds a little differently.
+        Notes
+        -----
+        The bytes of a row are halved as if they were pixels of one channel. That mixes
+        neighbouring channels, but the mean of each three bytes that are left is the mean of whole
+        pixels again. `grey` first weighs the channels of every pixel, which alone takes longer
+        than all of this.
         """
         rows, columns = self.image.shape[:2]
         if self._bytes is None:
-            # An image of one channel: those of a pixel side by side, as they lie.
             self._bytes = Pyramid(self.image.reshape(rows, -1))
         level = self._bytes.level(_halvings(rows, columns, height, width))
         if self.image.ndim == 2:
@@ -167,7 +208,7 @@ class Frame:
         return np.asarray(cv2.transform(pixels, _MEAN_OF_CHANNELS), np.uint8)
 
     def blob(self, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
-        """Return the input of a CNN, float32 (1, C, height, width); made once per frame."""
+        """Return the input of a CNN, float32 (1, C, height, width); it is made once and kept."""
         if preprocessing not in self._blobs:
             self._blobs[preprocessing] = preprocessing.blob(
                 self.reduced(preprocessing.height, preprocessing.width, preprocessing.crop)
@@ -175,7 +216,21 @@ class Frame:
         return self._blobs[preprocessing]
 
     def reduced(self, height: int, width: int, crop: float | None = None) -> Image:
-        """Return the frame, or its centre (see Preprocessing.crop), as uint8 height x width."""
+        """
+        Return the frame, or its centre, resized.
+
+        Parameters
+        ----------
+        height, width
+            Of the result, in pixels.
+        crop
+            See Preprocessing.
+
+        Returns
+        -------
+        image
+            uint8, (height, width, 3) BGR or (height, width), as the frame is.
+        """
         rows, columns = self.image.shape[:2]
         if crop is not None:
             scale = crop * min(rows / height, columns / width)
@@ -196,7 +251,7 @@ class Frame:
 
 
 def shrink(image: Image, height: int, width: int) -> Image:
-    """Return the image averaged to at most height x width; a side that is shorter stays."""
+    """Return the image averaged to at most height x width; a shorter side is left as it is."""
     rows, columns = image.shape[:2]
     size = min(columns, width), min(rows, height)
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -215,6 +270,6 @@ def _to_grey(image: Image) -> Image:
 
 @lru_cache(maxsize=32)
 def _tables(mean: tuple[float, ...], std: tuple[float, ...]) -> npt.NDArray[np.float32]:
-    """Return (value / 255 - mean) / std for each channel and 8-bit value, float32 (C, 256)."""
+    """Return (value / 255 - mean) / std for each channel and each byte, float32 (C, 256)."""
     values = np.arange(256) / 255
     return ((values - np.array(mean)[:, None]) / np.array(std)[:, None]).astype(np.float32)

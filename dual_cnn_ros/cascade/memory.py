@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bounded memory of past frames: fingerprint to decision, least recently used out first."""
+"""The memory: decisions about past frames by fingerprint, the least recently used out first."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from dual_cnn_ros.cascade.memory_file import read_memory, Remembered, write_memo
 
 class Memory:
     """
-    What was decided about past frames, by exact fingerprint.
+    What was decided about past frames that had exactly the same fingerprint.
 
-    Calls from several threads are safe.
+    It may be used by several threads at once.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ class Memory:
     capacity
         Number of frames at most.
     max_age
-        Seconds since a frame was decided, not since it was last seen, so that a wrong answer does
-        not live on by being repeated; 0 for no limit.
+        Seconds after which a decision is forgotten, 0 for never. They count from the decision, not
+        from the last time it was recalled: else a wrong answer could be repeated for ever.
     clock
-        Monotonic seconds.
+        Returns monotonic seconds.
     """
 
     def __init__(
@@ -54,25 +54,24 @@ class Memory:
         max_age: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lock = Lock()
-        self._clock = clock
+        self.capacity, self.max_age = capacity, max_age
+        self._fingerprint, self._clock = FINGERPRINTS[fingerprint], clock
         self._entries: OrderedDict[bytes, Remembered] = OrderedDict()
-        self.configure(fingerprint, capacity, max_age)
+        self._lock = Lock()
 
     def __len__(self) -> int:
         """Return the number of frames remembered."""
         return len(self._entries)
 
-    def configure(self, fingerprint: str, capacity: int, max_age: float) -> None:
-        """Change key and limits; frames that no longer fit are forgotten, the oldest use first."""
+    def resize(self, capacity: int, max_age: float) -> None:
+        """Change the limits; what no longer fits is forgotten, least recently used first."""
         with self._lock:
-            self._key = FINGERPRINTS[fingerprint]
             self.capacity, self.max_age = capacity, max_age
             self._shrink()
 
     def recall(self, frame: Frame) -> Decision | None:
         """Return what was decided about a frame with this fingerprint, or None."""
-        key = frame.once(self._key)
+        key = frame.once(self._fingerprint)
         if key is None:
             return None
         with self._lock:
@@ -87,7 +86,7 @@ class Memory:
 
     def remember(self, frame: Frame, decision: Decision) -> None:
         """Keep a decision under the frame's fingerprint, in place of any earlier one."""
-        key = frame.once(self._key)
+        key = frame.once(self._fingerprint)
         if key is None:
             return
         with self._lock:
@@ -111,7 +110,7 @@ class Memory:
         path
             The file; folders that are missing are made.
         identity
-            Names the bundle and the rule that the decisions came from; `load` wants the same.
+            Says which bundle and rule the decisions come from; `load` asks for the same.
 
         Returns
         -------
@@ -131,10 +130,17 @@ class Memory:
 
     def load(self, path: Path, identity: str) -> int:
         """
-        Replace the memory by a saved one; it stays as it was where anything is raised.
+        Replace the content by that of a file; where anything is raised, it stays as it was.
 
-        Time that passed between the two does not count towards max_age: monotonic clocks do not
-        survive a restart.
+        The time between saving and loading does not count towards max_age, because a monotonic
+        clock does not survive a restart.
+
+        Parameters
+        ----------
+        path
+            A file that `save` wrote.
+        identity
+            What `save` was given.
 
         Returns
         -------
@@ -144,7 +150,7 @@ class Memory:
         Raises
         ------
         MemoryFileError
-            The file is foreign, damaged, or of another identity.
+            The file is of another kind or identity, or damaged.
         OSError
             The file cannot be read.
         """

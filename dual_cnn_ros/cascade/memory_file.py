@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The memory on disk: a NumPy archive, from which nothing is ever executed."""
+"""The memory on disk: a NumPy archive without pickles, so that reading it executes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMAT = 'dual_cnn_ros memory 1'
 
 
 class MemoryFileError(ValueError):
-    """A memory file is foreign, damaged, or was made by another bundle or rule."""
+    """A file holds no memory, is damaged, or belongs to another bundle or rule."""
 
 
 class Remembered(NamedTuple):
@@ -44,7 +44,20 @@ class Remembered(NamedTuple):
 def write_memory(
     path: Path, identity: str, entries: Sequence[tuple[bytes, Remembered]], now: float
 ) -> None:
-    """Write keys and decisions, least recently used first; ages are counted from `now`."""
+    """
+    Write keys and decisions to a file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; folders that are missing are made.
+    identity
+        Says which bundle and rule the decisions come from.
+    entries
+        Keys of one length and what is remembered under them, in the order of use.
+    now
+        Monotonic seconds, from which ages are counted.
+    """
     decisions = [entry.decision for _, entry in entries]
     header = {
         'format': FORMAT,
@@ -67,7 +80,7 @@ def write_memory(
 
 def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Remembered]]:
     """
-    Return what `write_memory` wrote, with times such that the ages are right at `now`.
+    Return what `write_memory` wrote, with the times moved so that the ages are right at `now`.
 
     Raises
     ------
@@ -86,9 +99,11 @@ def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Reme
         winners = [str(winner) for winner in header['winners']]
         keys = [key.tobytes() for key in parts['keys']]
         probabilities = parts['probabilities'].astype(np.float32)
-        labels, scores, ages = (parts[name].tolist() for name in ('labels', 'scores', 'ages'))
-        columns = (keys, probabilities, labels, scores, winners, ages)
-        is_whole = len(set(map(len, columns))) == 1
+        labels = parts['labels']
+        scores, ages = (parts[name].astype(np.float64) for name in ('scores', 'ages'))
+        is_whole = len(keys) == len(probabilities) == len(winners) and all(
+            part.shape == (len(keys),) for part in (labels, scores, ages)
+        )
     except Exception as error:  # zipfile, NumPy and JSON each have their own for damaged bytes
         raise MemoryFileError(
             f'{path}: not a memory file, or a damaged one ({error}); '
@@ -102,10 +117,12 @@ def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Reme
             'fingerprint, whose answers may differ'
         )
     if not is_whole:
-        raise MemoryFileError(f'{path}: its parts have different lengths; it is damaged')
+        raise MemoryFileError(f'{path}: its parts do not fit each other; it is damaged')
     entries = [
         (key, Remembered(Decision(p.copy(), label, score, MEMORY, winner), now - age))
-        for key, p, label, score, winner, age in zip(*columns)
+        for key, p, label, score, winner, age in zip(
+            keys, probabilities, labels.tolist(), scores.tolist(), winners, ages.tolist()
+        )
     ]
     if not all(_is_plausible(entry, now) for _, entry in entries):
         raise MemoryFileError(f'{path}: it holds values that no decision has; it is damaged')

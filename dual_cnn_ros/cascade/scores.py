@@ -12,7 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Confidence scores of a softmax output, each in [0, 1], higher meaning more confident."""
+"""
+Confidence scores: how sure a CNN is, from its class probabilities, in [0, 1].
+
+To add one, write a function from (..., K) to (...) and name it in SCORES.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,8 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.f
     logits
         (..., K).
     temperature
-        Positive; the larger, the flatter the distribution.
+        Positive; the larger, the flatter the distribution (Guo et al., "On Calibration of Modern
+        Neural Networks", ICML 2017).
 
     Returns
     -------
@@ -45,12 +50,12 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.f
     Raises
     ------
     ValueError
-        A logit is NaN or infinite: the model is broken, not unsure.
+        A logit is NaN or infinite, which only a broken model gives.
     """
     z = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(z).all():
         raise ValueError('the model returned a logit that is NaN or infinite')
-    with np.errstate(over='ignore'):  # to minus infinity, where exp has its limit 0
+    with np.errstate(over='ignore'):  # to minus infinity, of which exp is 0
         p = np.exp((z - z.max(axis=-1, keepdims=True)) / temperature)
     return (p / p.sum(axis=-1, keepdims=True)).astype(np.float32)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What may be tuned while the cascade runs: one immutable record, swapped between two frames."""
+"""What may be changed while the cascade runs, in one immutable record."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ POST_CHECKS = {
     'more_confident': 'of the stages asked, the most confident wins, the earlier one on a tie',
     'average': 'the mean of the distributions of all stages asked',
 }
-# No score exceeds 1, so a stage with this threshold is never sure. At a threshold of 1 it still
-# is where its score is exactly 1.
+# No score exceeds 1, so a stage with this threshold is never sure. With a threshold of 1 it is
+# sure where its score is exactly 1.
 ALWAYS_DEFER = math.nextafter(1.0, 2.0)
 
 
