@@ -271,11 +271,10 @@ class MeasuredBaseline:
     def __post_init__(self) -> None:
         """Check the values; ValueError names the field."""
         for name, value in vars(self).items():
-            least = 0.0 if name == 'standard_error' else 1e-12
-            if isinstance(value, float) and not least <= value < math.inf:
-                raise ValueError(f'{name} must be positive, not {value}')
-            if value == '':
-                raise ValueError(f'{name} must not be empty')
+            if isinstance(value, float) and not 0 <= value < math.inf:
+                raise ValueError(f'{name} must not be negative, not {value}')
+            if not value and name != 'standard_error':
+                raise ValueError(f'{name} must not be {value!r}')
 
 
 @dataclass(frozen=True)
@@ -335,7 +334,9 @@ class Bundle:
                     )
                 )
         if len(self.operating_points) > MOST_POINTS:
-            raise ValueError(f'operating_points must be at most {MOST_POINTS}')
+            raise ValueError(
+                f'operating_points must be at most {MOST_POINTS}, not {len(self.operating_points)}'
+            )
         for i, point in enumerate(self.operating_points):
             if len(point.criteria) != len(self.stages) - 1:
                 raise ValueError(
@@ -500,13 +501,17 @@ def read_bundle(path: Path) -> Bundle:
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f'{file}: cannot be read: {error}') from error
-    version = content.pop('format', None) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise BundleError(f'{file}: it must be a mapping of fields, not {type(content).__name__}')
+    version = content.pop('format', None)
     if version != FORMAT:
         raise BundleError(
             f'{file}: format is {version}, but this version of dual_cnn_ros reads {FORMAT}; '
             'make the bundle again, or update dual_cnn_ros where that number is higher'
         )
     try:
+        if 'path' in content:
+            raise RecordError('unknown field path; check the spelling')
         read = from_plain(Bundle, {**content, 'path': str(path)})
         stages = tuple(
             replace(stage, files=_absolute(stage.files, path, f'stages[{i}]'))
