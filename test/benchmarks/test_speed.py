@@ -22,6 +22,7 @@ implementation of the paper, has them; each answers the same question as ours.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 import math
 from typing import Any
@@ -30,17 +31,15 @@ import cv2
 import numpy as np
 import pytest
 
-from dual_cnn_ros import bundle as bundles
+from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.calibration.guarantee import certified_threshold, declared_grid
 from dual_cnn_ros.calibration.rules import by_rows, combinations
 from dual_cnn_ros.calibration.thresholds import curve
 from dual_cnn_ros.cascade.cascade import Cascade
-from dual_cnn_ros.cascade.deferral import Deferral
 from dual_cnn_ros.cascade.fingerprints import dhash, invariants
 from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
-from dual_cnn_ros.cascade.scores import entropy, max_probability, SCORES, softmax
-from dual_cnn_ros.cascade.settings import POST_CHECKS, Settings
-from dual_cnn_ros.share import share_directory
+from dual_cnn_ros.cascade.scores import entropy, SCORES, softmax
+from dual_cnn_ros.cascade.settings import POST_CHECKS
 
 Versions = dict[str, Callable[[], Any]]
 
@@ -187,22 +186,6 @@ def test_entropy(benchmark: Any, version: str) -> None:
     assert uncertainty == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
 
 
-@compared('learned score over 1,000 classes', 'entropy', 'largest probability')
-def test_deferral(benchmark: Any, version: str) -> None:
-    rng = np.random.default_rng(0)
-    p = softmax(rng.normal(size=1000) * 3)
-    learned = Deferral(0.1, tuple(rng.normal(size=10).tolist()), tuple(rng.normal(size=1000)))
-    run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: learned(p),
-            'entropy': lambda: entropy(p),
-            'largest probability': lambda: max_probability(p),
-        },
-    )
-
-
 def python_grid(scores: list[float], first: list[bool], final: list[bool]) -> float:
     best, best_right = 0.0, -1
     for step in range(1, 2000):
@@ -248,7 +231,7 @@ def test_threshold(benchmark: Any, version: str) -> None:
 
 
 def answers(count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the probabilities of two CNNs that are right on most pictures, and what is true."""
+    """Return the probabilities of two CNNs that are right on most images, and what is true."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, classes, count)
     p = []
@@ -263,7 +246,7 @@ def grid_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> lis
     """
     Return the best accuracy for each score and post-check as the authors search for it.
 
-    Per score and post-check, 2,000 thresholds and a loop over the pictures; what a picture's two
+    Per score and post-check, 2,000 thresholds and a loop over the images; what an image's two
     answers and their scores are is found once, which is more than they do.
     """
     found = []
@@ -394,11 +377,13 @@ def test_blob(benchmark: Any, version: str) -> None:
     rounds=50,
 )
 def test_memory_hit(benchmark: Any, version: str) -> None:
-    bundle = bundles.read(share_directory() / 'config' / 'bundles' / 'scenes')
+    bundle = Bundle.open('scenes')
     stages = bundle.load('onnxruntime', 'cpu', threads=1)
     cascades = {}
     for fingerprint in ('dhash', 'invariants'):
-        cascade = cascades[fingerprint] = Cascade(stages, Settings(fingerprint=fingerprint))
+        cascade = cascades[fingerprint] = Cascade(
+            stages, replace(bundle.settings, fingerprint=fingerprint)
+        )
         cascade.classify(Frame(CAMERA))
 
     def both() -> None:
