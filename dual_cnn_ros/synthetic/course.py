@@ -145,12 +145,12 @@ def _write_shot(recorder: Recorder, mounted: _Mounted, shot: Shot) -> None:
     header = recorded_header(stamp, f'{mounted.name}_camera')
     received = stamp + mounted.latency
     if mounted is _FRONT:
-        kind = recording.IMAGE
-        message = to_image_msg(shot.image[..., ::-1], header, 'rgb8', recorded_types(kind))
+        message_type = recording.IMAGE
+        message = to_image_msg(shot.image[..., ::-1], header, 'rgb8', recorded_types(message_type))
     else:
-        kind = recording.COMPRESSED_IMAGE
+        message_type = recording.COMPRESSED_IMAGE
         message = _jpeg(header, shot.image)
-    recorder.write(mounted.topic, kind, received, message)
+    recorder.write(mounted.topic, message_type, received, message)
     info = _camera_info(header, mounted.camera)
     recorder.write(f'/{mounted.name}/camera_info', 'sensor_msgs/msg/CameraInfo', received, info)
     if shot.label is not None:

@@ -107,6 +107,17 @@ class Drive:
         A seed determines every pixel; a longer drive begins like a shorter one.
     seconds
         Length of the drive, at most LONGEST.
+
+    Attributes
+    ----------
+    world, panels
+        The corridor and what stands in it.
+    states
+        Of the robot, STEP seconds apart.
+    stopped
+        When a wait begins, seconds since the start, by its number.
+    people
+        Who crosses during a wait, and in which direction, by the number of the wait.
     """
 
     def __init__(self, seed: int, seconds: float) -> None:
@@ -118,9 +129,9 @@ class Drive:
             float(self._random('width').uniform(3.4, 4.2)),
         )
         randoms = [self._random('leg', leg) for leg in range(legs)]
-        self.side = [float(rng.choice([-1.0, 1.0])) for rng in randoms]
-        self.stops = [bool(rng.random() < 0.7) for rng in randoms]
-        self.waits = [float(rng.uniform(2.5, 4.5)) for rng in randoms]
+        self._side = [float(rng.choice([-1.0, 1.0])) for rng in randoms]
+        self._stops = [rng.random() < 0.7 for rng in randoms]
+        self._waits = [rng.uniform(2.5, 4.5) for rng in randoms]
         front = _order(self._random('front signs'), legs)
         rear = _order(self._random('rear signs'), legs)
         self.panels: list[Panel] = []
@@ -138,35 +149,35 @@ class Drive:
                 self.stopped.setdefault(state.wait, state.time)
 
     def _random(self, purpose: str, index: int = 0) -> np.random.Generator:
-        """Return a generator for one thing, so that no other one changes it in a longer drive."""
+        """Return a generator for one purpose, so that a longer drive begins like a shorter one."""
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode()), index])
 
     def _leg(self, rng: np.random.Generator, leg: int, front: str, rear: str) -> list[Panel]:
         """Return the panels along a leg: two signs back to back, and some clutter."""
         z, half = self._sign_z(leg), self.world.width / 2
-        x, y = self.side[leg] * float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.75, 1.15))
-        turned = float(rng.normal(0, 0.12))
+        x, y = self._side[leg] * rng.uniform(0.4, 0.6), rng.uniform(0.75, 1.15)
+        turned = rng.normal(0, 0.12)
         sign = sign_panel(rng, front, x, z, yaw=turned)
         behind = sign_panel(rng, rear, x, z + 0.02, yaw=math.pi + turned)
         found = [replace(panel, y=y) for panel in (sign, behind)]
         for _ in range(int(rng.integers(0, 3))):
-            size = float(rng.uniform(0.3, 0.7))
-            at_wall = float(rng.choice([-1.0, 1.0])) * (half - float(rng.uniform(0.05, 0.4)))
+            size = rng.uniform(0.3, 0.7)
+            at_wall = float(rng.choice([-1.0, 1.0])) * (half - rng.uniform(0.05, 0.4))
             found.append(
                 Panel(
                     poster(rng),
                     at_wall,
-                    float(rng.uniform(0.6, 1.8)),
-                    z + float(rng.uniform(0, LEG)),
+                    rng.uniform(0.6, 1.8),
+                    z + rng.uniform(0, LEG),
                     size,
                     size,
-                    yaw=float(rng.normal(0, 0.3)),
+                    yaw=rng.normal(0, 0.3),
                 )
             )
         if rng.random() < 0.4:
             # A lookalike, at the wall that the robot is not near.
             at_wall = math.copysign(half - 0.3, x)
-            found.append(sign_panel(rng, None, at_wall, z + float(rng.uniform(0.5, 1.5))))
+            found.append(sign_panel(rng, None, at_wall, z + rng.uniform(0.5, 1.5)))
         return found
 
     @staticmethod
@@ -176,14 +187,14 @@ class Drive:
     def _way(self, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return x at places z along the corridor: towards each sign, then round it."""
         knots = [(0.0, 0.0)]
-        for leg, side in enumerate(self.side):
+        for leg, side in enumerate(self._side):
             knots.append((self._sign_z(leg) - STOP_BEFORE, 0.22 * side))
             knots.append((self._sign_z(leg) + 0.1, -0.42 * side))
         at, x = np.array(knots).T
         index = np.clip(np.searchsorted(at, z, side='right') - 1, 0, len(at) - 2)
         share = np.clip((z - at[index]) / (at[index + 1] - at[index]), 0, 1)
         smooth = share * share * (3 - 2 * share)
-        return np.asarray(x[index] + (x[index + 1] - x[index]) * smooth)
+        return x[index] + (x[index + 1] - x[index]) * smooth
 
     def _drive(self) -> list[RobotState]:
         """Return the states of the robot, STEP seconds apart."""
@@ -191,12 +202,12 @@ class Drive:
         along, speeds, waits = [], [], []
         for _ in range(round(self.seconds / STEP) + 2):
             stop_at = self._sign_z(leg) - STOP_BEFORE
-            waiting = self.stops[leg] and z >= stop_at - 1e-3
+            waiting = self._stops[leg] and z >= stop_at - 1e-3
             if waiting:
                 speed, waited = 0.0, waited + STEP
-                if waited >= self.waits[leg]:
+                if waited >= self._waits[leg]:
                     waiting, leg, waited = False, leg + 1, 0.0
-            elif z >= stop_at and not self.stops[leg]:
+            elif z >= stop_at and not self._stops[leg]:
                 leg += 1
             along.append(z)
             speeds.append(speed)
@@ -204,7 +215,7 @@ class Drive:
             if not waiting:
                 passing = leg > 0 and z < self._sign_z(leg - 1) + 0.3
                 limit = CRAWL if passing else SPEED
-                if self.stops[leg]:
+                if self._stops[leg]:
                     # Without a least speed the robot would approach the stop for ever.
                     limit = min(limit, math.sqrt(2 * ACCELERATION * max(stop_at - z, 1e-4)))
                 step = ACCELERATION * STEP
@@ -216,16 +227,10 @@ class Drive:
         yaw = np.arctan(slope)
         turning = np.gradient(yaw, STEP)
         return [
-            RobotState(
-                i * STEP,
-                float(x[i]),
-                along[i],
-                float(yaw[i]),
-                speeds[i],
-                float(turning[i]),
-                waits[i],
+            RobotState(i * STEP, *state)
+            for i, state in enumerate(
+                zip(x.tolist(), along, yaw.tolist(), speeds, turning.tolist(), waits)
             )
-            for i in range(len(along))
         ]
 
     def state(self, time: float) -> RobotState:
@@ -270,8 +275,8 @@ class Drive:
                 EYE,
                 state.z,
                 state.yaw + (0.0 if front else math.pi),
-                pitch=0.03 + float(rng.normal(0, shake)),
-                roll=float(rng.normal(0, shake)),
+                pitch=0.03 + rng.normal(0, shake),
+                roll=rng.normal(0, shake),
             )
             near = [p for p in self.panels if abs(p.z - state.z) < nearby]
             view = self.world.view(camera, pose, near + passing)

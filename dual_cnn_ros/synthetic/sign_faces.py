@@ -345,7 +345,7 @@ def sign_panel(
     rng: np.random.Generator, label: str | None, x: float, z: float, *, yaw: float = 0.0
 ) -> Panel:
     """Return a sign of random size and age that stands at x, z; for None one of LOOKALIKES."""
-    side = float(rng.uniform(0.55, 0.8))
+    side = rng.uniform(0.55, 0.8)
     name = LOOKALIKES[rng.integers(len(LOOKALIKES))] if label is None else label
     face = _clean_face(name)
     colour, opacity = face[..., :3], face[..., 3]
@@ -361,11 +361,11 @@ def sign_panel(
     return Panel(
         np.dstack([np.clip(colour, 0, 255), opacity]).astype(np.uint8),
         x,
-        float(rng.uniform(0.7, 1.6)),
+        rng.uniform(0.7, 1.6),
         z,
         side,
         side,
         label,
         yaw,
-        pole=bool(rng.random() < 0.7),
+        pole=rng.random() < 0.7,
     )

@@ -42,7 +42,7 @@ CAMERA = PinholeCamera(160, 120)
 def random_world(rng: np.random.Generator) -> World:
     """Return a corridor whose look changes somewhere behind z = 0, where the sign stands."""
     sections = [random_section(rng) for _ in range(2)]
-    return World(sections, [float(rng.uniform(0, 6))], float(rng.uniform(2.6, 6)))
+    return World(sections, [rng.uniform(0, 6)], rng.uniform(2.6, 6))
 
 
 def render_view(rng: np.random.Generator, place: World, label: str) -> View:
@@ -63,21 +63,21 @@ def _clutter(rng: np.random.Generator, half: float) -> list[Panel]:
     """Return posters, and sometimes another sign further away."""
     panels = []
     for _ in range(int(rng.integers(0, 4))):
-        side = float(rng.uniform(0.3, 0.9))
+        side = rng.uniform(0.3, 0.9)
         panels.append(
             Panel(
                 poster(rng),
-                float(rng.uniform(-half, half)),
-                float(rng.uniform(0.3, 2)),
-                float(rng.uniform(-1, 8)),
+                rng.uniform(-half, half),
+                rng.uniform(0.3, 2),
+                rng.uniform(-1, 8),
                 side,
-                side * float(rng.uniform(0.6, 1.4)),
+                side * rng.uniform(0.6, 1.4),
                 yaw=rng.normal(0, 0.3),
             )
         )
     if rng.random() < 0.3:
         further = None if rng.random() < 0.5 else str(rng.choice(SIGNS))
-        x, z = float(rng.uniform(-half, half)), float(rng.uniform(1, 7))
+        x, z = rng.uniform(-half, half), rng.uniform(1, 7)
         panels.append(sign_panel(rng, further, x, z))
     return panels
 
@@ -92,20 +92,22 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     half = place.width / 2
     panels = _clutter(rng, half)
     small, large = SUFFICIENT_SIZE, 1.0
-    edge, turned, kind = 0.45, 0.0, 'sign'
+    edge, turned, scene = 0.45, 0.0, 'sign'
     named: str | None = label
     if label == NONE:
-        kind = str(
-            rng.choice(['empty', 'small', 'cut', 'back', 'other'], p=[0.25, 0.25, 0.15, 0.1, 0.25])
+        scene = str(
+            rng.choice(
+                ['empty', 'small', 'cut', 'back', 'lookalike'], p=[0.25, 0.25, 0.15, 0.1, 0.25]
+            )
         )
-        small, large = (0.05, small) if kind == 'small' else (small, large)
-        edge = 0.75 if kind == 'cut' else edge
-        turned = math.pi if kind == 'back' else 0.0
-        other = str(rng.choice(SIGNS))
-        named = None if kind == 'other' else other
-    x = float(rng.uniform(-half, half)) * 0.8
+        small, large = (0.05, small) if scene == 'small' else (small, large)
+        edge = 0.75 if scene == 'cut' else edge
+        turned = math.pi if scene == 'back' else 0.0
+        some_sign = str(rng.choice(SIGNS))
+        named = None if scene == 'lookalike' else some_sign
+    x = rng.uniform(-half, half) * 0.8
     sign = sign_panel(rng, named, x, 0.0, yaw=rng.normal(0, 0.4) + turned)
-    if kind != 'empty':
+    if scene != 'empty':
         panels.append(sign)
         if rng.random() < 0.35:
             behind = sign_panel(
@@ -121,14 +123,14 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     column = rng.uniform(-edge, edge) * CAMERA.width
     pose = Pose(
         camera_x,
-        float(rng.uniform(0.4, 1.3)),
+        rng.uniform(0.4, 1.3),
         -distance,
         yaw=bearing - math.atan2(column, CAMERA.focal),
         pitch=rng.normal(0, 0.04),
         roll=rng.normal(0, 0.04),
     )
     if rng.random() < 0.2:
-        nearer = distance * float(rng.uniform(0.3, 0.8))
+        nearer = distance * rng.uniform(0.3, 0.8)
         panels.append(
             Panel(
                 passer_by(rng),

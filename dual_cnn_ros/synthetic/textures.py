@@ -137,13 +137,13 @@ def _hedge(rng: np.random.Generator) -> Image:
 def _wall(rng: np.random.Generator) -> Image:
     """Return an indoor wall of paint, bricks, tiles or panels, with doors, windows and posters."""
     canvas = _textured(rng, _colour(rng, 0.45, 90, 235), rng.uniform(1, 6), 4)
-    kind = rng.integers(4)
-    if kind == 1:
+    covering = rng.integers(4)
+    if covering == 1:
         _grid(rng, canvas, int(rng.integers(20, 40)), int(rng.integers(10, 20)), offset=True)
-    elif kind == 2:
+    elif covering == 2:
         side = int(rng.integers(24, 64))
         _grid(rng, canvas, side, side, offset=False)
-    elif kind == 3:
+    elif covering == 3:
         _grid(rng, canvas, int(rng.integers(60, 128)), TILE, offset=False)
     skirting = int(rng.integers(4, 20))
     canvas[TILE - skirting :] = _colour(rng, 0.3, 40, 160)
@@ -158,15 +158,15 @@ def _wall(rng: np.random.Generator) -> Image:
 def _fixture(rng: np.random.Generator, canvas: FloatImage) -> None:
     """Draw a door, a window or a poster."""
     left = int(rng.integers(0, TILE - 80))
-    kind = rng.integers(3)
-    if kind == 0:
+    fixture = rng.integers(3)
+    if fixture == 0:
         box = (left, 85, left + int(rng.integers(55, 80)), TILE)
-    elif kind == 1:
+    elif fixture == 1:
         box = (left, 60, left + int(rng.integers(40, 110)), int(rng.integers(120, 160)))
     else:
         top = int(rng.integers(70, 140))
         box = (left, top, left + int(rng.integers(20, 55)), top + int(rng.integers(20, 70)))
-    fill = tuple(float(c) for c in _colour(rng, 0.9 if kind == 2 else 0.4, 40, 250))
+    fill = tuple(float(c) for c in _colour(rng, 0.9 if fixture == 2 else 0.4, 40, 250))
     frame = tuple(float(c) for c in _colour(rng, 0.3, 30, 200))
     cv2.rectangle(canvas, box[:2], box[2:], fill, cv2.FILLED)
     cv2.rectangle(canvas, box[:2], box[2:], frame, int(rng.integers(1, 5)))
@@ -178,11 +178,11 @@ def _ground(rng: np.random.Generator, outdoor: bool) -> Image:
         canvas = _textured(rng, _colour(rng, 0.12, 80, 170), 9, 32, 3)
     else:
         canvas = _textured(rng, _colour(rng, 0.5, 50, 210), rng.uniform(1, 7), 8)
-    kind = rng.integers(3)
-    if kind == 1:
+    covering = rng.integers(3)
+    if covering == 1:
         side = int(rng.integers(32, 86))
         _grid(rng, canvas, side, side, offset=False)
-    elif kind == 2:
+    elif covering == 2:
         _grid(rng, canvas, int(rng.integers(12, 24)), int(rng.integers(80, 128)), offset=True)
     return _finish(canvas)
 
@@ -211,7 +211,7 @@ def random_section(rng: np.random.Generator) -> CorridorSection:
         left=sides[0],
         right=sides[1],
         ceiling=_ceiling(rng) if not outdoor else _hedge(rng),
-        wall_height=float(rng.uniform(1.0, 2.4)) if outdoor else SPAN,
+        wall_height=rng.uniform(1.0, 2.4) if outdoor else SPAN,
         light=(gain * (1 - warmth), gain, gain * (1 + warmth)),
     )
 
@@ -224,13 +224,13 @@ def poster(rng: np.random.Generator) -> Image:
     def pick() -> tuple[int, int, int, int]:
         return (*_VIVID[rng.integers(len(_VIVID))], 255)
 
-    kind = rng.integers(4)
+    shape = rng.integers(4)
     centre = (side // 2, side // 2)
-    if kind == 0:
+    if shape == 0:
         cv2.circle(canvas, centre, 60, pick(), cv2.FILLED, cv2.LINE_AA)
         if rng.random() < 0.5:
             cv2.circle(canvas, centre, int(rng.integers(20, 50)), pick(), cv2.FILLED, cv2.LINE_AA)
-    elif kind == 1:
+    elif shape == 1:
         tip = rng.random() < 0.5
         up, down = [[64, 6], [122, 118], [6, 118]], [[64, 122], [122, 10], [6, 10]]
         cv2.fillPoly(canvas, [np.array(up if tip else down, np.int32)], pick(), cv2.LINE_AA)

@@ -31,17 +31,24 @@ from dual_cnn_ros.synthetic.drive import Drive, FRONT, REAR, Shot
 from dual_cnn_ros.synthetic.sign_faces import LABELS
 from dual_cnn_ros.synthetic.world import PinholeCamera
 
-SECONDS, RATE, FRAMES = 6, 2, 12
+SECONDS, RATE, FRAMES = 9, 2, 18
+PIXELS = 128 * 96 * 3
 
 
 def write(path: Path, seconds: float = SECONDS, rate: float = RATE) -> course.CourseSummary:
-    return write_course(path, seed=3, seconds=seconds, rate=rate, storage='sqlite3')
+    return write_course(path, seed=2, seconds=seconds, rate=rate, storage='sqlite3')
 
 
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp('course') / 'bag'
-    write(path)
+    summary = write(path)
+    with Recording(path) as recording:
+        front = [message.data for message in recording.messages(['/front/image_raw'])]
+    # Without the headers, which differ.
+    repeats = sum(a[-PIXELS:] == b[-PIXELS:] for a, b in pairwise(front))
+    assert repeats
+    assert summary == course.CourseSummary(FRAMES, repeats)
     return path
 
 
@@ -55,7 +62,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_recording_holds_what_the_drive_showed(
     bag: Path, name: str, topic: str, camera: PinholeCamera, offset: float
 ) -> None:
-    drive = Drive(seed=3, seconds=SECONDS)
+    drive = Drive(seed=2, seconds=SECONDS)
     shots = list(drive.shots(camera, [i / RATE + offset for i in range(FRAMES)]))
     with Recording(bag) as recording:
         assert recording.image_topics == ['/front/image_raw', '/rear/image_raw/compressed']
@@ -85,11 +92,11 @@ def test_messages_are_in_order_and_say_that_they_are_rendered(bag: Path) -> None
     with Recording(bag) as recording:
         times = [message.time for message in recording.messages()]
         assert 'RENDERED' in recording.notes['origin']
-        assert recording.notes['seed'] == '3'
+        assert recording.notes['seed'] == '2'
     assert times == sorted(times)
     readme = (bag / 'README.txt').read_text()
     assert 'RENDERED' in readme
-    assert '--seed 3 --seconds 6 --rate 2 --storage sqlite3' in readme
+    assert '--seed 2 --seconds 9 --rate 2 --storage sqlite3' in readme
 
 
 def test_existing_folder_is_not_touched(bag: Path) -> None:
