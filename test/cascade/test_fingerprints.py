@@ -38,13 +38,13 @@ def noise(rows: int, columns: int, channels: int = 3, seed: int = 0) -> Image:
 
 
 def blocks(rows: int, columns: int, seed: int) -> Image:
-    """Return a picture whose differences survive averaging."""
+    """Return an image whose differences survive averaging."""
     coarse = noise(7, 11, seed=seed)
     return coarse[np.arange(rows) * 7 // rows][:, np.arange(columns) * 11 // columns]
 
 
 def ramp(rows: int, columns: int, start: int = 20, stop: int = 220) -> Image:
-    """Return a grey picture that is brighter from left to right."""
+    """Return a grey image that is brighter from left to right."""
     return np.tile(np.linspace(start, stop, columns).astype(np.uint8), (rows, 1))
 
 
@@ -102,29 +102,29 @@ def test_dhash_puts_the_first_comparison_of_the_first_row_into_the_highest_bit()
 def test_dhash_compares_averages_of_the_halved_frame(
     seed: int, channels: int, size: tuple[int, int]
 ) -> None:
-    picture = blocks(*size, seed=seed)
+    image = blocks(*size, seed=seed)
     if channels == 1:
-        picture = picture[..., 0].copy()
-        grey = picture
+        image = image[..., 0].copy()
+        grey = image
     else:
-        grey = picture.mean(axis=2)
+        grey = image.mean(axis=2)
     cells = area_average(halved(np.asarray(grey, float), 8, 9), 8, 9)
     difference = cells[:, 1:] - cells[:, :-1]
     clear = np.abs(difference) > 3  # the steps of the reduction round
     assert clear.mean() > 0.8
-    np.testing.assert_array_equal(bits(dhash(Frame(picture)))[clear], difference[clear] > 0)
+    np.testing.assert_array_equal(bits(dhash(Frame(image)))[clear], difference[clear] > 0)
 
 
 @pytest.mark.parametrize('size', [(8, 9), (16, 18), (17, 19), (24, 27), (31, 36)], ids=str)
 def test_dhash_depends_on_every_pixel(size: tuple[int, int]) -> None:
     rows, columns = size
-    picture = (100 + 4 * (np.arange(columns) * 9 // columns)).astype(np.uint8)
-    picture = np.tile(picture, (rows, 1))
-    assert dhash(Frame(picture)) == b'\xff' * 8
+    image = (100 + 4 * (np.arange(columns) * 9 // columns)).astype(np.uint8)
+    image = np.tile(image, (rows, 1))
+    assert dhash(Frame(image)) == b'\xff' * 8
     for row, column in np.ndindex(size):
         keys = set()
         for value in (0, 255):
-            changed = picture.copy()
+            changed = image.copy()
             changed[row, column] = value
             keys.add(dhash(Frame(changed)))
         assert keys != {b'\xff' * 8}, f'pixel {row}, {column} is ignored'
@@ -136,21 +136,21 @@ def test_dhash_depends_on_every_pixel(size: tuple[int, int]) -> None:
 def test_dhash_sees_more_than_the_pixels_that_bilinear_sampling_would_look_at(
     size: tuple[int, int],
 ) -> None:
-    picture = ramp(*size)
+    image = ramp(*size)
     if size[1] > 18:
         centres = (np.arange(9) + 0.5) * size[1] / 9 - 0.5
         for taps in (np.floor(centres), np.ceil(centres)):
-            picture[:, taps.astype(int)] = 0
+            image[:, taps.astype(int)] = 0
     else:
         centres = (np.arange(8) + 0.5) * size[0] / 8 - 0.5
         for taps in (np.floor(centres), np.ceil(centres)):
-            picture[taps.astype(int)] = 0
-    assert dhash(Frame(picture)) == b'\xff' * 8
+            image[taps.astype(int)] = 0
+    assert dhash(Frame(image)) == b'\xff' * 8
 
 
 def test_dhash_ignores_brightness() -> None:
-    picture = ramp(48, 64, 20, 200)
-    assert dhash(Frame(picture + np.uint8(50))) == dhash(Frame(picture))
+    image = ramp(48, 64, 20, 200)
+    assert dhash(Frame(image + np.uint8(50))) == dhash(Frame(image))
 
 
 # invariants --------------------------------------------------------------------------------------
@@ -160,27 +160,27 @@ def test_dhash_ignores_brightness() -> None:
 def test_invariants_agree_for_the_eight_symmetries(
     rows: int, columns: int, channels: int, seed: int
 ) -> None:
-    picture = noise(rows, columns, channels, seed)
-    assert len({invariants(Frame(image)) for image in symmetries(picture)}) == 1
+    image = noise(rows, columns, channels, seed)
+    assert len({invariants(Frame(turned)) for turned in symmetries(image)}) == 1
 
 
-@pytest.mark.parametrize('size', [*SIZES, (1, 500), (500, 3), (1080, 1920)], ids=str)
+@pytest.mark.parametrize('size', [(480, 640), (241, 321), (1, 500), (1080, 1920)], ids=str)
 @pytest.mark.parametrize('channels', [1, 3])
 def test_invariants_of_camera_frames_agree_for_the_eight_symmetries(
     channels: int, size: tuple[int, int]
 ) -> None:
-    picture = blocks(*size, seed=5)
-    picture = picture if channels == 3 else picture[..., 1].copy()
-    keys = {invariants(Frame(image)) for image in symmetries(picture)}
+    image = blocks(*size, seed=5)
+    image = image if channels == 3 else image[..., 1].copy()
+    keys = {invariants(Frame(turned)) for turned in symmetries(image)}
     assert len(keys) == 1 and None not in keys
 
 
 @pytest.mark.parametrize('size', [(5, 7), (9, 9), (32, 30)], ids=str)
 def test_invariants_depend_on_every_pixel(size: tuple[int, int]) -> None:
-    picture = noise(*size, channels=1)
-    key = invariants(Frame(picture))
+    image = noise(*size, channels=1)
+    key = invariants(Frame(image))
     for row, column in np.ndindex(size):
-        changed = picture.copy()
+        changed = image.copy()
         changed[row, column] ^= 1
         assert invariants(Frame(changed)) != key, f'pixel {row}, {column} is ignored'
 
@@ -188,52 +188,44 @@ def test_invariants_depend_on_every_pixel(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     'change',
     [
-        lambda picture: np.roll(picture, 5, axis=1),
-        lambda picture: np.roll(picture, 5, axis=0),
-        lambda picture: picture // 2,
-        lambda picture: 255 - picture,
-        lambda picture: picture[:-8],
+        lambda image: np.roll(image, 5, axis=1),
+        lambda image: np.roll(image, 5, axis=0),
+        lambda image: image // 2,
+        lambda image: 255 - image,
+        lambda image: image[:-8],
     ],
     ids=['shifted', 'lowered', 'darker', 'negative', 'cut'],
 )
 def test_invariants_change_with_what_is_no_symmetry(change) -> None:  # type: ignore[no-untyped-def]
-    picture = blocks(96, 128, seed=1)
-    assert invariants(Frame(np.ascontiguousarray(change(picture)))) != invariants(Frame(picture))
+    image = blocks(96, 128, seed=1)
+    assert invariants(Frame(np.ascontiguousarray(change(image)))) != invariants(Frame(image))
 
 
 def test_invariants_of_a_shape_and_of_another_with_the_same_pixels_differ() -> None:
-    picture = noise(12, 20, channels=1)
-    assert invariants(Frame(picture)) != invariants(Frame(picture.reshape(20, 12)))
+    image = noise(12, 20, channels=1)
+    assert invariants(Frame(image)) != invariants(Frame(image.reshape(20, 12)))
 
 
 # Both --------------------------------------------------------------------------------------------
 
 
-@both
-def test_keys_have_one_length_and_repeat(fingerprint: Fingerprint) -> None:
+@pytest.mark.parametrize(('fingerprint', 'length'), [(dhash, 8), (invariants, 16)])
+def test_keys_have_one_length(fingerprint: Fingerprint, length: int) -> None:
     keys = [fingerprint(Frame(blocks(*size, seed=2))) for size in SIZES]
-    assert keys == [fingerprint(Frame(blocks(*size, seed=2))) for size in SIZES]
-    assert None not in keys
-    assert len({len(key) for key in keys if key}) == 1
+    assert [len(key or b'') for key in keys] == [length] * len(SIZES)
 
 
 @both
-def test_different_pictures_have_different_keys(fingerprint: Fingerprint) -> None:
-    keys = {fingerprint(Frame(blocks(60, 80, seed))) for seed in range(300)}
-    assert None not in keys
-    assert len(keys) == 300
+def test_equal_images_have_equal_keys_and_others_do_not(fingerprint: Fingerprint) -> None:
+    keys, again = (
+        [fingerprint(Frame(blocks(60, 80, seed))) for seed in range(300)] for _ in range(2)
+    )
+    assert keys == again and len(set(keys)) == 300
 
 
 def test_invariants_of_a_grey_frame_are_those_of_the_same_frame_in_colour() -> None:
     grey = blocks(48, 64, seed=3)[..., 0].copy()
     assert invariants(Frame(grey)) == invariants(Frame(np.stack([grey] * 3, axis=-1)))
-
-
-@pytest.mark.parametrize('colour', [(255, 0, 0), (0, 255, 0), (0, 0, 255), (7, 130, 66)], ids=str)
-@pytest.mark.parametrize('size', SIZES, ids=str)
-def test_a_frame_of_one_colour_is_flat(size: tuple[int, int], colour: tuple[int, ...]) -> None:
-    flat = np.full((*size, 3), colour, np.uint8)
-    assert dhash(Frame(flat)) is None and invariants(Frame(flat)) is None
 
 
 @both
@@ -244,9 +236,7 @@ def test_a_frame_that_is_not_contiguous_has_the_key_of_its_copy(fingerprint: Fin
 
 @both
 @pytest.mark.parametrize('size', [*SIZES, (1, 1), (1, 40), (40, 1)], ids=str)
-@pytest.mark.parametrize(
-    'colour', [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 10, 60)], ids=str
-)
+@pytest.mark.parametrize('colour', [(0, 0, 0), (0, 255, 0), (255,) * 3, (200, 10, 60)], ids=str)
 def test_a_flat_frame_has_no_fingerprint(
     fingerprint: Fingerprint, colour: tuple[int, int, int], size: tuple[int, int]
 ) -> None:

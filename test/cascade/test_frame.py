@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing, Pyramid, shrink
+from dual_cnn_ros.cascade.frame import COLOURS, Frame, Image, Preprocessing, Pyramid, shrink
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -92,10 +92,11 @@ def test_blob_in_grey_weighs_the_colours_as_television_does() -> None:
     np.testing.assert_allclose(blob[0, 0], (luma / 255 - 0.5) / 0.25, atol=1.01 / 255 / 0.25)
 
 
-@pytest.mark.parametrize('colour', ['rgb', 'bgr'])
+@pytest.mark.parametrize('colour', ['rgb', 'bgr', 'grey'])
 def test_blob_of_a_grey_frame_repeats_it_for_each_colour(colour: str) -> None:
     grey = noise(24, 32, channels=1)
-    preprocessing = Preprocessing(24, 32, colour, None, MEAN, STD)
+    channels = len(COLOURS[colour])
+    preprocessing = Preprocessing(24, 32, colour, None, MEAN[:channels], STD[:channels])
     np.testing.assert_array_equal(
         preprocessing.blob(grey), preprocessing.blob(np.stack([grey] * 3, axis=-1))
     )
