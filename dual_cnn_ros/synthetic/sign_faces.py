@@ -32,18 +32,18 @@ from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.synthetic.textures import FloatImage, smooth_noise
 from dual_cnn_ros.synthetic.world import Panel
 
-Point = tuple[float, float]
-Colour = tuple[int, int, int]
+_Point = tuple[float, float]
+_Colour = tuple[int, int, int]
 
 # The label of a view in which no sign is visible at a sufficient size.
 NONE = 'none'
 
-WHITE: Colour = (245, 245, 245)
-BLACK: Colour = (25, 25, 25)
-RED: Colour = (40, 30, 200)
-BLUE: Colour = (180, 90, 20)
-GREEN: Colour = (70, 140, 20)
-YELLOW: Colour = (20, 195, 245)
+WHITE: _Colour = (245, 245, 245)
+BLACK: _Colour = (25, 25, 25)
+RED: _Colour = (40, 30, 200)
+BLUE: _Colour = (180, 90, 20)
+GREEN: _Colour = (70, 140, 20)
+YELLOW: _Colour = (20, 195, 245)
 
 # Side in pixels of the face of a sign in the world: what the nearest view needs.
 FACE = 192
@@ -61,22 +61,22 @@ class _Canvas:
         self.colour = np.zeros((self.side, self.side, 3), np.uint8)
         self.mask = np.zeros((self.side, self.side), np.uint8)
 
-    def _fixed(self, points: list[Point]) -> npt.NDArray[np.int32]:
+    def _fixed(self, points: list[_Point]) -> npt.NDArray[np.int32]:
         pixels = (np.array(points) + 1) * (self.side - 1) / 2
         return np.round(pixels * (1 << self.SHIFT)).astype(np.int32)
 
-    def outline(self, points: list[Point], colour: Colour) -> None:
+    def outline(self, points: list[_Point], colour: _Colour) -> None:
         """Cut the sign's shape and paint all of it."""
         self.colour[:] = colour
         cv2.fillPoly(self.mask, [self._fixed(points)], 255, cv2.LINE_AA, self.SHIFT)
 
-    def polygon(self, points: list[Point], colour: Colour) -> None:
+    def polygon(self, points: list[_Point], colour: _Colour) -> None:
         cv2.fillPoly(self.colour, [self._fixed(points)], colour, cv2.LINE_AA, self.SHIFT)
 
-    def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def disc(self, x: float, y: float, radius: float, colour: _Colour) -> None:
         self.polygon(_regular(64, radius, x, y), colour)
 
-    def stroke(self, points: list[Point], width: float, colour: Colour) -> None:
+    def stroke(self, points: list[_Point], width: float, colour: _Colour) -> None:
         """Draw a line with round ends."""
         thickness = max(1, round(width * self.side / 2))
         cv2.polylines(
@@ -91,18 +91,18 @@ class _Canvas:
 
 def _regular(
     corners: int, radius: float, x: float = 0, y: float = 0, turn: float = 0
-) -> list[Point]:
+) -> list[_Point]:
     angles = [turn + 2 * math.pi * i / corners for i in range(corners)]
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
 
 
-def _arc(x: float, y: float, radius: float, start: float, end: float) -> list[Point]:
+def _arc(x: float, y: float, radius: float, start: float, end: float) -> list[_Point]:
     """Return an arc; angles in degrees, clockwise on the screen, 0 to the right."""
     angles = np.radians(np.linspace(start, end, 24))
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
 
 
-def _rounded(reach: float, radius: float) -> list[Point]:
+def _rounded(reach: float, radius: float) -> list[_Point]:
     inner = reach - radius
     return [
         *_arc(inner, inner, radius, 0, 90),
@@ -112,7 +112,7 @@ def _rounded(reach: float, radius: float) -> list[Point]:
     ]
 
 
-def _triangle(radius: float, *, down: bool = False) -> list[Point]:
+def _triangle(radius: float, *, down: bool = False) -> list[_Point]:
     centre = -0.22 if down else 0.22
     return _regular(3, radius, 0, centre, math.pi / 2 if down else -math.pi / 2)
 
@@ -157,7 +157,7 @@ def _slow(c: _Canvas) -> None:
     )
 
 
-def _disc_with_arrow(c: _Canvas, shaft: list[Point], head: list[Point]) -> None:
+def _disc_with_arrow(c: _Canvas, shaft: list[_Point], head: list[_Point]) -> None:
     c.outline(_regular(64, 1.0), WHITE)
     c.disc(0, 0, 0.94, BLUE)
     c.stroke(shaft, 0.22, WHITE)
@@ -199,7 +199,7 @@ def _warning(c: _Canvas) -> None:
 
 def _stairs(c: _Canvas) -> None:
     _warning(c)
-    steps: list[Point] = [(-0.5, 0.56)]
+    steps: list[_Point] = [(-0.5, 0.56)]
     for i in range(4):
         top = 0.56 - 0.2 * (i + 1)
         steps += [(-0.5 + 0.25 * i, top), (-0.25 + 0.25 * i, top)]

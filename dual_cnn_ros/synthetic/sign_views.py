@@ -36,7 +36,7 @@ from dual_cnn_ros.synthetic.textures import passer_by, poster, random_section
 from dual_cnn_ros.synthetic.world import Panel, PinholeCamera, Pose, SUFFICIENT_SIZE, View, World
 
 # The camera of the data set.
-CAMERA = PinholeCamera(160, 120)
+VIEW_CAMERA = PinholeCamera(160, 120)
 
 
 def random_world(rng: np.random.Generator) -> World:
@@ -47,15 +47,15 @@ def random_world(rng: np.random.Generator) -> World:
 
 def render_view(rng: np.random.Generator, place: World, label: str) -> View:
     """
-    Return a random view for which the label is true, as CAMERA delivers it.
+    Return a random view for which the label is true, as VIEW_CAMERA delivers it.
 
     Random arrangements are drawn until one shows what the label says.
     """
     while True:
         pose, panels = _arrange(rng, place, label)
-        seen = place.view(CAMERA, pose, panels)
+        seen = place.view(VIEW_CAMERA, pose, panels)
         if seen.label == label:
-            exposure = random_exposure(rng, CAMERA.width)
+            exposure = random_exposure(rng, VIEW_CAMERA.width)
             return replace(seen, image=expose(seen.image, exposure, rng))
 
 
@@ -116,16 +116,16 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
             panels.append(replace(behind, y=sign.y, pole=sign.pole))
 
     share = math.exp(rng.uniform(math.log(small), math.log(large)))
-    distance = CAMERA.focal * sign.height / (share * CAMERA.height)
+    distance = VIEW_CAMERA.focal * sign.height / (share * VIEW_CAMERA.height)
     aside = math.tan(rng.normal(0, 0.25)) * distance
     camera_x = float(np.clip(x - aside, 0.25 - half, half - 0.25))
     bearing = math.atan2(x - camera_x, distance)
-    column = rng.uniform(-edge, edge) * CAMERA.width
+    column = rng.uniform(-edge, edge) * VIEW_CAMERA.width
     pose = Pose(
         camera_x,
         rng.uniform(0.4, 1.3),
         -distance,
-        yaw=bearing - math.atan2(column, CAMERA.focal),
+        yaw=bearing - math.atan2(column, VIEW_CAMERA.focal),
         pitch=rng.normal(0, 0.04),
         roll=rng.normal(0, 0.04),
     )

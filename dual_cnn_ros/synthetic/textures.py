@@ -31,7 +31,7 @@ from dual_cnn_ros.cascade.frame import Image
 FloatImage = npt.NDArray[np.float32]
 
 # Side of a surface texture in pixels.
-TILE = 256
+TEXTURE_SIDE = 256
 # Metres that one texture covers; also the height of an indoor ceiling.
 SPAN = 3.0
 
@@ -56,7 +56,7 @@ class CorridorSection:
     Attributes
     ----------
     floor, left, right, ceiling
-        Textures, uint8 (TILE, TILE, 3) BGR.
+        Textures, uint8 (TEXTURE_SIDE, TEXTURE_SIDE, 3) BGR.
     wall_height
         Metres; below SPAN the walls are hedges or fences under the open sky.
     light
@@ -72,7 +72,7 @@ class CorridorSection:
 
 
 def smooth_noise(
-    rng: np.random.Generator, *, coarse: int, octaves: int, side: int = TILE
+    rng: np.random.Generator, *, coarse: int, octaves: int, side: int = TEXTURE_SIDE
 ) -> FloatImage:
     """
     Return smooth noise, float32 (side, side), with a standard deviation of 1.
@@ -116,12 +116,12 @@ def _grid(
 ) -> None:
     """Draw joints, and give every tile or brick its own brightness."""
     joint = tuple(float(c) for c in canvas.mean(axis=(0, 1)) * rng.uniform(0.5, 1.3))
-    for row, y in enumerate(range(0, TILE, step_y)):
+    for row, y in enumerate(range(0, TEXTURE_SIDE, step_y)):
         shift = step_x // 2 if offset and row % 2 else 0
-        for x in range(-shift, TILE, step_x):
+        for x in range(-shift, TEXTURE_SIDE, step_x):
             canvas[y : y + step_y, max(x, 0) : max(x + step_x, 0)] += rng.normal(0, 6)
             cv2.line(canvas, (x, y), (x, y + step_y), joint, 2)
-        cv2.line(canvas, (0, y), (TILE, y), joint, 2)
+        cv2.line(canvas, (0, y), (TEXTURE_SIDE, y), joint, 2)
 
 
 def _finish(canvas: FloatImage) -> Image:
@@ -144,9 +144,9 @@ def _wall(rng: np.random.Generator) -> Image:
         side = int(rng.integers(24, 64))
         _grid(rng, canvas, side, side, offset=False)
     elif covering == 3:
-        _grid(rng, canvas, int(rng.integers(60, 128)), TILE, offset=False)
+        _grid(rng, canvas, int(rng.integers(60, 128)), TEXTURE_SIDE, offset=False)
     skirting = int(rng.integers(4, 20))
-    canvas[TILE - skirting :] = _colour(rng, 0.3, 40, 160)
+    canvas[TEXTURE_SIDE - skirting :] = _colour(rng, 0.3, 40, 160)
     if rng.random() < 0.4:
         rail = int(rng.integers(140, 200))
         canvas[rail : rail + int(rng.integers(4, 60))] = _colour(rng, 0.6, 60, 220)
@@ -157,10 +157,10 @@ def _wall(rng: np.random.Generator) -> Image:
 
 def _fixture(rng: np.random.Generator, canvas: FloatImage) -> None:
     """Draw a door, a window or a poster."""
-    left = int(rng.integers(0, TILE - 80))
+    left = int(rng.integers(0, TEXTURE_SIDE - 80))
     fixture = rng.integers(3)
     if fixture == 0:
-        box = (left, 85, left + int(rng.integers(55, 80)), TILE)
+        box = (left, 85, left + int(rng.integers(55, 80)), TEXTURE_SIDE)
     elif fixture == 1:
         box = (left, 60, left + int(rng.integers(40, 110)), int(rng.integers(120, 160)))
     else:

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.frame import Image
-from dual_cnn_ros.synthetic.textures import CorridorSection, FloatImage, SPAN, TILE
+from dual_cnn_ros.synthetic.textures import CorridorSection, FloatImage, SPAN, TEXTURE_SIDE
 
 # Ever more blurred copies of a texture: distant surfaces read these, which avoids aliasing.
 LEVELS = 4
@@ -276,14 +276,14 @@ class World:
         surface = np.where(is_wall, np.where(dx > 0, 2, 1), np.where(dy > 0, 3, 0))
         level = np.clip(np.log2(np.maximum(depth * 160 / camera.width, 1) / 1.5), 0, LEVELS - 1)
         column = surface * LEVELS + level.astype(np.int64)
-        scale = np.float32(TILE / SPAN)
-        along = z * scale % TILE
-        up = np.clip((SPAN - y) * scale, 0, TILE - 1)
-        across = (x + 100 * SPAN) * scale % TILE
+        scale = np.float32(TEXTURE_SIDE / SPAN)
+        along = z * scale % TEXTURE_SIDE
+        up = np.clip((SPAN - y) * scale, 0, TEXTURE_SIDE - 1)
+        across = (x + 100 * SPAN) * scale % TEXTURE_SIDE
         tile_u = np.where(is_wall, along, across)
         tile_v = np.where(is_wall, up, along)
-        map_u = (column * TILE + np.clip(tile_u, 0, TILE - 1)).astype(np.float32)
-        map_v = (section * TILE + np.clip(tile_v, 0, TILE - 1)).astype(np.float32)
+        map_u = (column * TEXTURE_SIDE + np.clip(tile_u, 0, TEXTURE_SIDE - 1)).astype(np.float32)
+        map_v = (section * TEXTURE_SIDE + np.clip(tile_v, 0, TEXTURE_SIDE - 1)).astype(np.float32)
         shape = (camera.height, camera.width)
         colour = (
             cv2.remap(
@@ -326,8 +326,12 @@ def _lamps(z: npt.ArrayLike) -> FloatImage:
 def _levels(texture: Image) -> list[Image]:
     levels = [texture]
     for level in range(1, LEVELS):
-        small = cv2.resize(texture, (TILE >> level, TILE >> level), interpolation=cv2.INTER_AREA)
-        levels.append(cv2.resize(small, (TILE, TILE), interpolation=cv2.INTER_LINEAR))
+        small = cv2.resize(
+            texture, (TEXTURE_SIDE >> level, TEXTURE_SIDE >> level), interpolation=cv2.INTER_AREA
+        )
+        levels.append(
+            cv2.resize(small, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_LINEAR)
+        )
     return levels
 
 
