@@ -47,8 +47,6 @@ class TrainingMetrics:
 
     Attributes
     ----------
-    architecture
-        A name for `networks.build`.
     parameters, macs
         Of the network as it is deployed, with its batch norms folded.
     validation_accuracy, validation_loss
@@ -71,7 +69,6 @@ class TrainingMetrics:
         The epochs.
     """
 
-    architecture: str
     parameters: int
     macs: int
     validation_accuracy: float | None
@@ -113,7 +110,6 @@ def write_stage(
     folder, last, preprocessing = options.out / options.name, curve[-1], options.preprocessing
     deployed = networks.fuse(network)
     metrics = TrainingMetrics(
-        options.model,
         networks.count_parameters(deployed),
         networks.count_macs(deployed, (options.channels, *options.input)),
         last.validation_accuracy,

@@ -71,8 +71,9 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     DataError
         If the data cannot be used.
     """
-    # Before the data, because reading may take minutes and a wrong name should not.
+    # What may be wrong with the options is found before the data are read, which may take minutes.
     _check_network(options)
+    normalise = Normalize(options.preprocessing.mean, options.preprocessing.std)
     device = _find_device(options.device)
     data = _load(options)
     images, labels = _to_device(data.training, options.colour, device)
@@ -88,7 +89,6 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     schedule = OneCycleLR(
         optimizer, options.lr, options.epochs * steps, pct_start=0.15, cycle_momentum=False
     )
-    normalise = Normalize(options.preprocessing.mean, options.preprocessing.std)
     mix = make_mixing(options.augmentation, len(data.classes))
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,15 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     if options.restart:
         checkpoint.path.unlink(missing_ok=True)
     curve = checkpoint.restore(device)
-    with _Progress(options, len(curve), steps) as progress:
+    if curve:
+        print(f'{options.name}: going on after epoch {len(curve)}')
+    with tqdm(
+        desc=options.name,
+        total=options.epochs * steps,
+        initial=len(curve) * steps,
+        unit='batch',
+        disable=None,
+    ) as bar:
         for epoch in range(len(curve), options.epochs):
             started = time.monotonic()
             torch.manual_seed(_epoch_seed(options.seed, epoch))
@@ -126,7 +134,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
                 lr = float(schedule.get_last_lr()[0])
                 schedule.step()
                 loss_sum += loss.detach()
-                progress.step()
+                bar.update()
             mean_loss = float(loss_sum) / steps
             if not math.isfinite(mean_loss):
                 raise TrainingError(
@@ -137,7 +145,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
             seconds = round(time.monotonic() - started, 3)
             curve.append(EpochRecord(epoch + 1, lr, mean_loss, accuracy, validation_loss, seconds))
             checkpoint.save(curve)
-            progress.epoch(curve[-1])
+            _report(bar, curve[-1], options)
     return write_stage(options, data, average.module.cpu().eval(), curve, device)
 
 
@@ -168,37 +176,14 @@ def validate(
     return correct / len(images), loss / len(images)
 
 
-class _Progress:
-    """A progress bar on a terminal, about 20 lines elsewhere."""
-
-    def __init__(self, options: TrainingOptions, finished: int, steps: int) -> None:
-        self._name, self._epochs = options.name, options.epochs
-        if finished:
-            print(f'{options.name}: going on after epoch {finished}')
-        self._bar: tqdm[Any] = tqdm(
-            total=options.epochs * steps,
-            initial=finished * steps,
-            desc=options.name,
-            unit='batch',
-            disable=None,
-        )
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def step(self) -> None:
-        self._bar.update()
-
-    def epoch(self, record: EpochRecord) -> None:
-        text = f'epoch {record.epoch}/{self._epochs}, loss {record.loss:.4f}'
-        if record.validation_accuracy is not None:
-            text += f', validation accuracy {record.validation_accuracy:.2%}'
-        self._bar.set_postfix_str(text)
-        if self._bar.disable and record.epoch % max(1, self._epochs // 20) == 0:
-            print(f'{self._name}: {text}', flush=True)
+def _report(bar: tqdm[Any], record: EpochRecord, options: TrainingOptions) -> None:
+    """Print what an epoch reached: beside the bar, or on about 20 lines without a terminal."""
+    text = f'epoch {record.epoch}/{options.epochs}, loss {record.loss:.4f}'
+    if record.validation_accuracy is not None:
+        text += f', validation accuracy {record.validation_accuracy:.2%}'
+    bar.set_postfix_str(text)
+    if bar.disable and record.epoch % max(1, options.epochs // 20) == 0:
+        print(f'{options.name}: {text}', flush=True)
 
 
 def _check_network(options: TrainingOptions) -> None:

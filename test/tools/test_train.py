@@ -75,7 +75,7 @@ def test_says_what_came_out_or_how_to_go_on(monkeypatch, capsys):
 
     def finish(options):
         return export.TrainingMetrics(
-            options.model, 1234, 56789, 0.987, 0.1, 90, 10, 0, (), 12.3, 'cpu', {}, options, ()
+            1234, 56789, 0.987, 0.1, 90, 10, 0, (), 12.3, 'cpu', {}, options, ()
         )
 
     def interrupt(_):

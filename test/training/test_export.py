@@ -48,7 +48,7 @@ def test_the_bundle_has_one_stage_with_the_record_of_its_training(trained):
     (stage,) = bundle.stages
     assert bundle.name == 'net'
     assert bundle.labels == ('blue', 'green', 'red')
-    assert stage.architecture == metrics.architecture == 'vgg9_gap_x0_25-s2'
+    assert stage.architecture == 'vgg9_gap_x0_25-s2'
     imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     assert stage.input == Preprocessing(16, 16, 'rgb', None, *imagenet)
     assert stage.training == TrainingRecord(
