@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code."""
 
     def work() -> None:
-        options = parse(argv)
+        options = parse_options(argv)
         if missing := [name for name in LIBRARIES if find_spec(name) is None]:
             raise ImportError(f'install what is missing with "pip install {" ".join(missing)}"')
         from dual_cnn_ros.training.loop import train
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def parse(argv: Sequence[str] | None) -> TrainingOptions:
+def parse_options(argv: Sequence[str] | None) -> TrainingOptions:
     """Return the options of a command line; exit where they are wrong."""
     parser = make_parser('train', __doc__)
     parser.add_argument(
@@ -78,7 +78,7 @@ def parse(argv: Sequence[str] | None) -> TrainingOptions:
         '--out', type=Path, required=True, metavar='DIR', help='folder of the bundle'
     )
     parser.add_argument('--name', help='of the bundle; NET by default')
-    general = parser.add_argument_group('options')
+    general = parser.add_argument_group('training')
     for option in fields(TrainingOptions):
         if option.metadata:
             _add(general, option)

@@ -25,13 +25,15 @@ GIVEN = ['data', '--model', 'resnet20', '--out', 'out']
 
 
 def test_defaults_are_those_of_the_options():
-    assert train.parse(GIVEN) == TrainingOptions(Path('data'), 'resnet20', Path('out'), 'resnet20')
+    assert train.parse_options(GIVEN) == TrainingOptions(
+        Path('data'), 'resnet20', Path('out'), 'resnet20'
+    )
 
 
 def test_options_of_every_type_arrive():
     arguments = '--name net --input 48x64 --store 80 --mean 0.1 0.2 0.3 --labels a b --epochs 3 '
     arguments += '--colour bgr --exclude names --no-amp --no-flip --batch-size 8 --zoom 0.9'
-    assert train.parse([*GIVEN, *arguments.split()]) == TrainingOptions(
+    assert train.parse_options([*GIVEN, *arguments.split()]) == TrainingOptions(
         Path('data'),
         'resnet20',
         Path('out'),
@@ -63,7 +65,7 @@ def test_options_of_every_type_arrive():
 )
 def test_arguments_out_of_range_are_refused(options, capsys):
     with pytest.raises(SystemExit) as error:
-        train.parse([*GIVEN, *options])
+        train.parse_options([*GIVEN, *options])
     assert error.value.code == 2
     assert 'error:' in capsys.readouterr().err
 
