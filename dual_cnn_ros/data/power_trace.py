@@ -13,12 +13,13 @@
 # limitations under the License.
 
 """
-Earlier readings played back as a sensor: a CSV file, or a bag of a power node's rails.
+Power traces: earlier readings from a file, played as a sensor.
 
-The CSV has one row per rail and moment, with the columns time [s], rail and watts, and volts,
-amps, joules, offset_watts, scope and error where they are known. A rail with a scope is part of
-the total, unless there are rows of a rail "total". Lines that begin with # are remarks; the
-first says how the recording was made, and goes wherever the source is named.
+A trace is a CSV file, or a bag of a power node's topic `rails`. The CSV has one row for each rail
+and moment, with the columns time [s], rail and watts, and volts, amps, joules, offset_watts, scope
+and error where they are known. A rail with a scope is part of the total, unless there are rows of
+a rail "total". Lines that begin with # are remarks; the first says how the trace was made, and is
+repeated in the sensor's reason.
 """
 
 from __future__ import annotations
@@ -36,25 +37,39 @@ from typing import Any, TextIO
 from dual_cnn_ros.messages.readings import from_status, from_values, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
-Clock = Callable[[], float]
-# What it may be late by before it leaves some out, and the step of a clock that was not set.
-MOST_BEHIND = 1000
-LONGEST_STEP = 20.0
+# Readings that were due longer ago than this many are left out, as is what a clock that is set
+# ahead by more seconds than these jumps over.
+_MOST_BEHIND = 1000
+_LONGEST_CLOCK_STEP = 20.0
 # The readings of one moment, each with its scope.
 _Rows = list[tuple[Reading, str]]
 
 
-def discover(path: Path, clock: Clock = time.monotonic, moved: bool = True) -> Sensor:
+def open_power_trace(path: Path, clock: Callable[[], float] | None = None) -> Sensor:
     """
-    Open a recording and start playing it.
+    Open a power trace and start playing it.
 
-    Its sensor gives the readings of one moment after the other, and nothing while there are no
-    newer ones. moved: from now on and at its own speed, the times of its readings moved to
-    `clock`. Else each comes when `clock`, in the time of the recording, has reached it (for a bag,
-    the stamp of its message), and again where that clock has been set back. The total is the
-    recorded one, or the sum of the rails with a scope where none was recorded. Raises
-    NoSensorError, with the file and the line or topic, where it cannot be read or holds no
-    reading.
+    Parameters
+    ----------
+    path
+        A CSV file, or a bag.
+    clock
+        Returns the time at which the trace is played, in seconds of its own readings (of a bag,
+        of the stamps of its messages). Each reading is due when the clock has reached it, and
+        again after the clock was set back. None: the trace is played from now on at its own
+        speed, and the times of its readings are moved to the monotonic clock.
+
+    Returns
+    -------
+    Sensor
+        Each read of it gives the readings of the next moment, or nothing while none is due. Its
+        total is the recorded one, or else the sum of the rails that have a scope.
+
+    Raises
+    ------
+    NoSensorError
+        Where the trace cannot be read or holds no reading; names the file, and the line or topic.
+
     """
     scopes: dict[str, str] = {}
     sets: list[list[Reading]] = []
@@ -64,7 +79,7 @@ def discover(path: Path, clock: Clock = time.monotonic, moved: bool = True) -> S
             reason = '. '.join([reason, *remarks(path)[:1]])
             read = _csv(path)
         else:
-            read = _bag(path, stamped=not moved)
+            read = _bag(path, stamped=clock is not None)
         for rows in read:
             scopes.update((reading.rail, scope) for reading, scope in rows)
             sets.append([reading for reading, _ in rows])
@@ -74,7 +89,7 @@ def discover(path: Path, clock: Clock = time.monotonic, moved: bool = True) -> S
         raise NoSensorError(f'the recording {path} holds no readings')
     scoped = tuple(rail for rail, scope in scopes.items() if scope)
     members = (TOTAL,) if TOTAL in scopes else scoped
-    channel = _Channel(tuple(scopes), sets, clock, moved)
+    channel = _Channel(tuple(scopes), sets, clock)
     return Sensor(
         'recording',
         reason,
@@ -86,21 +101,35 @@ def discover(path: Path, clock: Clock = time.monotonic, moved: bool = True) -> S
 
 
 def remarks(path: Path) -> list[str]:
-    """Return the lines before the table of a CSV that begin with #, without it."""
+    """Return the remarks at the beginning of a CSV, without the #."""
     with path.open(encoding='utf-8') as file:
         return [line[1:].strip() for line in takewhile(lambda line: line.startswith('#'), file)]
 
 
-def write_csv(
+def write_power_trace(
     file: TextIO, sensor: Sensor, sets: Iterable[Iterable[Reading]], remarks: Iterable[str] = ()
 ) -> None:
-    """Write sets of readings of a sensor as they come, after remarks of a line each."""
+    """
+    Write a CSV.
+
+    Parameters
+    ----------
+    file
+        To write to.
+    sensor
+        Whose readings they are.
+    sets
+        Of each moment, the readings.
+    remarks
+        Lines to begin with; the first says how the trace was made.
+
+    """
     file.writelines(f'# {remark}\n' for remark in remarks)
     writer: csv.DictWriter[str] | None = None
     for readings in sets:
         for reading in readings:
             values = to_values(reading, sensor.scope if reading.rail in sensor.members else '')
-            row = {'time': values.pop('monotonic'), 'rail': reading.rail, **values}
+            row = {'time': values.pop('time'), 'rail': reading.rail, **values}
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator='\n')
                 writer.writeheader()
@@ -108,18 +137,21 @@ def write_csv(
 
 
 class _Channel:
-    """All rails of a recording; `sets` are the readings of one moment each, none empty."""
+    """All rails of a trace; `sets` are the readings of one moment each."""
 
     def __init__(
-        self, rails: tuple[str, ...], sets: list[list[Reading]], clock: Clock, moved: bool
+        self,
+        rails: tuple[str, ...],
+        sets: list[list[Reading]],
+        clock: Callable[[], float] | None,
     ) -> None:
         self.rails = rails
         self._sets = sorted((one for one in sets if one), key=_moment)
+        self._clock = clock or time.monotonic
         begun = min(reading.time for reading in self._sets[0])
-        self._shift = clock() - begun if moved else 0.0
+        self._shift = self._clock() - begun if clock is None else 0.0
         self._moments = [_moment(one) + self._shift for one in self._sets]
-        self._clock = clock
-        self._asked = clock()
+        self._asked = self._clock()
         self._given = 0
 
     @property
@@ -133,8 +165,8 @@ class _Channel:
         reached = bisect_right(self._moments, self._asked)
         if self._asked < asked:
             self._given = max(0, reached - 1)
-        elif self._asked > asked + LONGEST_STEP or reached > self._given + MOST_BEHIND:
-            # The clock was set: what lies between is of no time that was played.
+        elif self._asked > asked + _LONGEST_CLOCK_STEP or reached > self._given + _MOST_BEHIND:
+            # The clock was set ahead: what it jumped over belongs to no time that was played.
             self._given = max(self._given, reached - 1)
         if self._given >= reached:
             return []
@@ -158,7 +190,7 @@ def _csv(path: Path) -> Iterator[_Rows]:
             if not row['rail']:
                 raise NoSensorError(f'reading {number} names no rail')
             try:
-                reading = from_values(row['rail'], row, 'time')
+                reading = from_values(row['rail'], row)
             except ValueError as error:
                 raise NoSensorError(f'reading {number}: {error}') from None
             # The next moment begins where a rail comes again.
@@ -191,12 +223,13 @@ def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:
             for connection, _, data in reader.messages(rails):
                 message: Any = reader.deserialize(data, connection.msgtype)
                 try:
-                    parsed = [from_status(status) for status in message.status]
+                    published = [from_status(status) for status in message.status]
                 except ValueError as error:
                     raise NoSensorError(f'{connection.topic}: {error}') from None
+                rows = [(one.reading, one.scope) for one in published]
                 if stamped:
                     stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-                    parsed = [(replace(reading, time=stamp), values) for reading, values in parsed]
-                yield [(reading, values.get('scope', '')) for reading, values in parsed]
+                    rows = [(replace(reading, time=stamp), scope) for reading, scope in rows]
+                yield rows
     except AnyReaderError as error:
         raise NoSensorError(str(error)) from None

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Joules from watts: windows, the account of a robot, its split over stages."""
+"""Joules from watts: windows of time, what a robot spends, which stage spends it. No ROS."""

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The running account of a robot: readings and decisions in, joules by source out."""
+"""The energy account of a robot: takes readings and decisions, gives joules by source."""
 
 from __future__ import annotations
 
@@ -23,26 +23,40 @@ import heapq
 from itertools import count
 import math
 
-from dual_cnn_ros.energy.attribution import Attribution, Estimate, InseparableError, Split
+from dual_cnn_ros.cascade.decision import MEMORY
+from dual_cnn_ros.energy.attribution import Attribution, Estimate, InseparableError, PowerFit
 from dual_cnn_ros.energy.clocks import Clocks
-from dual_cnn_ros.energy.idle import Idle, Net, net
-from dual_cnn_ros.energy.integration import Energy, LEAST_BLOCKS, LEAST_COVERAGE, Meter
-from dual_cnn_ros.energy.windows import Use, Window, Windows
+from dual_cnn_ros.energy.idle import Idle, NetEnergy, subtract_idle
+from dual_cnn_ros.energy.integration import (
+    Energy,
+    EnergyIntegrator,
+    LEAST_BLOCKS,
+    LEAST_COVERAGE,
+)
+from dual_cnn_ros.energy.windows import DecisionEvent, DecisionWindow, DecisionWindows
 from dual_cnn_ros.power.reading import Reading
 
-# The part that is no CNN: everything a frame costs before the first one runs.
-MEMORY = 'memory'
-BASELINES = ('none', 'always_both', 'always_second', 'measured', 'bundle')
-
+# Decisions that wait for the readings of their time; more are dropped, oldest first.
 _MOST_WAITING = 10_000
-_LEAST_COVERED = 0.999
-# Of the readings' clock or their stamps; less, or a single reading, is one out of order.
-_RESTART_SECONDS = 1.0
+# Windows below this coverage are not fitted to: the energy of one with a gap is too small.
+_LEAST_WINDOW_COVERAGE = 0.999
+# A clock that goes back by less was not reset: the reading is out of order.
+_RESET_SECONDS = 1.0
 
 
 @dataclass
-class Source:
-    """The decisions of one source, and the seconds each part was busy for them."""
+class SourceTotals:
+    """
+    The decisions of one source.
+
+    Attributes
+    ----------
+    decisions
+        Number of them in covered windows.
+    busy
+        Seconds for which each part worked on them.
+
+    """
 
     decisions: int = 0
     busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -50,7 +64,7 @@ class Source:
 
 @dataclass
 class _IdleMeasurement:
-    meter: Meter
+    integrator: EnergyIntegrator
     start: float
     end: float
     decisions: int = 0
@@ -58,12 +72,35 @@ class _IdleMeasurement:
 
 class Account:
     """
-    Counts the energy since the start, and splits it over who decided.
+    Counts the energy since the start, and attributes it to the sources of decisions.
 
-    window: seconds of the windows that the split is fitted to. idle_note: why there is no idle
-    power to begin with. All readings are of one source and scope; they come with the stamp
-    of their message, decisions with the stamp of their end; both clocks may be those of a
-    recording.
+    All readings must be of one sensor and scope. Readings have two times, their own of the
+    monotonic clock and the stamp of their message; decisions have a stamp only. Both clocks may
+    be those of a recording, which may begin again.
+
+    Parameters
+    ----------
+    window
+        Seconds of the windows over which energy is attributed.
+    idle_note
+        Why no idle power is known at the start.
+
+    Attributes
+    ----------
+    idle
+        The idle power; None until it was measured.
+    idle_note
+        How the last measurement of the idle power ended, or why there was none.
+    sources
+        The decisions of each source, by its name.
+    joules, seconds
+        Energy, idle included, and length of the covered windows from the first decision to the
+        last.
+    used_windows
+        Number of covered windows.
+    unmatched
+        Number of decisions without readings of their time.
+
     """
 
     def __init__(self, window: float, idle_note: str = 'never measured') -> None:
@@ -71,7 +108,7 @@ class Account:
         self._clocks = Clocks()
         self._last: Reading | None = None
         self._last_stamp = 0.0
-        self._stray: tuple[float, Reading] | None = None
+        self._early: tuple[float, Reading] | None = None
         self._shift = 0.0
         self._measurement: _IdleMeasurement | None = None
         self.period = 0.1
@@ -81,53 +118,78 @@ class Account:
         self._begin()
 
     def _begin(self) -> None:
-        self._meter = Meter(self.period)
-        self._windows = Windows(self._window, self.period)
+        self._integrator = EnergyIntegrator(self.period)
+        self._windows = DecisionWindows(self._window, self.period)
         self._waiting: list[tuple[float, int, str, dict[str, float]]] = []
         self._order = count()
         self._attribution = Attribution()
         self._unused = (0.0, 0.0)
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, SourceTotals] = {}
         self.joules = self.seconds = 0.0
         self.used_windows = self._uncovered_windows = 0
         self.unmatched = 0
 
     def reset(self) -> None:
-        """Start anew; the newest idle power stays until one is measured before the next load."""
+        """
+        Count from zero.
+
+        The newest idle power is kept; one that is measured before the next decision replaces it.
+        """
         self._begin()
         if self.idle is not None:
             self.idle = Idle(self.idle.after or self.idle.before)
             self._idle_is_old = True
 
-    # What comes in
+    # Input
 
-    def reading(self, stamp: float, reading: Reading, period: float) -> bool:
+    def add_reading(self, stamp: float, reading: Reading, period: float) -> bool:
         """
-        Take the total's next reading; `period` is the nominal time between readings.
+        Take the next reading of the total.
 
-        Returns whether it shows that a clock began again: that, too, of the reading before it, as
-        a single one that is back is only late.
+        Parameters
+        ----------
+        stamp
+            Of its message, in seconds.
+        reading
+            A failed one too.
+        period
+            Nominal seconds between readings.
+
+        Returns
+        -------
+        bool
+            True if a clock was reset before the previous reading. Two readings in a row must show
+            an earlier time: a single one was delivered late.
+
         """
         if period != self.period:
-            self.period = self._meter.period = self._windows.period = period
-        stray, self._stray = self._stray, None
-        began = self._is_back(stamp, reading)
-        if began and stray is None:
-            self._stray = stamp, reading
+            self.period = self._integrator.period = self._windows.period = period
+        early, self._early = self._early, None
+        is_earlier = self._is_earlier(stamp, reading)
+        if is_earlier and early is None:
+            self._early = stamp, reading
             return False
-        if stray is not None and began:
-            self._restart(*stray)
-            self._take(*stray)
-        elif stray is not None:
-            self._meter.add(self._shifted(stray[1]))
+        if early is not None and is_earlier:
+            self._follow_reset(*early)
+            self._take(*early)
+        elif early is not None:
+            self._integrator.add(self._shifted(early[1]))
         self._take(stamp, reading)
-        return began
+        return is_earlier
 
-    def decision(self, finished: float, source: str, busy: Mapping[str, float]) -> None:
+    def add_decision(self, finished: float, source: str, busy: Mapping[str, float]) -> None:
         """
-        Take a decision: its end by the stamps' clock, its source, and the busy seconds of parts.
+        Take a decision, which waits for the readings of its time.
 
-        It waits until the readings have come so far; one that comes too late is `unmatched`.
+        Parameters
+        ----------
+        finished
+            When it was made, in seconds of the clock of the stamps.
+        source
+            The stage that decided, or 'memory'.
+        busy
+            Seconds for which each part worked on it.
+
         """
         heapq.heappush(self._waiting, (finished, next(self._order), source, dict(busy)))
         if len(self._waiting) > _MOST_WAITING:
@@ -139,44 +201,51 @@ class Account:
         """
         Take the mean power of the next seconds as the idle power.
 
-        The first since the start or a reset is that before the load, any later one that after.
-        One that a reset has left stands as that before, where decisions were made since.
-        Raises ValueError without readings; refused in `idle_note` if decisions fall in between,
-        or if the readings do not cover it or are too few to tell its error.
+        The first rest since the start is the one before the load, any later one is that after it.
+        So is the first one since a reset if there were decisions since: the idle power from
+        before the reset is then the one before the load. `idle_note` says in the end whether the
+        rest was refused: because of decisions during it, too little coverage, or too few readings
+        to tell its standard error.
+
+        Raises
+        ------
+        ValueError
+            Where there was no reading yet.
+
         """
         if self._last is None:
             raise ValueError('no power readings yet')
         start = self._last.time
-        meter = Meter(self.period, start, start + seconds)
-        meter.add(self._last)
-        self._measurement = _IdleMeasurement(meter, start, start + seconds)
+        integrator = EnergyIntegrator(self.period, start, start + seconds)
+        integrator.add(self._last)
+        self._measurement = _IdleMeasurement(integrator, start, start + seconds)
         self.idle_note = f'being measured for {seconds:g} s'
 
-    # What comes out
+    # Results
 
     @property
     def energy(self) -> Energy:
-        """Energy since the first reading after the start or a reset."""
-        return self._meter.energy()
+        """The energy since the first reading, idle included."""
+        return self._integrator.energy()
 
     @property
-    def net(self) -> Net | None:
-        """The same above idle; None while no idle power was measured."""
-        return None if self.idle is None else net(self.energy, self.idle)
+    def net(self) -> NetEnergy | None:
+        """The energy since the first reading above idle; None while no idle power is known."""
+        return None if self.idle is None else subtract_idle(self.energy, self.idle)
 
     @property
     def uncovered_windows(self) -> int:
-        """Windows since the first that are of no use, as readings are missing in them."""
+        """Number of windows in which readings are missing."""
         return self._uncovered_windows + self._windows.skipped
 
     @property
     def coverage(self) -> float:
-        """Share of the windows that readings cover; 0 while there is none."""
+        """Share of covered windows; 0 while there are none."""
         return self.used_windows / max(1, self.used_windows + self.uncovered_windows)
 
     @property
     def obstacle(self) -> str:
-        """Why there is no figure of frames and sources: less than 95 % coverage; else empty."""
+        """Why nothing is said of frames and sources; empty from 95 % covered windows on."""
         if not self.uncovered_windows or self.coverage >= LEAST_COVERAGE:
             return ''
         if self.period > self._window:
@@ -188,18 +257,18 @@ class Account:
 
     @property
     def waiting(self) -> int:
-        """Decisions for whose time no readings have come yet."""
+        """Number of decisions that wait for the readings of their time."""
         return len(self._waiting)
 
     @property
     def decisions(self) -> int:
-        """Decisions in windows that were covered by readings."""
+        """Number of decisions in covered windows."""
         return sum(source.decisions for source in self.sources.values())
 
     @property
     def joules_per_frame(self) -> float | None:
         """
-        Plain average from the first decision to the last, idle power included.
+        Mean energy of a frame from the first decision to the last, idle energy included.
 
         None without decisions, or below 95 % coverage.
         """
@@ -207,7 +276,7 @@ class Account:
 
     @property
     def net_joules_per_frame(self) -> float | None:
-        """The same above idle; None without idle power, or where the difference is noise."""
+        """Mean energy of a frame above idle; None where that is unknown or within the noise."""
         above = self.net
         if self.idle is None or above is None or above.joules is None:
             return None
@@ -215,16 +284,25 @@ class Account:
             return None
         return (self.joules - self.idle.watts * self.seconds) / self.decisions
 
-    def split(self) -> Split:
-        """Return the least-squares split so far; raises InseparableError, too, on an obstacle."""
+    def fit(self) -> PowerFit:
+        """
+        Return the power of each part, fitted to all covered windows.
+
+        Raises
+        ------
+        InseparableError
+            Where it cannot be told, or there is an `obstacle`.
+
+        """
         if self.obstacle:
             raise InseparableError(self.obstacle)
-        if self.idle is None:
-            return self._attribution.split(None)
-        return self._attribution.split(Estimate(self.idle.watts, self.idle.error_watts))
+        idle = None
+        if self.idle is not None:
+            idle = Estimate(self.idle.watts, self.idle.standard_error_watts)
+        return self._attribution.fit(idle)
 
-    def frame(self, source: str | None = None) -> dict[str, float]:
-        """Return the mean busy seconds of each part for a decision of this or any source."""
+    def mean_busy_seconds(self, source: str | None = None) -> dict[str, float]:
+        """Return the mean busy seconds of each part for a decision of a source, None for any."""
         chosen = [self.sources[source]] if source is not None else list(self.sources.values())
         decisions = sum(one.decisions for one in chosen)
         busy: dict[str, float] = defaultdict(float)
@@ -233,11 +311,20 @@ class Account:
                 busy[part] += seconds / decisions
         return dict(busy)
 
-    def baseline(self, name: str) -> dict[str, float]:
+    def baseline_busy_seconds(self, name: str) -> dict[str, float]:
         """
-        Return the busy seconds of a frame that always takes both CNNs, or always the second.
+        Return the busy seconds of each part for a frame that all CNNs classify, or the second.
 
-        Raises InseparableError while one of them has not run yet.
+        Parameters
+        ----------
+        name
+            'always_both' or 'always_second'.
+
+        Raises
+        ------
+        InseparableError
+            While one of the CNNs has not run yet.
+
         """
         ran: dict[str, int] = defaultdict(int)
         busy: dict[str, float] = defaultdict(float)
@@ -251,20 +338,20 @@ class Account:
             raise InseparableError(f'{", ".join(missing)} has not run yet')
         return {part: busy[part] / ran[part] for part in parts}
 
-    # Inside
+    # Internal
 
     def _shifted(self, reading: Reading) -> Reading:
         return replace(reading, time=reading.time + self._shift)
 
-    def _is_back(self, stamp: float, reading: Reading) -> bool:
+    def _is_earlier(self, stamp: float, reading: Reading) -> bool:
         return self._last is not None and (
-            self._shifted(reading).time < self._last.time - _RESTART_SECONDS
-            or stamp < self._last_stamp - _RESTART_SECONDS
+            self._shifted(reading).time < self._last.time - _RESET_SECONDS
+            or stamp < self._last_stamp - _RESET_SECONDS
         )
 
     def _take(self, stamp: float, reading: Reading) -> None:
         reading = self._shifted(reading)
-        self._meter.add(reading)
+        self._integrator.add(reading)
         if self._last is not None and reading.time <= self._last.time:
             return
         self._last, self._last_stamp = reading, stamp
@@ -273,8 +360,8 @@ class Account:
         self._match()
         self._measure_idle(reading)
 
-    def _restart(self, stamp: float, reading: Reading) -> None:
-        """Go on after the recording, or the machine of the power node, began again."""
+    def _follow_reset(self, stamp: float, reading: Reading) -> None:
+        """Shift the times of later readings, after a clock was reset, to behind the last one."""
         assert self._last is not None
         later = self._last.time + max(stamp - self._last_stamp, self.period)
         self._shift = later - reading.time
@@ -282,10 +369,10 @@ class Account:
         self.unmatched += len(self._waiting)
         self._waiting.clear()
         self._clocks.forget()
-        self._meter.interrupt()
+        self._integrator.interrupt()
         if self._measurement is not None:
             self._measurement = None
-            self.idle_note = 'refused: the readings began again while it was measured'
+            self.idle_note = 'refused: the clock of the readings was reset while it was measured'
 
     def _match(self) -> None:
         while self._waiting:
@@ -293,45 +380,45 @@ class Account:
             if time is None:
                 return
             _, _, source, busy = heapq.heappop(self._waiting)
-            if not self._windows.use(Use(time, source, busy)):
+            if not self._windows.add_decision(DecisionEvent(time, source, busy)):
                 self.unmatched += 1
             measurement = self._measurement
             if measurement is not None:
                 measurement.decisions += measurement.start <= time <= measurement.end
 
-    def _account(self, windows: list[Window]) -> None:
+    def _account(self, windows: list[DecisionWindow]) -> None:
         for window in windows:
             energy = window.energy
-            if energy.coverage < _LEAST_COVERED:
+            if energy.coverage < _LEAST_WINDOW_COVERAGE:
                 self._uncovered_windows += 1
-                self.unmatched += len(window.uses)
+                self.unmatched += len(window.decisions)
                 continue
             self.used_windows += 1
             self._attribution.add(energy.covered, energy.measured, window.busy)
-            # Time before the first decision and after the last is no frame's.
+            # The energy before the first decision and after the last is that of no frame.
             joules, seconds = self._unused
-            if window.uses:
+            if window.decisions:
                 self.joules += joules + energy.measured
                 self.seconds += seconds + energy.covered
                 self._unused = (0.0, 0.0)
             elif self.sources:
                 self._unused = (joules + energy.measured, seconds + energy.covered)
-            for use in window.uses:
-                source = self.sources.setdefault(use.source, Source())
+            for decision in window.decisions:
+                source = self.sources.setdefault(decision.source, SourceTotals())
                 source.decisions += 1
-                for part, seconds in use.busy.items():
+                for part, seconds in decision.busy.items():
                     source.busy[part] += seconds
 
     def _measure_idle(self, reading: Reading) -> None:
         measurement = self._measurement
         if measurement is None:
             return
-        measurement.meter.add(reading)
-        # Decisions come after the readings of their time.
+        measurement.integrator.add(reading)
+        # Decisions arrive later than the readings of their time.
         if reading.time < measurement.end + self._window:
             return
         self._measurement = None
-        energy = measurement.meter.energy()
+        energy = measurement.integrator.energy()
         if measurement.decisions:
             self.idle_note = (
                 f'refused: {measurement.decisions} decisions were made while it was measured; '
@@ -339,11 +426,11 @@ class Account:
             )
         elif energy.joules is None:
             self.idle_note = f'refused: readings covered only {energy.coverage:.0%} of its time'
-        elif energy.spread_watts is None:
-            # Taken for zero, the unknown error would make every other one too small.
+        elif energy.standard_error_watts is None:
+            # Taken for zero, it would make every standard error that follows from it too small.
             self.idle_note = (
-                f'refused: {energy.readings} readings are too few to tell its error; set idle_s '
-                f'to at least {math.ceil((LEAST_BLOCKS + 2) * self.period)}'
+                f'refused: {energy.readings} readings are too few to tell its standard error; '
+                f'set idle_s to at least {math.ceil((LEAST_BLOCKS + 2) * self.period)}'
             )
         else:
             if self.idle is None or (self._idle_is_old and not self.sources):

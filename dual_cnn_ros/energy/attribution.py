@@ -13,15 +13,15 @@
 # limitations under the License.
 
 """
-Whose energy it was: joules split over the busy seconds of memory, first and second.
+Attribution of energy to the parts of a cascade: the memory and each CNN.
 
-A decision is shorter than the step between two readings, so the split is over windows: the energy
-of each window above idle is explained by the seconds that each part was busy in it, by least
-squares. Its errors are the jackknife's (Tukey, Annals of Mathematical Statistics 29, 1958): how
-much the split changes when blocks of windows are left out in turn. That allows for windows of
-unequal noise, for neighbours that resemble each other, and for one odd window that the whole split
-hangs on, such as one in which another program held up a CNN. Only sums of products are kept, of a
-bounded number of blocks, so the state does not grow with the windows.
+A decision is shorter than the step between two readings, so energy is attributed over windows: a
+least-squares fit explains the energy of each window above idle by the seconds for which each part
+was busy in it. The standard errors are those of the jackknife (Tukey, Annals of Mathematical
+Statistics 29, 1958): how much the fit changes when blocks of windows are left out in turn. They
+allow for windows of unequal noise, for correlated neighbours, and for a single window that decides
+the fit, such as one in which another program delayed a CNN. Only sums of products are stored, of
+a bounded number of blocks, so the state does not grow with the number of windows.
 """
 
 from __future__ import annotations
@@ -33,45 +33,54 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-LEAST_FREEDOM = 5
-MOST_BLOCKS = 64
-# Below this, of the scaled normal matrix, two parts were busy in the same proportion always.
-LEAST_EIGENVALUE = 1e-9
+# Degrees of freedom that a fit must leave.
+_LEAST_FREEDOM = 5
+_MOST_BLOCKS = 64
+# With a smaller eigenvalue of the scaled normal matrix, two parts were always busy in the same
+# proportion.
+_LEAST_EIGENVALUE = 1e-9
 
-Array = npt.NDArray[np.float64]
+_Array = npt.NDArray[np.float64]
 
 
 class InseparableError(ValueError):
-    """The windows so far do not tell the parts apart; the message says why."""
+    """The windows so far do not tell the power of the parts; the message says why."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its standard error."""
+    """A number and its standard error, in the same unit."""
 
     value: float
-    error: float
+    standard_error: float
 
 
 @dataclass(frozen=True)
-class Split:
+class PowerFit:
     """
-    Watts of each part while it is busy, above idle.
+    The power of each part while it is busy, above idle.
 
-    parts: names. watts: float64 (K,). covariance: float64 (K, K). windows: how many were used.
+    Attributes
+    ----------
+    parts
+        Names of the K parts.
+    watts
+        Float64 (K,).
+    covariance
+        Of `watts`, float64 (K, K).
+
     """
 
     parts: tuple[str, ...]
-    watts: Array
-    covariance: Array
-    windows: int
+    watts: _Array
+    covariance: _Array
 
-    def vector(self, seconds: Mapping[str, float]) -> Array:
+    def vector(self, seconds: Mapping[str, float]) -> _Array:
         """Return busy seconds by part in the order of `parts`, float64 (K,)."""
         return np.array([seconds.get(part, 0.0) for part in self.parts])
 
     def cost(self, seconds: Mapping[str, float]) -> Estimate:
-        """Return the joules of so many busy seconds of each part."""
+        """Return the joules above idle of these busy seconds of each part."""
         weights = self.vector(seconds)
         variance = float(weights @ self.covariance @ weights)
         return Estimate(float(weights @ self.watts), math.sqrt(max(variance, 0.0)))
@@ -80,24 +89,37 @@ class Split:
         self, seconds: Mapping[str, float], baseline: Mapping[str, float] | Estimate
     ) -> Estimate:
         """
-        Return the share saved by spending `seconds` and not the baseline.
+        Return the share of the baseline's energy that the cascade saves.
 
-        baseline: busy seconds too, or measured joules with their own error. Raises
-        InseparableError where either cost is not clearly above zero.
+        Parameters
+        ----------
+        seconds
+            Busy seconds of each part for one frame of the cascade.
+        baseline
+            The same for one frame of the baseline, or joules that were measured.
+
+        Raises
+        ------
+        InseparableError
+            Where one of the costs is not above zero by two standard errors.
+
         """
         spent = self.vector(seconds)
         cascade = self.cost(seconds)
         used = cascade.value
         apart = 0.0
         if isinstance(baseline, Estimate):
-            against, cost, apart = np.zeros_like(spent), baseline, baseline.error
+            against, cost, apart = np.zeros_like(spent), baseline, baseline.standard_error
         else:
             against, cost = self.vector(baseline), self.cost(baseline)
         for name, one in (('the baseline', cost), ('the cascade', cascade)):
-            if one.value <= 2 * one.error:
+            if one.value <= 2 * one.standard_error:
                 raise InseparableError(
-                    f'{name} costs {one.value:.3g} +- {one.error:.3g} J, not clearly above zero'
+                    f'{name} costs {one.value:.3g} +- {one.standard_error:.3g} J, '
+                    'not clearly above zero'
                 )
+        # Errors propagate to first order; those of a fitted baseline are correlated with the
+        # cascade's, those of a measured one are not.
         gradient = (against * used / cost.value - spent) / cost.value
         variance = float(gradient @ self.covariance @ gradient)
         variance += (apart * used / cost.value**2) ** 2
@@ -105,13 +127,13 @@ class Split:
 
 
 class Attribution:
-    """Collects windows and splits their energy."""
+    """Collects windows and fits the power of each part to them."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        # Of each block: the sums of products of the columns seconds, joules, and the busy seconds
-        # of each part, (blocks, K + 2, K + 2). A full set of blocks is merged by pairs.
-        self._blocks: Array = np.zeros((0, 2, 2))
+        # For each block the sums of products of the columns seconds, joules and busy seconds of
+        # each part, (blocks, K + 2, K + 2). When there are 64 blocks, each two are merged.
+        self._blocks: _Array = np.zeros((0, 2, 2))
         self._block_length = 1
         self._windows = 0
 
@@ -123,20 +145,28 @@ class Attribution:
                 self._blocks = np.pad(self._blocks, ((0, 0), (0, 1), (0, 1)))
         row = np.array([seconds, joules, *(busy.get(part, 0.0) for part in self._parts)])
         if self._windows % self._block_length == 0:
-            if len(self._blocks) == MOST_BLOCKS:
+            if len(self._blocks) == _MOST_BLOCKS:
                 self._blocks = self._blocks[::2] + self._blocks[1::2]
                 self._block_length *= 2
             self._blocks = np.append(self._blocks, np.zeros((1, len(row), len(row))), axis=0)
         self._blocks[-1] += np.outer(row, row)
         self._windows += 1
 
-    def split(self, idle: Estimate | None) -> Split:
+    def fit(self, idle: Estimate | None) -> PowerFit:
         """
-        Return the least-squares split.
+        Return the least-squares fit to all windows.
 
-        idle: the idle power in watts with its error; without it the power while nothing is busy
-        is estimated from the same windows, which needs windows that are busy to different
-        degrees. Raises InseparableError where the parts cannot be told apart.
+        Parameters
+        ----------
+        idle
+            The idle power in watts. Without it, it is fitted too, for which the windows must
+            differ in how busy they are.
+
+        Raises
+        ------
+        InseparableError
+            Where there are too few windows, or their busy seconds do not tell the parts apart.
+
         """
         whole = self._blocks.sum(axis=0)
         columns = [n for n in range(2, len(whole)) if whole[n, n] > 0]
@@ -145,25 +175,26 @@ class Attribution:
         parts = tuple(self._parts[n - 2] for n in columns)
         if idle is None:
             columns = [*columns, 0]
-        if self._windows - len(columns) < LEAST_FREEDOM:
+        if self._windows - len(columns) < _LEAST_FREEDOM:
             raise InseparableError(
                 f'{self._windows} windows are too few for {len(columns)} unknowns'
             )
         scale = np.sqrt(np.diag(whole)[columns])
         normal = whole[np.ix_(columns, columns)] / np.outer(scale, scale)
-        if np.linalg.eigvalsh(normal)[0] < LEAST_EIGENVALUE:
+        if np.linalg.eigvalsh(normal)[0] < _LEAST_EIGENVALUE:
             remedy = '' if idle else ', or measure the idle power'
             raise InseparableError(
                 f'{", ".join(parts)} were always busy in the same proportion: '
                 f'wait for other scenes{remedy}'
             )
-        # What all blocks say, then all but one of them.
+        # The fit to all blocks, then those to all but one of them.
         sums = np.concatenate([whole[np.newaxis], whole - self._blocks])
         x_x = sums[:, columns][:, :, columns] / np.outer(scale, scale)
         x_seconds, x_joules = sums[:, columns, 0] / scale, sums[:, columns, 1] / scale
-        # Idle power is taken off the windows' joules, that is off every product with them. Where
-        # one block alone tells a part from the others, the rest say nothing of it: no power.
-        inverse = np.linalg.pinv(x_x, rcond=LEAST_EIGENVALUE, hermitian=True)
+        # Subtracting the idle power from joules subtracts it from each sum of products with them.
+        # Without the one block that tells a part from the others, the pseudo-inverse gives that
+        # part no power, which makes its standard error as large as its power.
+        inverse = np.linalg.pinv(x_x, rcond=_LEAST_EIGENVALUE, hermitian=True)
         target = x_joules - (0.0 if idle is None else idle.value) * x_seconds
         solutions = (inverse @ target[..., np.newaxis])[..., 0] / scale
         deviations = solutions[1:] - solutions[1:].mean(axis=0)
@@ -171,6 +202,6 @@ class Attribution:
         covariance = (blocks - 1) / blocks * (deviations.T @ deviations)
         if idle is not None:
             shift = inverse[0] @ x_seconds[0] / scale
-            covariance = covariance + idle.error**2 * np.outer(shift, shift)
+            covariance = covariance + idle.standard_error**2 * np.outer(shift, shift)
         count = len(parts)
-        return Split(parts, solutions[0, :count], covariance[:count, :count], self._windows)
+        return PowerFit(parts, solutions[0, :count], covariance[:count, :count])

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Joules of a piece of work: repeated back to back, between two rests of the machine."""
+"""Joules of one image: the work is repeated back to back, between two rests of the machine."""
 
 from __future__ import annotations
 
@@ -22,67 +22,88 @@ from functools import partial
 import math
 import time
 
-from dual_cnn_ros.energy.idle import Idle, Net, net
+from dual_cnn_ros.energy.idle import Idle, NetEnergy, subtract_idle
 from dual_cnn_ros.energy.integration import Energy, energy_of
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.power.sampler import Sampler
 
-# Sensors that average lag behind by up to a second: this long before and after what counts, the
-# same is done.
-SETTLE_SECONDS = 1.5
-# How often a window is measured that readings do not cover: a busy machine may stall in one.
-ATTEMPTS = 3
+# A sensor that averages lags behind by up to a second: the same work is done for this long before
+# and after the time that counts.
+_SETTLE_SECONDS = 1.5
+# A window with too little coverage is measured again: a busy machine may have stalled.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Cost:
     """
-    What a piece of work costs; its figures are joules for each of its images.
+    What a piece of work costs; its properties are joules per image.
 
-    images: that were done in the window of `energy`. net: the energy above idle.
+    Attributes
+    ----------
+    images
+        Number of images that were done.
+    energy
+        Of the time in which they were done.
+    idle
+        The idle power before and after.
+    net
+        The energy above idle.
+
     """
 
     images: int
     energy: Energy
     idle: Idle
-    net: Net
+    net: NetEnergy
 
     @property
     def gross(self) -> float | None:
-        """Idle power included; None where readings are missing."""
+        """Idle power included; None below 95 % coverage."""
         return self._each(self.energy.joules)
 
     @property
     def joules(self) -> float | None:
-        """Above idle; None where it is refused, with the reason in `net.refused`."""
+        """Above idle; None where refused, for the reason in `net.refused`."""
         return self._each(self.net.joules)
 
     @property
-    def error(self) -> float | None:
-        """Standard error of `joules`; None where there were too few readings to tell."""
-        spread = self.energy.spread_watts
-        rests = self.idle.rests
-        if spread is None or not rests or any(rest.spread_watts is None for rest in rests):
+    def standard_error(self) -> float | None:
+        """Standard error of `joules`; None where there are too few readings to tell."""
+        load, idle = self.energy.standard_error_watts, self.idle.standard_error_watts
+        if load is None or math.isnan(idle):
             return None
-        return self._each(self.energy.covered * math.hypot(spread, self.idle.error_watts))
+        return self._each(self.energy.covered * math.hypot(load, idle))
 
     @property
     def bias(self) -> float | None:
-        """Bound of what more readings do not remove; None where the sensor states none."""
+        """Bound of the sensor's bias in `joules`; None where the sensor states none."""
         return self._each(self.net.bias)
 
     def _each(self, joules: float | None) -> float | None:
-        # Images were also done in what is not covered.
+        # Images were also done in the time that readings do not cover.
         return None if joules is None else joules / (self.images * self.energy.coverage)
 
 
 @dataclass
 class Bench:
     """
-    Repeats work and reads the sensor all the while; `sets` are the readings of each moment.
+    Measures works one after another, with a rest before the first and after the last.
 
-    seconds: of each work and each rest that count. period: between readings. begun: called with
-    the name of what was begun, or begun again because readings did not cover it.
+    Attributes
+    ----------
+    sensor
+        Which is read all the while.
+    seconds
+        For which each work and each rest is measured.
+    period
+        Seconds between readings.
+    begun
+        Called with the name of each work and rest when it begins, and again where it had too
+        little coverage and begins once more.
+    sets
+        The readings of each moment.
+
     """
 
     sensor: Sensor
@@ -92,7 +113,7 @@ class Bench:
     sets: list[list[Reading]] = field(default_factory=list)
 
     def run(self, works: Mapping[str, Callable[[], object]]) -> dict[str, Cost]:
-        """Return the cost of each work, a call of which does one image."""
+        """Return the cost of each of these works; one call of a work does one image."""
         sampler = Sampler(self.sensor, self.period, self.sets.append)
         sampler.start()
         try:
@@ -105,15 +126,15 @@ class Bench:
             sampler.stop()
         idle = Idle(before[1], after[1])
         return {
-            name: Cost(images, energy, idle, net(energy, idle))
+            name: Cost(images, energy, idle, subtract_idle(energy, idle))
             for name, (images, energy) in worked.items()
         }
 
     def _measure(self, name: str, spend: _Spend) -> tuple[int, Energy]:
-        """Return how many images were done in a window of spending time so, and its energy."""
-        # A reading has to come after the window too.
-        settle = max(SETTLE_SECONDS, 2 * self.period)
-        for attempt in range(ATTEMPTS):
+        """Return how many images were done while spending the time so, and the energy of it."""
+        # There must be a reading after the window.
+        settle = max(_SETTLE_SECONDS, 2 * self.period)
+        for attempt in range(_ATTEMPTS):
             self.begun(f'{name} again' if attempt else name)
             spend(settle)
             start = time.monotonic()
@@ -129,7 +150,7 @@ class Bench:
         return energy_of((total for total in totals if total), self.period, start, end)
 
 
-# Spends at least so many seconds; returns how many images were done, and when the last one ended.
+# Spends so many seconds or more; returns how many images were done and when the last one ended.
 _Spend = Callable[[float], tuple[int, float]]
 
 

@@ -12,35 +12,35 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From the time stamps of messages to the monotonic time of the readings."""
+"""Conversion of the time stamps of messages to the monotonic time of the readings."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
 
-MOST_PAIRS = 2000
+_MOST_PAIRS = 2000
 
 
 class Clocks:
     """
-    Two clocks that are read together now and then, and interpolated in between.
+    Converts stamps to monotonic times, by interpolating between pairs of both.
 
-    The stamps may run at another speed than the monotonic clock, as they do in a replay; both
-    only go forward (`forget` when one began again). Keeps the newest 2000 pairs.
+    The clock of the stamps may run at another speed than the monotonic clock, as in a replay.
+    Neither may go backwards; call `forget` when one was reset. The newest 2000 pairs are kept.
     """
 
     def __init__(self) -> None:
-        self._stamps: deque[float] = deque(maxlen=MOST_PAIRS)
-        self._monotonic: deque[float] = deque(maxlen=MOST_PAIRS)
+        self._stamps: deque[float] = deque(maxlen=_MOST_PAIRS)
+        self._monotonic: deque[float] = deque(maxlen=_MOST_PAIRS)
 
     def add(self, stamp: float, monotonic: float) -> None:
-        """Take both clocks' times, in seconds, of one moment not before the last."""
+        """Take what both clocks showed at one moment, in seconds; in the order of time."""
         self._stamps.append(stamp)
         self._monotonic.append(monotonic)
 
     def monotonic(self, stamp: float) -> float | None:
-        """Return the monotonic time of a stamp, None while the stamps have not come so far."""
+        """Return the monotonic time of a stamp; None for one after the newest pair."""
         if not self._stamps or stamp > self._stamps[-1]:
             return None
         after = bisect_right(self._stamps, stamp)
@@ -53,6 +53,6 @@ class Clocks:
         return self._monotonic[before] + share * (self._monotonic[after] - self._monotonic[before])
 
     def forget(self) -> None:
-        """Drop every pair."""
+        """Drop all pairs."""
         self._stamps.clear()
         self._monotonic.clear()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Energy above idle: what a load costs on top of a board that waits."""
+"""Energy above idle: what a load adds to the power of a machine that waits."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from dual_cnn_ros.energy.integration import Energy, GAIN_BOUND
 @dataclass(frozen=True)
 class Idle:
     """
-    Idle power measured before a load and, better, once more after it.
+    Idle power, measured during a rest before a load and, better, during another one after it.
 
-    A rest that readings do not cover tells nothing of it.
+    A rest with less than 95 % coverage is left out.
     """
 
     before: Energy
@@ -35,7 +35,7 @@ class Idle:
 
     @property
     def rests(self) -> list[Energy]:
-        """Those of before and after that readings cover."""
+        """The energy of each rest with enough coverage."""
         return [
             energy
             for energy in (self.before, self.after)
@@ -44,22 +44,21 @@ class Idle:
 
     @property
     def watts(self) -> float:
-        """Mean idle power; NaN where no rest is covered."""
+        """Mean idle power; NaN where no rest has enough coverage."""
         return sum(self._watts) / len(self._watts) if self._watts else math.nan
 
     @property
-    def error_watts(self) -> float:
+    def standard_error_watts(self) -> float:
         """
-        Standard error of it: half the drift from before to after, or the spread if larger.
+        Standard error of `watts`: that of the rests, or half the drift between them if larger.
 
-        NaN where no rest is covered, or one holds too few readings to tell its spread.
+        NaN where no rest has enough coverage, or one has too few readings to tell its own.
         """
-        spreads = [energy.spread_watts for energy in self.rests]
-        known = [spread for spread in spreads if spread is not None]
-        if not spreads or len(known) < len(spreads):
+        errors = [energy.standard_error_watts for energy in self.rests]
+        known = [error for error in errors if error is not None]
+        if not errors or len(known) < len(errors):
             return math.nan
-        spread = math.hypot(*known)
-        return max(spread / len(self._watts), abs(self._watts[0] - self.watts))
+        return max(math.hypot(*known) / len(errors), abs(self._watts[0] - self.watts))
 
     @property
     def _watts(self) -> list[float]:
@@ -67,14 +66,27 @@ class Idle:
 
 
 @dataclass(frozen=True)
-class Net:
+class NetEnergy:
     """
-    The energy of a window above idle, in joules, over the window's covered seconds.
+    The energy of a window above idle, over the window's covered seconds, in joules.
 
-    joules: None where it is `refused`, with the reason there. noise: below this a difference
-    means nothing. bias: bound of the gain's error, as a constant offset cancels; None where the
-    sensor states none, or no rest is covered. Without one, idle and noise are NaN; the noise is,
-    too, where the idle power's error is unknown.
+    Attributes
+    ----------
+    gross
+        Idle energy included.
+    idle
+        The idle energy; NaN where the idle power is unknown.
+    noise
+        The smallest difference that means something; NaN where the idle power or its standard
+        error is unknown.
+    joules
+        The difference of `gross` and `idle`; None where it was refused.
+    bias
+        Bound of the error of the sensor's gain; a constant offset cancels. None where the sensor
+        states no bound, or the idle power is unknown.
+    refused
+        Why there is no difference; empty where there is one.
+
     """
 
     gross: float
@@ -85,26 +97,30 @@ class Net:
     refused: str = ''
 
 
-def net(energy: Energy, idle: Idle) -> Net:
+def subtract_idle(energy: Energy, idle: Idle) -> NetEnergy:
     """
-    Subtract the idle power, or refuse where the noise is larger than the difference.
+    Subtract the idle power, or refuse to.
 
-    It is refused, too, where readings do not cover the window or any rest, or are too few to
-    tell the idle power's error. The noise is the largest of the idle power's drift, twice its
-    spread, and the sensor's resolution. How much the load itself varies is no part of it: that
-    was measured.
+    Refused are a difference within the noise, a window or rests with too little coverage, and
+    rests with too few readings to tell the standard error of the idle power. The noise is the
+    larger of two standard errors of the idle power and one step of the sensor. How much the load
+    itself varies is no part of it, since all of the load was measured.
     """
     idle_joules = idle.watts * energy.covered
     difference = energy.measured - idle_joules
-    noise = energy.covered * max(2 * idle.error_watts, energy.resolution_watts or 0.0)
+    noise = energy.covered * max(2 * idle.standard_error_watts, energy.resolution_watts or 0.0)
     refused = ''
     if energy.joules is None:
         refused = f'only {energy.coverage:.0%} of the window is covered'
     elif not idle.rests:
         refused = f'only {idle.before.coverage:.0%} of the time without load is covered'
-    elif math.isnan(idle.error_watts):
-        refused = 'the readings without load are too few to tell the error of the idle power'
+    elif math.isnan(idle.standard_error_watts):
+        refused = (
+            'the readings without load are too few to tell the standard error of the idle power'
+        )
     elif abs(difference) <= noise:
         refused = f'{difference:.3g} J above idle is within the noise of {noise:.3g} J'
     bias = None if energy.bias is None or not idle.rests else GAIN_BOUND * abs(difference)
-    return Net(energy.measured, idle_joules, noise, None if refused else difference, bias, refused)
+    return NetEnergy(
+        energy.measured, idle_joules, noise, None if refused else difference, bias, refused
+    )

@@ -15,10 +15,10 @@
 """
 Energy over a window of time, from power readings or from a hardware counter.
 
-Readings are joined by the trapezoid rule on their own times and interpolated to the window's
-edges; where the hardware counts energy itself, its counter is differenced instead. What lies in a
-gap is not bridged but left uncovered, and below 95 % coverage a window has no single number. The
-state does not grow with the number of readings.
+Power is integrated by the trapezoid rule over the times of the readings, interpolated at the edges
+of the window; where the hardware counts energy itself, its counter is differenced instead. A gap
+between readings is not bridged: the time of it is not covered, and below 95 % coverage a window
+has no energy as a single number. The state does not grow with the number of readings.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ import statistics
 from dual_cnn_ros.power.reading import Reading
 
 LEAST_COVERAGE = 0.95
-# 1 % for the resistor and 0.25 % for the chip, of every sensor that states an offset.
+# 1 % for the shunt resistor and 0.25 % for the chip; both are those of an INA3221, the only sensor
+# here that states an offset.
 GAIN_BOUND = 0.0125
-# The INA3221 resolves 40 uV over the shunt and is off by at most 80 uV.
-RESOLUTION_PER_OFFSET = 0.5
-LEAST_BLOCKS, MOST_BLOCKS = 8, 64
-# Blocks are collected short, as two seconds must do, and compared long, as neighbouring readings
-# resemble each other: of a second, where there are enough of these.
-SHORT_SECONDS, LONG_SECONDS = 0.125, 1.0
+# The INA3221 resolves 40 uV over the shunt and is off by at most 80 uV (TI SBOS576A).
+_RESOLUTION_PER_OFFSET = 0.5
+LEAST_BLOCKS = 8
+_MOST_BLOCKS = 64
+# Blocks of 1/8 s are stored, so that two seconds of readings give a standard error. It is taken
+# from blocks of a second where there are enough: neighbouring readings are correlated, and the
+# means of short blocks would make it too small.
+_STORED_BLOCK_SECONDS, _COMPARED_BLOCK_SECONDS = 0.125, 1.0
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,31 @@ class Energy:
     """
     What was measured in a window, and how well.
 
-    measured: joules in the `covered` seconds out of the `window` seconds. readings, failed: those
-    within the window. missing: those that should have come between them, by the period of their
-    time. out_of_order: readings that were not later than one before, dropped.
-    restarts: times at which a counter, or the clock, began again. spread_watts: standard error of
-    the mean power from block means, as neighbouring readings resemble each other; None where
-    there are too few. bias: bound in joules of what more readings never remove, the sensor's
-    offset and gain; None where the sensor states none. resolution_watts: one step of the sensor.
+    Attributes
+    ----------
+    measured
+        Joules of the covered time.
+    covered, window
+        Seconds that readings cover, and all seconds of the window.
+    longest_gap
+        Longest time in seconds that readings do not cover.
+    readings, failed
+        Number of good and of failed readings within the window.
+    missing
+        How many more there should be, by the nominal period at their time.
+    out_of_order
+        Readings that were dropped, as they were not later than the one before.
+    restarts
+        How often an energy counter, or the clock of the readings, was reset.
+    standard_error_watts
+        Of the mean power, from the means of blocks of correlated readings; None where there are
+        too few.
+    bias
+        Bound in joules of the error from the sensor's offset and gain, which no number of
+        readings makes smaller; None where the sensor states none.
+    resolution_watts
+        One step of the sensor; None where it is unknown.
+
     """
 
     measured: float
@@ -64,7 +85,7 @@ class Energy:
     missing: int
     out_of_order: int
     restarts: int
-    spread_watts: float | None
+    standard_error_watts: float | None
     bias: float | None
     resolution_watts: float | None
 
@@ -84,13 +105,20 @@ class Energy:
         return self.measured / self.covered if self.covered > 0 else None
 
 
-class Meter:
+class EnergyIntegrator:
     """
-    Takes the readings of one rail or total one after another and gives a window's energy.
+    Takes the readings of one rail or total, in the order of time, and gives a window's energy.
 
-    period: nominal seconds between readings; steps over three of them, and over 0.5 s, are gaps.
-    start, end: the window in monotonic seconds; left out, it reaches from the first reading to
-    the last. Readings outside of the window serve to interpolate at its edges.
+    Parameters
+    ----------
+    period
+        Nominal seconds between readings. A step of more than three periods, and at least 0.5 s,
+        is a gap.
+    start, end
+        The window, in seconds of the monotonic clock; without them it reaches from the first
+        reading to the last. Of the readings outside, the nearest serve to interpolate at its
+        edges.
+
     """
 
     def __init__(self, period: float, start: float | None = None, end: float = math.inf) -> None:
@@ -116,26 +144,26 @@ class Meter:
         before, self._time = self._time, reading.time
         if self.start is None:
             self.start = self._covered_to = reading.time
-        # The step to the first reading of another rate may still be one of the rate before.
+        # When the rate was changed, the step to the first reading may still be a slower one.
         period, self._period = max(self.period, self._period), self.period
         step = min(reading.time, self.end) - max(before, self.start)
         self._expected += max(0.0, step) / period
         inside = self.start <= reading.time <= self.end
         if reading.error:
             self._failed += inside
-            # A counter may have restarted unseen; sampled power only has a longer step.
+            # The counter may have been reset unnoticed; power only has a longer step.
             self._counting = False
             return
         self._readings += inside
         if self._last is not None:
             self._join(self._last, reading, self.start)
         if reading.offset_watts is not None:
-            self._resolution = reading.offset_watts * RESOLUTION_PER_OFFSET
+            self._resolution = reading.offset_watts * _RESOLUTION_PER_OFFSET
         self._last = reading
         self._counting = True
 
     def interrupt(self) -> None:
-        """Say that the readings begin anew: nothing joins the next one to the last."""
+        """Record that the clock was reset: nothing joins the next reading to the previous one."""
         self._last = None
         self._restarts += 1
 
@@ -159,7 +187,7 @@ class Meter:
             max(0, round(self._expected) - self._readings - self._failed),
             self._out_of_order,
             self._restarts,
-            self._blocks.spread(),
+            self._blocks.standard_error(),
             bias,
             self._resolution,
         )
@@ -198,22 +226,22 @@ class Meter:
 def energy_of(
     readings: Iterable[Reading], period: float, start: float | None = None, end: float = math.inf
 ) -> Energy:
-    """Return the energy of a window of readings; the arguments are those of Meter."""
-    meter = Meter(period, start, end)
+    """Return the energy of a window of readings; the arguments are those of EnergyIntegrator."""
+    integrator = EnergyIntegrator(period, start, end)
     for reading in readings:
-        meter.add(reading)
-    return meter.energy()
+        integrator.add(reading)
+    return integrator.energy()
 
 
-Block = tuple[float, float]
+_Block = tuple[float, float]
 
 
 class _Blocks:
-    """Joules and seconds of consecutive blocks; when there are 64, neighbours merge."""
+    """Joules and seconds of consecutive blocks; when there are 64, each two are merged."""
 
     def __init__(self) -> None:
-        self._length = SHORT_SECONDS
-        self._blocks: list[Block] = []
+        self._length = _STORED_BLOCK_SECONDS
+        self._blocks: list[_Block] = []
         self._joules = self._seconds = 0.0
 
     def add(self, joules: float, seconds: float) -> None:
@@ -223,22 +251,22 @@ class _Blocks:
             return
         self._blocks.append((self._joules, self._seconds))
         self._joules = self._seconds = 0.0
-        if len(self._blocks) == MOST_BLOCKS:
+        if len(self._blocks) == _MOST_BLOCKS:
             self._blocks = _merged(self._blocks)
             self._length *= 2
 
-    def spread(self) -> float | None:
+    def standard_error(self) -> float | None:
         blocks = self._blocks
         if len(blocks) < LEAST_BLOCKS:
             return None
         while len(blocks) >= 2 * LEAST_BLOCKS and sum(
             seconds for _, seconds in blocks
-        ) < LONG_SECONDS * len(blocks):
+        ) < _COMPARED_BLOCK_SECONDS * len(blocks):
             blocks = _merged(blocks)
         means = [joules / seconds for joules, seconds in blocks]
         return statistics.stdev(means) / math.sqrt(len(means))
 
 
-def _merged(blocks: list[Block]) -> list[Block]:
+def _merged(blocks: list[_Block]) -> list[_Block]:
     pairs = zip(blocks[::2], blocks[1::2], strict=False)
     return [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The account in words and numbers: one section each for the total, idle, sources and saving."""
+"""The energy account in words and numbers, in sections: total, idle, frames, sources, saving."""
 
 from __future__ import annotations
 
@@ -20,30 +20,56 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dual_cnn_ros.energy.account import Account
-from dual_cnn_ros.energy.attribution import Estimate, InseparableError, Split
+from dual_cnn_ros.energy.attribution import Estimate, InseparableError, PowerFit
 from dual_cnn_ros.energy.integration import LEAST_COVERAGE
+
+BASELINES = ('none', 'always_both', 'always_second', 'measured', 'bundle')
 
 
 @dataclass(frozen=True)
-class Baseline:
+class ComparisonBaseline:
     """
     What the cascade is compared with.
 
-    name: one of BASELINES. joules, source: for a measured one, the energy of a frame above idle
-    and what it was measured on. error: its standard error. scope: what its readings covered,
-    where that is known.
+    Attributes
+    ----------
+    name
+        One of BASELINES.
+    joules
+        Of one frame above idle, where that was measured; 0 otherwise.
+    source
+        What was measured, and on which machine.
+    standard_error
+        Of `joules`.
+    scope
+        Of the readings of the measurement; empty where it is unknown.
+
     """
 
     name: str = 'none'
     joules: float = 0.0
     source: str = ''
-    error: float = 0.0
+    standard_error: float = 0.0
     scope: str = ''
 
 
 @dataclass(frozen=True)
-class Section:
-    """One part of the report; `missing` where it cannot say what it is for, with why in words."""
+class ReportSection:
+    """
+    One section of the report.
+
+    Attributes
+    ----------
+    name
+        'total', 'idle', 'frames', the name of a source, or 'saving'.
+    message
+        Its main figure in words, or why there is none.
+    values
+        All figures, by key; None for one that is unknown.
+    missing
+        Whether the main figure is missing.
+
+    """
 
     name: str
     message: str
@@ -51,32 +77,44 @@ class Section:
     missing: bool = False
 
 
-def report(account: Account, baseline: Baseline, scope: str, silent: float = 0.0) -> list[Section]:
+def energy_report(
+    account: Account, baseline: ComparisonBaseline, scope: str, silent: float = 0.0
+) -> list[ReportSection]:
     """
-    Return the sections; a number that is not known is the empty string, never a guess.
+    Return the sections of the report.
 
-    silent: seconds for which readings have been missing, 0 while they come.
+    Parameters
+    ----------
+    account
+        What to report.
+    baseline
+        What the saving is stated against; there is no such section for 'none'.
+    scope
+        Of the readings.
+    silent
+        Seconds since the last reading where one is overdue, else 0.
+
     """
-    split: Split | str
+    fit: PowerFit | str
     try:
-        split = account.split()
+        fit = account.fit()
     except InseparableError as error:
-        split = str(error)
+        fit = str(error)
     sections = [_total(account, scope, silent), _idle(account), _frames(account)]
-    sections += _sources(account, split)
+    sections += _sources(account, fit)
     if baseline.name != 'none':
-        sections.append(_saving(account, split, baseline, scope))
+        sections.append(_saving(account, fit, baseline, scope))
     return sections
 
 
-def _total(account: Account, scope: str, silent: float) -> Section:
+def _total(account: Account, scope: str, silent: float) -> ReportSection:
     energy = account.energy
     if energy.joules is None:
         message = f'{energy.coverage:.1%} covered, too little for one number'
     else:
         message = f'{energy.joules:.3f} J of the {scope or "unknown scope"}'
     if silent:
-        # What was measured before stays true, of a time that has ended.
+        # The energy until then stays true.
         message = f'no reading for {silent:.0f} s; until then {message}'
     values: dict[str, object] = {
         'joules': energy.joules,
@@ -87,7 +125,7 @@ def _total(account: Account, scope: str, silent: float) -> Section:
         'least_coverage': LEAST_COVERAGE,
         'longest_gap_seconds': energy.longest_gap,
         'mean_watts': energy.mean_watts,
-        'spread_watts': energy.spread_watts,
+        'standard_error_watts': energy.standard_error_watts,
         'bias_joules': energy.bias,
         'readings': energy.readings,
         'failed': energy.failed,
@@ -97,19 +135,19 @@ def _total(account: Account, scope: str, silent: float) -> Section:
         'silent_seconds': silent,
         'scope': scope,
     }
-    return Section('total', message, values, energy.joules is None or silent > 0)
+    return ReportSection('total', message, values, energy.joules is None or silent > 0)
 
 
-def _idle(account: Account) -> Section:
+def _idle(account: Account) -> ReportSection:
     idle, net = account.idle, account.net
     values: dict[str, object] = {'note': account.idle_note}
     if idle is None or net is None:
-        return Section('idle', f'idle power: {account.idle_note}', values)
+        return ReportSection('idle', f'idle power: {account.idle_note}', values)
     values |= {
         'before_watts': idle.before.mean_watts,
         'after_watts': idle.after.mean_watts if idle.after else None,
         'watts': idle.watts,
-        'error_watts': idle.error_watts,
+        'standard_error_watts': idle.standard_error_watts,
         'gross_joules': net.gross,
         'idle_joules': net.idle,
         'net_joules': net.joules,
@@ -118,15 +156,15 @@ def _idle(account: Account) -> Section:
         'refused': net.refused,
     }
     message = net.refused or f'{net.joules:.3f} J above {idle.watts:.3f} W'
-    return Section('idle', message, values, bool(net.refused))
+    return ReportSection('idle', message, values, bool(net.refused))
 
 
-def _frames(account: Account) -> Section:
+def _frames(account: Account) -> ReportSection:
     per_frame = account.joules_per_frame
     message = account.obstacle or 'no decision in a covered window yet'
     if per_frame is not None:
         message = f'{per_frame:.4g} J per frame, idle power included'
-    return Section(
+    return ReportSection(
         'frames',
         message,
         {
@@ -137,70 +175,75 @@ def _frames(account: Account) -> Section:
             'net_joules_per_frame': account.net_joules_per_frame,
             'windows': account.used_windows,
             'uncovered_windows': account.uncovered_windows,
-            **_cover(account),
+            **_coverage(account),
         },
         per_frame is None,
     )
 
 
-def _sources(account: Account, split: Split | str) -> Iterator[Section]:
+def _sources(account: Account, fit: PowerFit | str) -> Iterator[ReportSection]:
     for name, source in sorted(account.sources.items()):
-        busy = account.frame(name)
-        cost = None if isinstance(split, str) else split.cost(busy)
-        yield Section(
+        busy = account.mean_busy_seconds(name)
+        cost = None if isinstance(fit, str) else fit.cost(busy)
+        yield ReportSection(
             name,
-            split if isinstance(split, str) else f'{_plus_minus(cost)} J per decision above idle',
+            fit if isinstance(fit, str) else f'{_plus_minus(cost)} J per decision above idle',
             {
                 'decisions': source.decisions,
                 'share': source.decisions / account.decisions,
                 'joules_per_decision': cost.value if cost else None,
-                'error_joules': cost.error if cost else None,
-                **_cover(account),
+                'standard_error_joules': cost.standard_error if cost else None,
+                **_coverage(account),
                 **{f'busy_seconds.{part}': seconds for part, seconds in busy.items()},
             },
             cost is None,
         )
 
 
-def _saving(account: Account, split: Split | str, baseline: Baseline, scope: str) -> Section:
+def _saving(
+    account: Account, fit: PowerFit | str, baseline: ComparisonBaseline, scope: str
+) -> ReportSection:
     what = baseline.name.replace('_', ' ')
-    values: dict[str, object] = {'baseline': baseline.name, **_cover(account)}
+    values: dict[str, object] = {'baseline': baseline.name, **_coverage(account)}
     measured = baseline.joules > 0
     if measured:
         what = f'{baseline.joules:g} J per frame of {baseline.source}'
         values |= {
             'baseline_joules': baseline.joules,
-            'baseline_error_joules': baseline.error,
+            'baseline_standard_error_joules': baseline.standard_error,
             'baseline_source': baseline.source,
         }
     try:
-        if isinstance(split, str):
-            raise InseparableError(split)
+        if isinstance(fit, str):
+            raise InseparableError(fit)
         if baseline.scope and scope and baseline.scope != scope:
             raise InseparableError(
                 f'it was measured in the scope {baseline.scope}, these readings are of the {scope}'
             )
-        against: dict[str, float] | Estimate = Estimate(baseline.joules, baseline.error)
+        against: dict[str, float] | Estimate = Estimate(baseline.joules, baseline.standard_error)
         if not measured:
-            against = account.baseline(baseline.name)
-            cost = split.cost(against)
-            values |= {'baseline_joules': cost.value, 'baseline_error_joules': cost.error}
-        spent = split.cost(account.frame())
-        saving = split.saving(account.frame(), against)
+            against = account.baseline_busy_seconds(baseline.name)
+            cost = fit.cost(against)
+            values |= {
+                'baseline_joules': cost.value,
+                'baseline_standard_error_joules': cost.standard_error,
+            }
+        busy = account.mean_busy_seconds()
+        spent, saving = fit.cost(busy), fit.saving(busy, against)
     except InseparableError as error:
-        return Section('saving', f'unknown against {what}: {error}', values, True)
+        return ReportSection('saving', f'unknown against {what}: {error}', values, True)
     values |= {
         'joules_per_frame': spent.value,
-        'error_joules': spent.error,
+        'standard_error_joules': spent.standard_error,
         'saving': saving.value,
-        'error': saving.error,
+        'standard_error': saving.standard_error,
     }
-    message = f'{saving.value:.1%} +- {saving.error:.1%} less than {what}, above idle'
-    return Section('saving', message, values)
+    message = f'{saving.value:.1%} +- {saving.standard_error:.1%} less than {what}, above idle'
+    return ReportSection('saving', message, values)
 
 
-def _cover(account: Account) -> dict[str, object]:
-    """Return how well readings cover what is said of frames and sources."""
+def _coverage(account: Account) -> dict[str, object]:
+    """Return how well readings cover the time of which frames, sources and saving are."""
     energy = account.energy
     return {
         'coverage': account.coverage,
@@ -210,4 +253,4 @@ def _cover(account: Account) -> dict[str, object]:
 
 
 def _plus_minus(estimate: Estimate | None) -> str:
-    return '' if estimate is None else f'{estimate.value:.3g} +- {estimate.error:.2g}'
+    return '' if estimate is None else f'{estimate.value:.3g} +- {estimate.standard_error:.2g}'

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Readings and decisions brought together in windows of equal length."""
+"""The readings and the decisions of the same time, in windows of equal length."""
 
 from __future__ import annotations
 
@@ -21,17 +21,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 import math
 
-from dual_cnn_ros.energy.integration import Energy, Meter
+from dual_cnn_ros.energy.integration import Energy, EnergyIntegrator
 from dual_cnn_ros.power.reading import Reading
 
 
 @dataclass(frozen=True)
-class Use:
+class DecisionEvent:
     """
-    One decision: when it was finished, who made it, and for how long each part was busy for it.
+    One decision, as far as its energy is concerned.
 
-    finished: monotonic seconds of the readings' clock. source: 'memory', 'first', ... busy:
-    seconds by part, as long as they take together just before `finished`.
+    Attributes
+    ----------
+    finished
+        When it was made, in seconds of the readings' monotonic clock.
+    source
+        The stage that decided, or 'memory'.
+    busy
+        Seconds for which each part worked on it; one part after the other, up to `finished`.
+
     """
 
     finished: float
@@ -40,73 +47,100 @@ class Use:
 
 
 @dataclass
-class Window:
-    """What happened in one stretch of time, in which `uses` were finished."""
+class DecisionWindow:
+    """
+    The readings and the decisions of one window.
 
-    meter: Meter
+    Attributes
+    ----------
+    integrator
+        Of its readings.
+    start, end
+        In seconds of the monotonic clock.
+    busy
+        Seconds of each part within the window.
+    decisions
+        Those that were finished within it.
+
+    """
+
+    integrator: EnergyIntegrator
     start: float
     end: float
     busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    uses: list[Use] = field(default_factory=list)
+    decisions: list[DecisionEvent] = field(default_factory=list)
 
     @property
     def energy(self) -> Energy:
         """The energy of the window."""
-        return self.meter.energy()
+        return self.integrator.energy()
 
 
-class Windows:
+class DecisionWindows:
     """
-    Cuts time into windows; each is done when readings have come from well after its end.
+    Cuts time into windows that follow each other without a gap.
 
-    length: of a window, seconds. period: nominal seconds between readings. skipped: how many
-    windows would have fallen into silences that were too long to open any.
+    A window is complete when there is a reading one length after its end: by then the decisions
+    of its time have arrived.
+
+    Parameters
+    ----------
+    length
+        Of a window, seconds.
+    period
+        Nominal seconds between readings.
+
+    Attributes
+    ----------
+    skipped
+        Number of windows that would have lain in times without readings, of which none is opened.
+
     """
 
     def __init__(self, length: float, period: float) -> None:
         self.period = period
         self.skipped = 0
         self._length = length
-        self._open: deque[Window] = deque()
+        self._open: deque[DecisionWindow] = deque()
         self._last = self._end = -math.inf
 
-    def add(self, reading: Reading) -> list[Window]:
-        """Take a reading; returns the windows that it completes."""
+    def add(self, reading: Reading) -> list[DecisionWindow]:
+        """Take a reading; return the windows that it completes."""
         if not self._open or reading.time > self._open[-1].end + self._length:
-            # Nothing is known of a longer silence: start anew after it.
+            # Windows without a reading tell nothing: go on after the silence.
             done = self.flush()
             if self._end > -math.inf:
                 self.skipped += max(0, round((reading.time - self._end) / self._length))
             self._extend(reading.time)
         else:
             done = []
-        # A window needs the reading before its start, hence the next one is open already.
+        # A window needs the last reading before its start, so the next one is opened in advance.
         while self._open[-1].start <= reading.time:
             self._extend(self._open[-1].end)
         for window in self._open:
-            window.meter.add(reading)
+            window.integrator.add(reading)
         self._last = reading.time
         while reading.time >= self._open[0].end + self._length:
             done.append(self._open.popleft())
         return done
 
-    def use(self, use: Use) -> bool:
-        """Take a decision; returns False where it came before or too late for every window."""
-        if not self._open or not self._open[0].start <= use.finished < self._open[-1].end:
+    def add_decision(self, decision: DecisionEvent) -> bool:
+        """Take a decision; return False where none of the open windows is of its time."""
+        if not self._open or not self._open[0].start <= decision.finished < self._open[-1].end:
             return False
-        started = use.finished - sum(use.busy.values())
+        started = decision.finished - sum(decision.busy.values())
         for window in self._open:
-            begin, end = max(started, window.start), min(use.finished, window.end)
+            begin, end = max(started, window.start), min(decision.finished, window.end)
             if begin < end:
-                share = (end - begin) / (use.finished - started)
-                for part, seconds in use.busy.items():
+                share = (end - begin) / (decision.finished - started)
+                for part, seconds in decision.busy.items():
                     window.busy[part] += seconds * share
-            if window.start <= use.finished < window.end:
-                window.uses.append(use)
+            if window.start <= decision.finished < window.end:
+                window.decisions.append(decision)
         return True
 
-    def flush(self) -> list[Window]:
-        """Close every window that has begun, whatever it holds; the next reading starts anew."""
+    def flush(self) -> list[DecisionWindow]:
+        """Return and forget the windows that have begun; the next reading opens new ones."""
         done = [window for window in self._open if window.start <= self._last]
         self._open.clear()
         if done:
@@ -115,4 +149,4 @@ class Windows:
 
     def _extend(self, start: float) -> None:
         end = start + self._length
-        self._open.append(Window(Meter(self.period, start, end), start, end))
+        self._open.append(DecisionWindow(EnergyIntegrator(self.period, start, end), start, end))

@@ -672,7 +672,7 @@ def _measure(
                 key: None if joules is None else joules / count
                 for key, joules in (
                     ('joules', cost.joules),
-                    ('error_joules', cost.error),
+                    ('error_joules', cost.standard_error),
                     ('gross_joules', cost.gross),
                 )
             },

@@ -41,14 +41,14 @@ from dual_cnn_ros.cascade.cascade import Cascade, Stage
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.data.power_trace import write_csv
+from dual_cnn_ros.data.power_trace import write_power_trace
 from dual_cnn_ros.energy.bench import Bench, Cost
 from dual_cnn_ros.evaluation.systems import parse
 from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameters import bundle_path
 from dual_cnn_ros.power import sysfs
-from dual_cnn_ros.power.discover import discover, SOURCES
+from dual_cnn_ros.power.discover import discover, POWER_SOURCES
 from dual_cnn_ros.power.reading import Sensor
 from dual_cnn_ros.tools.cli import run_cli
 
@@ -64,8 +64,6 @@ class MeasureError(ValueError):
 
 def sensor_of(source: str, sysfs_root: Path) -> Sensor:
     """Return the sensor to measure with; OSError or MeasureError where there is none."""
-    if source == 'recording':
-        raise MeasureError('--source recording: a recording is no measurement of this machine')
     sensor = discover(source, sysfs_root)
     if not sensor.members:
         raise MeasureError(f'{sensor.source} has no total to measure: {sensor.reason}')
@@ -147,14 +145,14 @@ def table(costs: dict[str, Cost]) -> str:
             name,
             str(cost.images),
             f'{cost.images / cost.energy.window:.1f}',
-            *map(_millijoules, (cost.joules, cost.error, cost.bias, cost.gross)),
+            *map(_millijoules, (cost.joules, cost.standard_error, cost.bias, cost.gross)),
         )
         for name, cost in costs.items()
     ]
     idle = next(iter(costs.values())).idle
     lines = text_table(rows)
     lines.append(
-        f'Idle: {idle.watts:.3f} W, with a standard error of {idle.error_watts:.3f} W.'
+        f'Idle: {idle.watts:.3f} W, with a standard error of {idle.standard_error_watts:.3f} W.'
         if idle.rests
         else 'Idle: unknown, as readings cover neither rest.'
     )
@@ -197,7 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--backend', choices=('auto', *BACKENDS), default='auto')
     parser.add_argument('--device', choices=DEVICES, default='auto')
     parser.add_argument('--threads', type=int, default=1, help='of one inference (1)')
-    parser.add_argument('--source', choices=SOURCES, default='auto', help='of the power (auto)')
+    parser.add_argument(
+        '--source', choices=POWER_SOURCES, default='auto', help='of the power (auto)'
+    )
     parser.add_argument(
         '--sysfs-root',
         type=Path,
@@ -252,7 +252,7 @@ def _run(options: argparse.Namespace) -> None:
     today = date.today().isoformat()
     if options.trace:
         with options.trace.open('w', encoding='utf-8') as file:
-            write_csv(
+            write_power_trace(
                 file,
                 sensor,
                 bench.sets,
@@ -264,7 +264,12 @@ def _run(options: argparse.Namespace) -> None:
         print(f'Readings: {options.trace}')
     if large:
         cost = costs[large]
-        if cost.joules is None or cost.joules <= 0 or cost.error is None or cost.gross is None:
+        if (
+            cost.joules is None
+            or cost.joules <= 0
+            or cost.standard_error is None
+            or cost.gross is None
+        ):
             raise MeasureError(f'{large} has no figure above idle; the bundle keeps what it had')
         conditions = (
             f'{width} x {height} frame, backend {options.backend}, device {options.device}, '
@@ -277,7 +282,7 @@ def _run(options: argparse.Namespace) -> None:
                 baseline=Baseline(
                     large,
                     cost.joules,
-                    cost.error,
+                    cost.standard_error,
                     cost.gross,
                     cost.idle.watts,
                     sensor.source,

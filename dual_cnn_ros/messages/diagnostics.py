@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dual_cnn_ros.messages.types import installed, MessageTypes
+from dual_cnn_ros.messages.types import MessageTypes
 
 Level = Literal['OK', 'WARN', 'ERROR', 'STALE']
+"""The name of a level of diagnostic_msgs/DiagnosticStatus."""
 
 
 def diagnostic_status(
@@ -32,7 +33,21 @@ def diagnostic_status(
     hardware_id: str,
     values: Mapping[str, object],
 ) -> Any:
-    """Return a DiagnosticStatus; floats are written with six digits, None as nothing."""
+    """
+    Build a diagnostic_msgs/DiagnosticStatus.
+
+    Parameters
+    ----------
+    types
+        The message classes.
+    name, message, hardware_id
+        As in the message.
+    level
+        Of the status.
+    values
+        By key; floats are written with six digits, and None as the empty string.
+
+    """
     kind = types('diagnostic_msgs/msg/DiagnosticStatus')
     pair = types('diagnostic_msgs/msg/KeyValue')
     return kind(
@@ -44,17 +59,8 @@ def diagnostic_status(
     )
 
 
-def status(
-    name: str, level: bytes, message: str, hardware_id: str, values: Mapping[str, object]
-) -> Any:
-    """Return a status of ROS messages; for the nodes that are still to be moved."""
-    found = diagnostic_status(installed, name, 'OK', message, hardware_id, values)
-    found.level = level
-    return found
-
-
 def diagnostic_array(types: MessageTypes, header: Any, statuses: list[Any]) -> Any:
-    """Return a DiagnosticArray."""
+    """Build a diagnostic_msgs/DiagnosticArray."""
     return types('diagnostic_msgs/msg/DiagnosticArray')(header=header, status=statuses)
 
 

@@ -13,54 +13,130 @@
 # limitations under the License.
 
 """
-Readings as the statuses of a diagnostic_msgs/DiagnosticArray, and back.
+The codec of a reading: a status of a diagnostic_msgs/DiagnosticArray, written and read.
 
-Knows the names of the fields but imports no ROS, so that live messages and recorded ones are read
-by the same few lines.
+Imports no ROS: live messages, recorded ones and those that are built for a recording pass through
+the same few lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
-from dual_cnn_ros.power.reading import Reading
+from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.types import MessageTypes
+from dual_cnn_ros.power.reading import Reading, TOTAL
 
-PREFIX = 'power_monitor: '
-
+_PREFIX = 'power_monitor: '
 _NUMBERS = tuple(field.name for field in fields(Reading) if field.name not in ('rail', 'error'))
+
+
+@dataclass(frozen=True)
+class PublishedReading:
+    """
+    A reading as it is published.
+
+    Attributes
+    ----------
+    reading
+        Of a rail, or the total.
+    source
+        Of the sensor, such as 'ina3221'.
+    scope
+        Of the total that the rail is part of, such as 'module'; empty for any other rail.
+    period
+        Nominal seconds between readings; only the total has one.
+
+    """
+
+    reading: Reading
+    source: str
+    scope: str = ''
+    period: float | None = None
+
+
+def rails_message(types: MessageTypes, header: Any, readings: Iterable[PublishedReading]) -> Any:
+    """Build the DiagnosticArray of the readings of one moment, of which `header` has the time."""
+    statuses = [_to_status(types, published) for published in readings]
+    return types('diagnostic_msgs/msg/DiagnosticArray')(header=header, status=statuses)
+
+
+def _to_status(types: MessageTypes, published: PublishedReading) -> Any:
+    reading = published.reading
+    values = to_values(reading, published.scope)
+    values['monotonic'] = values.pop('time')
+    if published.period is not None:
+        values['period'] = repr(published.period)
+    watts = 'counting' if reading.watts is None else f'{reading.watts:.3f} W'
+    return status(
+        types,
+        _PREFIX + reading.rail,
+        'ERROR' if reading.error else 'OK',
+        reading.error or watts,
+        published.source,
+        values,
+    )
+
+
+def from_status(status: Any) -> PublishedReading:
+    """
+    Read one status of a DiagnosticArray back.
+
+    Raises
+    ------
+    ValueError
+        Where it is not a rail's; names the status and the key.
+
+    """
+    if not status.name.startswith(_PREFIX):
+        raise ValueError(f'the status {status.name!r} is not named {_PREFIX!r} and a rail')
+    values = {pair.key: pair.value for pair in status.values}
+    try:
+        reading = from_values(status.name[len(_PREFIX) :], values, 'monotonic')
+        period = _number(values, 'period')
+        if period is not None and period <= 0:
+            raise ValueError(f'period is not above zero: {period:g}')
+    except ValueError as error:
+        raise ValueError(f'the status {status.name!r}: {error}') from None
+    return PublishedReading(reading, status.hardware_id, values.get('scope', ''), period)
+
+
+def find_total(rails: Any) -> Any | None:
+    """Return the total's status of a DiagnosticArray of rails, None where it has none."""
+    return next((status for status in rails.status if status.name == _PREFIX + TOTAL), None)
 
 
 def to_values(reading: Reading, scope: str) -> dict[str, str]:
     """
-    Return the key-value pairs of one rail's status; what was not read is the empty string.
+    Return a reading as texts, by field; what was not read is the empty string.
 
-    `scope` is that of the total which this rail is part of, empty for a rail outside of it.
-    `monotonic` is the reading's time; floats are written so that they read back exactly.
+    Floats are written so that they read back exactly. `scope` is as in PublishedReading.
     """
     values = {name: _written(getattr(reading, name)) for name in _NUMBERS}
-    values['monotonic'] = values.pop('time')
     return {**values, 'scope': scope, 'error': reading.error}
 
 
-def from_status(status: Any) -> tuple[Reading, dict[str, str]]:
+def from_values(rail: str, values: Mapping[str, str], time: str = 'time') -> Reading:
     """
-    Read one status back: the reading, and all key-value pairs.
+    Build a reading from texts, by field.
 
-    Raises ValueError, naming the status, where it is not a rail's.
+    Parameters
+    ----------
+    rail
+        Its name.
+    values
+        As of `to_values`; a field that is missing or empty was not read.
+    time
+        The key of the reading's time.
+
+    Raises
+    ------
+    ValueError
+        Where a value is no finite number, or there is no time; names the key.
+
     """
-    values = {pair.key: pair.value for pair in status.values}
-    if not status.name.startswith(PREFIX):
-        raise ValueError(f'the status {status.name!r} is not named {PREFIX!r} and a rail')
-    try:
-        return from_values(status.name[len(PREFIX) :], values, 'monotonic'), values
-    except ValueError as error:
-        raise ValueError(f'the status {status.name!r}: {error}') from None
-
-
-def from_values(rail: str, values: Mapping[str, str], time: str) -> Reading:
-    """Build a reading from texts, `time` being the key of its time; raises ValueError."""
     keys = {'time': time}
     numbers = {name: _number(values, keys.get(name, name)) for name in _NUMBERS}
     moment = numbers.pop('time')

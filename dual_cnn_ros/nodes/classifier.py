@@ -44,7 +44,7 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memory_file import MemoryFileError
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
-from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.diagnostics import diagnostic_status, Level
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes import overlay, parameters
 from dual_cnn_ros.nodes.parameter import ParameterError, path
@@ -444,7 +444,7 @@ class ClassifierNode(LifecycleNode):
         hardware = bundle.name if bundle else ''
         if bundle is None or cascade is None:
             statuses = [
-                status(f'{name}: cascade', DiagnosticStatus.STALE, 'not configured', hardware, {})
+                diagnostic_status(installed, f'{name}: cascade', 'STALE', 'not configured', hardware, {})
             ]
         else:
             settings = cascade.settings
@@ -458,9 +458,10 @@ class ClassifierNode(LifecycleNode):
                 else 'off',
             }
             statuses = [
-                status(
+                diagnostic_status(
+                    installed,
                     f'{name}: cascade',
-                    DiagnosticStatus.OK,
+                    'OK',
                     'active' if self._cameras else 'inactive',
                     hardware,
                     values,
@@ -477,17 +478,19 @@ class ClassifierNode(LifecycleNode):
     ) -> DiagnosticStatus:
         values = {'topic': camera.topic, **self._statistics.summary(camera.name, sources)}
         silence = self._statistics.silence(camera.name)
-        level, message = DiagnosticStatus.OK, f'{values["rate_hz"]} Hz'
+        level: Level = 'OK'
+        message = f'{values["rate_hz"]} Hz'
         if camera.is_depth:
-            level, message = DiagnosticStatus.ERROR, f'{camera.topic} is a depth image'
+            level, message = 'ERROR', f'{camera.topic} is a depth image'
         elif silence > self._values['silent_after']:
             publishers = self.count_publishers(camera.topic)
-            level = DiagnosticStatus.WARN
+            level = 'WARN'
             message = (
                 f'no frame on {camera.topic} for {silence:.1f} s, which has {publishers} '
                 'publishers'
             )
-        return status(f'{self.get_name()}: camera {camera.name}', level, message, hardware, values)
+        name = f'{self.get_name()}: camera {camera.name}'
+        return diagnostic_status(installed, name, level, message, hardware, values)
 
 
 def _describe(settings: Settings) -> str:

@@ -8,7 +8,7 @@
 #
 # Unless required by applicable law or agreed to in writing, software
 # distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# WITHOUT WARRANTIES OR CONDITIONS OF _ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
@@ -36,29 +36,31 @@ from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Float64, Header
 from std_srvs.srv import Trigger
 
-from dual_cnn_ros.energy.account import Account, BASELINES, MEMORY
-from dual_cnn_ros.energy.report import Baseline, report
-from dual_cnn_ros.messages.diagnostics import status
-from dual_cnn_ros.messages.readings import from_status, PREFIX
+from dual_cnn_ros.cascade.decision import MEMORY
+from dual_cnn_ros.energy.account import Account
+from dual_cnn_ros.energy.report import BASELINES, ComparisonBaseline, energy_report
+from dual_cnn_ros.messages.diagnostics import Level, status
+from dual_cnn_ros.messages.readings import find_total, from_status
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
 from dual_cnn_ros.nodes.run import run
-from dual_cnn_ros.power.reading import TOTAL
 
-OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 LIVE = 'takes effect at once'
-# So long, and so many periods of the readings, they may stay away.
-SILENT_SECONDS = SILENT_PERIODS = 3.0
-LATE_SECONDS = 1.0
-# Three centuries of uptime: a later time is in another unit, and windows would not advance there.
-LATEST_SECOND = 1e10
-THROTTLE = 5.0
-# Readings and decisions that may wait while the machine stalls: seconds of many cameras.
-HEARD = 1000
-# How often the graph is searched for decisions of cameras that were not there before.
-SEARCH_SECONDS = 0.25
-DECISION_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
-# What stands for any camera or none, and a name in place of it that ROS allows.
-ANY, ANY_NAME = '/**/', '/any_camera/'
+# Readings are overdue after so many seconds, and so many of their periods.
+_SILENT_SECONDS = _SILENT_PERIODS = 3.0
+_LATE_SECONDS = 1.0
+# Three centuries of uptime: a later time is in another unit. So far from zero, floats are too
+# coarse for windows of seconds.
+_LATEST_SECOND = 1e10
+_THROTTLE = 5.0
+# Messages that may wait while the machine stalls: those of many cameras for seconds.
+_QUEUE = 1000
+# How often new cameras are looked for.
+_SEARCH_SECONDS = 0.25
+_DECISION_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
+# In a topic, what stands for the name of any camera or none; and a name to put in its place while
+# ROS checks and resolves the topic.
+_ANY, _ANY_NAME = '/**/', '/any_camera/'
 
 PARAMETERS = {
     'rails_topic': Parameter(
@@ -103,7 +105,7 @@ PARAMETERS = {
 
 
 class EnergyNode(Node):
-    """Brings the readings of a power node and the decisions of a classifier together."""
+    """Attributes the energy that a power node reads to the decisions of a classifier."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__('energy_monitor', **options)
@@ -133,17 +135,17 @@ class EnergyNode(Node):
             DiagnosticArray,
             self._values['rails_topic'],
             self._on_rails,
-            QoSProfile(depth=HEARD),
+            QoSProfile(depth=_QUEUE),
             qos_overriding_options=overriding,
         )
         resolved = [
-            self.resolve_topic_name(topic.replace(ANY, ANY_NAME))
+            self.resolve_topic_name(topic.replace(_ANY, _ANY_NAME))
             for topic in self._values['decision_topics']
         ]
         self._decision_topics = [_pattern(topic) for topic in resolved]
         self._decisions: set[str] = set()
         for topic in resolved:
-            if ANY_NAME not in topic:
+            if _ANY_NAME not in topic:
                 self._listen(topic)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(Trigger, '~/measure_idle', self._on_measure_idle)
@@ -151,9 +153,9 @@ class EnergyNode(Node):
         # On the steady clock: a replay that pauses /clock must not silence the reports.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._every_second, clock=steady)
-        self.create_timer(SEARCH_SECONDS, self._find_cameras, clock=steady)
+        self.create_timer(_SEARCH_SECONDS, self._find_cameras, clock=steady)
 
-    # What comes in
+    # Input
 
     def _listen(self, topic: str) -> None:
         self._decisions.add(topic)
@@ -161,48 +163,46 @@ class EnergyNode(Node):
             DiagnosticArray,
             topic,
             self._on_decision,
-            QoSProfile(depth=HEARD),
+            QoSProfile(depth=_QUEUE),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     def _find_cameras(self) -> None:
-        """Listen to those that are new; one that went away may come back."""
+        """Subscribe to the decisions of new cameras; stay subscribed to those that went away."""
         try:
             for topic, types in self.get_topic_names_and_types():
                 if (
                     topic not in self._decisions
-                    and DECISION_TYPE in types
+                    and _DECISION_TYPE in types
                     and any(pattern.fullmatch(topic) for pattern in self._decision_topics)
                 ):
                     self._listen(topic)
         except Exception as error:
             if not self.context.ok():
-                return  # interrupted in the middle of it
-            self.get_logger().error(f'cameras: {error!r}', throttle_duration_sec=THROTTLE)
+                return  # an interrupt ended the context meanwhile
+            self.get_logger().error(f'cameras: {error!r}', throttle_duration_sec=_THROTTLE)
 
     def _on_rails(self, message: DiagnosticArray) -> None:
         try:
-            total = next((one for one in message.status if one.name == PREFIX + TOTAL), None)
+            total = find_total(message)
             if total is None:
                 self._counts['without_total'] += 1
                 return
-            reading, values = from_status(total)
+            published = from_status(total)
+            reading = published.reading
             stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
-            period = float(values.get('period') or 0.1)
-            if not 0 < period < math.inf:
-                raise ValueError(f'period is {period}')
-            if abs(reading.time) > LATEST_SECOND:
+            if abs(reading.time) > _LATEST_SECOND:
                 raise ValueError(f'monotonic is {reading.time:g}, which is no clock in seconds')
-            self._follow(total.hardware_id, values.get('scope', ''))
+            self._follow(published.source, published.scope)
             self._heard = time.monotonic()
-            if self._account.reading(stamp, reading, period):
+            if self._account.add_reading(stamp, reading, published.period or 0.1):
                 self._least_lag = math.inf
             self._count_late(stamp)
-        except Exception as error:  # whatever a message holds, the next one gets its chance
+        except Exception as error:  # a bad message must not end the node
             self._refuse('readings', self._values['rails_topic'], error)
 
     def _follow(self, source: str, scope: str) -> None:
-        """Begin a new account where these readings cannot be added to those before."""
+        """Begin a new account where these readings are of another sensor or scope."""
         before, now = (self._source, self._scope), (source, scope)
         if now == before and not self._is_new:
             return
@@ -214,37 +214,37 @@ class EnergyNode(Node):
             self._account = Account(self._values['window_s'], f'not measured since {why}')
             self._least_lag = math.inf
             self.get_logger().warning(
-                f'{why}: the account and the idle power begin anew',
-                throttle_duration_sec=THROTTLE,
+                f'{why}: counting from zero, without idle power',
+                throttle_duration_sec=_THROTTLE,
             )
         self._is_new = False
 
     def _on_decision(self, message: DiagnosticArray) -> None:
         for decision in message.status:
             try:
-                self._account.decision(*_decision(decision))
+                self._account.add_decision(*_decision(decision))
             except Exception as error:  # as above
                 self._refuse('decisions', decision.name, error)
 
     def _refuse(self, what: str, where: str, error: Exception) -> None:
         self._counts[f'bad_{what}'] += 1
-        self.get_logger().warning(f'{where}: {error}', throttle_duration_sec=THROTTLE)
+        self.get_logger().warning(f'{where}: {error}', throttle_duration_sec=_THROTTLE)
 
     def _count_late(self, stamp: float) -> None:
-        """Count a reading that took a second longer than the fastest one."""
+        """Count a reading that took a second longer to arrive than the fastest one."""
         lag = self.get_clock().now().nanoseconds * 1e-9 - stamp
-        # Another machine's clock, or a recording's, may be off by any constant.
+        # The clock of another machine, or of a recording, differs by an unknown constant.
         self._least_lag = min(lag, self._least_lag)
-        self._counts['late'] += lag - self._least_lag > LATE_SECONDS
+        self._counts['late'] += lag - self._least_lag > _LATE_SECONDS
 
     @property
     def _silent(self) -> float:
         """Seconds since the last reading, 0 while the next one is not overdue."""
         silent = time.monotonic() - self._heard
-        patience = max(SILENT_SECONDS, SILENT_PERIODS * self._account.period)
+        patience = max(_SILENT_SECONDS, _SILENT_PERIODS * self._account.period)
         return silent if silent > patience else 0.0
 
-    # What goes out
+    # Output
 
     def _every_second(self) -> None:
         try:
@@ -259,31 +259,34 @@ class EnergyNode(Node):
             health = self._health(silent)
             self._diagnostics.publish(DiagnosticArray(header=header, status=[health]))
         except Exception as error:
-            self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=THROTTLE)
+            self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=_THROTTLE)
 
     def _sections(self, silent: float) -> list[DiagnosticStatus]:
         return [
             status(
+                installed,
                 f'{self.get_name()}: {section.name}',
-                WARN if section.missing else OK,
+                'WARN' if section.missing else 'OK',
                 section.message,
                 self._source,
                 section.values,
             )
-            for section in report(self._account, self._baseline, self._scope, silent)
+            for section in energy_report(self._account, self._baseline, self._scope, silent)
         ]
 
     def _health(self, silent: float) -> DiagnosticStatus:
         topic = self.resolve_topic_name(self._values['rails_topic'])
-        level, message = OK, f'reading {self._source}'
+        level: Level = 'OK'
+        message = f'reading {self._source}'
         if silent:
-            level = WARN
+            level = 'WARN'
             message = (
                 f'no total power on {topic} for {silent:.0f} s, '
                 f'which has {self.count_publishers(topic)} publishers'
             )
         values = {'topic': topic, **dict.fromkeys(('late', 'without_total'), 0), **self._counts}
-        return status(f'{self.get_name()}: readings', level, message, self._source, values)
+        name = f'{self.get_name()}: readings'
+        return status(installed, name, level, message, self._source, values)
 
     # Services and parameters
 
@@ -323,8 +326,8 @@ def _decision(decision: DiagnosticStatus) -> tuple[float, str, dict[str, float]]
     """
     Return when a decision was finished, its source, and the busy seconds of each part.
 
-    A part is a stage that gave a score; all other steps are what a frame costs before a CNN.
-    Raises ValueError, naming the key.
+    A stage that gave a score is a part of its own; all other steps belong to the memory. Raises
+    ValueError, which names the key.
     """
     values = {pair.key: pair.value for pair in decision.values}
     busy: dict[str, float] = defaultdict(float)
@@ -339,8 +342,8 @@ def _decision(decision: DiagnosticStatus) -> tuple[float, str, dict[str, float]]
 
 
 def _pattern(topic: str) -> re.Pattern[str]:
-    """Return what matches a resolved topic, with any names or none where it has ANY_NAME."""
-    return re.compile(re.escape(topic).replace(ANY_NAME, '/(.+/)?'))
+    """Return what matches a resolved topic with any names, or none, in place of _ANY_NAME."""
+    return re.compile(re.escape(topic).replace(_ANY_NAME, '/(.+/)?'))
 
 
 def _finite(key: str, written: str) -> float:
@@ -356,7 +359,7 @@ def _finite(key: str, written: str) -> float:
 def _check(values: dict[str, Any]) -> None:
     for name, value in values.items():
         PARAMETERS[name].check(name, value)
-    decisions = [topic.replace(ANY, ANY_NAME) for topic in values['decision_topics']]
+    decisions = [topic.replace(_ANY, _ANY_NAME) for topic in values['decision_topics']]
     topics = [values['rails_topic'], *decisions]
     if (
         len(set(topics)) != len(topics)
@@ -371,8 +374,8 @@ def _check(values: dict[str, Any]) -> None:
             raise ParameterError(f'rails_topic, decision_topics: {error}') from None
 
 
-def _baseline(values: dict[str, Any]) -> Baseline:
-    """Return what the parameters name, a bundle's with what it says of itself."""
+def _baseline(values: dict[str, Any]) -> ComparisonBaseline:
+    """Return the baseline that the parameters name; that of a bundle is read from it."""
     name, joules, source = (
         values[key] for key in ('baseline', 'baseline_joules', 'baseline_source')
     )
@@ -382,10 +385,10 @@ def _baseline(values: dict[str, Any]) -> Baseline:
                 'baseline measured needs baseline_joules above 0 and a baseline_source: '
                 'set these first'
             )
-        return Baseline(name, joules, source)
+        return ComparisonBaseline(name, joules, source)
     if name != 'bundle':
-        return Baseline(name)
-    # They bring OpenCV along, which nothing else here needs.
+        return ComparisonBaseline(name)
+    # Reading a bundle imports OpenCV, which this node needs for nothing else.
     from dual_cnn_ros.bundle import Bundle, FILE
 
     try:
@@ -398,7 +401,7 @@ def _baseline(values: dict[str, Any]) -> Baseline:
             f'baseline bundle: {bundle.path / FILE} has none; measure {bundle.path} '
             '--large CNN stores one'
         )
-    return Baseline(
+    return ComparisonBaseline(
         name,
         stored.joules,
         f'{stored.name} ({stored.machine}, {stored.date})',

@@ -34,21 +34,22 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
+from dual_cnn_ros.data.power_trace import open_power_trace
 from dual_cnn_ros.messages.diagnostics import status
-from dual_cnn_ros.messages.readings import PREFIX, to_values
+from dual_cnn_ros.messages.readings import PublishedReading, rails_message
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
 from dual_cnn_ros.nodes.run import run
-from dual_cnn_ros.power.discover import discover, grown, SOURCES
-from dual_cnn_ros.power.health import Health, Limits
+from dual_cnn_ros.power.discover import discover, POWER_SOURCES, rediscover
+from dual_cnn_ros.power.health import Health, PowerLimits
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 from dual_cnn_ros.power.sampler import Sampler
 
-OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 LIVE = 'takes effect at once'
-SEARCH_SECONDS = 5.0
-THROTTLE = 5.0
-# How often a recording is looked at, so that none of its readings is left out for a newer one.
-LOOK_SECONDS = 0.01
+_SEARCH_SECONDS = 5.0
+_THROTTLE = 5.0
+# How often a recording is asked for readings that are due.
+_RECORDING_SECONDS = 0.01
 
 PARAMETERS = {
     'source': Parameter(
@@ -57,7 +58,7 @@ PARAMETERS = {
         'processor, NVML of an NVIDIA GPU, or a recording; auto: the first of these that there '
         'is, never a recording.',
         NEVER,
-        SOURCES,
+        (*POWER_SOURCES, 'recording'),
     ),
     'sysfs_root': Parameter('/sys', 'Folder in which sysfs is mounted.', NEVER),
     'recording': Parameter(
@@ -152,15 +153,12 @@ class PowerNode(Node):
         self._searched = time.monotonic()
 
     def _discover(self) -> Sensor:
-        return discover(
-            self._values['source'],
-            Path(self._values['sysfs_root']),
-            path('recording', self._values['recording']),
-            self._ros_seconds if self._in_recorded_time else None,
-        )
+        if trace := path('recording', self._values['recording']):
+            return open_power_trace(trace, self._ros_seconds if self._in_recorded_time else None)
+        return discover(self._values['source'], Path(self._values['sysfs_root']))
 
     def _look_again(self) -> None:
-        """Take what the search before has found, and now and then begin another one."""
+        """Use what the last search has found, and begin another one every few seconds."""
         if self._search is not None and self._search.is_alive():
             return
         if self._found is not None:
@@ -170,7 +168,7 @@ class PowerNode(Node):
                 self.get_logger().warning(f'more rails were found: {_description(self._found)}')
             self._sensor, self._found = self._found, None
             self._sample()
-        if time.monotonic() - self._searched > SEARCH_SECONDS:
+        if time.monotonic() - self._searched > _SEARCH_SECONDS:
             self._searched = time.monotonic()
             # In a thread, as a driver may block; one that does must not hold up the exit either.
             self._search = Thread(target=self._look, args=(self._sensor,), daemon=True)
@@ -181,13 +179,13 @@ class PowerNode(Node):
             if sensor is None:
                 self._found = self._discover()
             else:
-                self._found = grown(sensor, Path(self._values['sysfs_root']))
+                self._found = rediscover(sensor, Path(self._values['sysfs_root']))
         except NoSensorError as error:
             self._missing = str(error)
         except Exception as error:
             if self.context.ok():
                 self.get_logger().error(
-                    f'search for sensors: {error!r}', throttle_duration_sec=THROTTLE
+                    f'search for sensors: {error!r}', throttle_duration_sec=_THROTTLE
                 )
 
     @property
@@ -203,18 +201,18 @@ class PowerNode(Node):
         return sensor.period or 1 / self._values['rate_hz']
 
     def _sample(self) -> None:
-        """Read, if there is a sensor, at the rate that is set now."""
+        """Start reading the sensor, if there is one, at the rate that is set now."""
         if self._sampler is not None:
             self._sampler.stop()
         if self._sensor is not None:
             period = self._period(self._sensor)
             self._health = Health(self._sensor.members, period)
-            every = LOOK_SECONDS if self._sensor.period else period
+            every = _RECORDING_SECONDS if self._sensor.period else period
             self._sampler = Sampler(self._sensor, every, partial(self._publish, self._sensor))
             self._sampler.start()
 
     def _publish(self, sensor: Sensor, readings: list[Reading]) -> None:
-        """Publish the readings of one moment; runs in the sampler's thread and never raises."""
+        """Publish the readings of one moment; called in the sampler's thread, so never raises."""
         if not readings:
             return
         try:
@@ -228,31 +226,34 @@ class PowerNode(Node):
             if not self.context.ok():
                 return  # an interrupt ends the context before the sampler
             self.get_logger().error(
-                f'readings not published: {error!r}', throttle_duration_sec=THROTTLE
+                f'readings not published: {error!r}', throttle_duration_sec=_THROTTLE
             )
 
     def _message(
         self, sensor: Sensor, readings: list[Reading], total: Reading | None
     ) -> DiagnosticArray:
         rails = [rail for rail in self._values['rails'] if rail] or sensor.rails
-        # A recording has its total among its rails.
-        statuses = [
-            _status(sensor, reading, {})
+        # A recording may have its total among its rails.
+        published = [
+            PublishedReading(
+                reading, sensor.source, sensor.scope if reading.rail in sensor.members else ''
+            )
             for reading in readings
             if reading.rail in rails and reading.rail != TOTAL
         ]
         if total is not None:
-            period = repr(self._period(sensor))
-            statuses.append(_status(sensor, total, {'period': period}))
-        # The stamp is the time of the reading, not of its publication.
-        read = (total or readings[0]).time
+            period = self._period(sensor)
+            published.append(PublishedReading(total, sensor.source, sensor.scope, period))
+        stamp = self._stamp((total or readings[0]).time).to_msg()
+        return rails_message(installed, Header(stamp=stamp), published)
+
+    def _stamp(self, read: float) -> Time:
+        """Return the time of the node's clock at which a reading was made."""
         if self._in_recorded_time:
-            stamp = Time(nanoseconds=round(read * 1e9)).to_msg()
-            return DiagnosticArray(header=Header(stamp=stamp), status=statuses)
+            return Time(nanoseconds=round(read * 1e9))
         now = self.get_clock().now()
         age = min(max(0.0, time.monotonic() - read) * 1e9, now.nanoseconds)
-        stamp = (now - Duration(nanoseconds=int(age))).to_msg()
-        return DiagnosticArray(header=Header(stamp=stamp), status=statuses)
+        return now - Duration(nanoseconds=int(age))
 
     # Parameters
 
@@ -289,44 +290,38 @@ class PowerNode(Node):
             self._diagnostics.publish(
                 DiagnosticArray(
                     header=Header(stamp=self.get_clock().now().to_msg()),
-                    status=[self._judgement()],
+                    status=[self._status()],
                 )
             )
         except Exception as error:
-            self.get_logger().error(f'diagnostics: {error!r}', throttle_duration_sec=THROTTLE)
+            self.get_logger().error(f'diagnostics: {error!r}', throttle_duration_sec=_THROTTLE)
 
-    def _judgement(self) -> DiagnosticStatus:
+    def _status(self) -> DiagnosticStatus:
         name, sensor = f'{self.get_name()}: power', self._sensor
         if sensor is None:
             source = self._values['source']
-            return status(name, WARN, f'no power source: {self._missing}', source, {})
-        limits = Limits(self._values['max_power_w'], self._values['min_voltage_v'])
-        level, message, values = self._health.judge(limits)
-        values |= {
+            message = f'no power source: {self._missing}'
+            return status(installed, name, 'WARN', message, source, {})
+        limits = PowerLimits(self._values['max_power_w'], self._values['min_voltage_v'])
+        health = self._health.status(limits)
+        values = {
+            'watts': health.watts,
+            'most_watts': health.most_watts,
+            'least_volts': health.least_volts,
+            'rate_hz': health.rate_hz,
+            **{f'failed.{rail}': count for rail, count in health.failed.items()},
             'rails': ', '.join(sensor.rails),
             'total': ' + '.join(sensor.members),
             'scope': sensor.scope,
             'reason': sensor.reason,
         }
-        return status(name, bytes([level]), message, sensor.source, values)
+        return status(installed, name, health.level, health.message, sensor.source, values)
 
 
 def _description(sensor: Sensor) -> str:
     total = f'{" + ".join(sensor.members)} ({sensor.scope})' if sensor.members else 'none'
     return (
         f'source {sensor.source}: {sensor.reason}; rails {", ".join(sensor.rails)}; total: {total}'
-    )
-
-
-def _status(sensor: Sensor, reading: Reading, more: dict[str, str]) -> DiagnosticStatus:
-    watts = 'counting' if reading.watts is None else f'{reading.watts:.3f} W'
-    in_total = reading.rail in (TOTAL, *sensor.members)
-    return status(
-        PREFIX + reading.rail,
-        ERROR if reading.error else OK,
-        reading.error or watts,
-        sensor.source,
-        {**to_values(reading, sensor.scope if in_total else ''), **more},
     )
 
 

@@ -192,7 +192,7 @@ def table(meter: Meter, report: Sections, sources: Sequence[str]) -> str:
         if name not in report:
             continue
         message, values = report[name]
-        joules, error = values['joules_per_decision'], values['error_joules']
+        joules, error = values['joules_per_decision'], values['standard_error_joules']
         if not joules:
             notes.append(f'{name}: {message}')
         rows.append(

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Power sensors and the energy account: no ROS, no array but NumPy's."""
+"""Power sensors: watts of the rails of a board, a processor or a GPU. No ROS."""

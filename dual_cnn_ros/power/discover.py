@@ -12,70 +12,80 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Choosing a power source."""
+"""Choosing a power sensor of this machine."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from dual_cnn_ros.data import power_trace as recording
-from dual_cnn_ros.power import ina3221, nvml, rapl
+from dual_cnn_ros.power.ina3221 import find_ina3221
+from dual_cnn_ros.power.nvml import find_gpus
+from dual_cnn_ros.power.rapl import find_rapl
 from dual_cnn_ros.power.reading import NoSensorError, Sensor
 
-SOURCES = ('auto', 'ina3221', 'rapl', 'nvml', 'recording')
+POWER_SOURCES = ('auto', 'ina3221', 'rapl', 'nvml')
 
 
-def discover(
-    source: str,
-    sysfs_root: Path,
-    recorded: Path | None = None,
-    clock: recording.Clock | None = None,
-) -> Sensor:
+def discover(source: str = 'auto', sysfs_root: Path = Path('/sys')) -> Sensor:
     """
-    Return the named source, or for 'auto' the best that this machine has.
+    Find a power sensor of this machine.
 
-    The board's own monitors come first because they see the whole module, then the processor's
-    counters, then the GPU's; a recording is played only when asked for: from now on, or by
-    `clock` in its own time. The sensor's `reason` says what was passed over. Raises NoSensorError
-    with everything that was tried.
+    Parameters
+    ----------
+    source
+        One of POWER_SOURCES. 'auto' takes the first that is found: the board's own monitors,
+        which see the whole module, then the processor's counters, then the GPU's.
+    sysfs_root
+        The folder in which sysfs is mounted.
+
+    Returns
+    -------
+    Sensor
+        Its `reason` also says what 'auto' looked for in vain.
+
+    Raises
+    ------
+    NoSensorError
+        Where nothing is found; says what was looked for.
+
     """
     searches = {
-        'ina3221': lambda: ina3221.discover(sysfs_root),
-        'rapl': lambda: rapl.discover(sysfs_root),
-        'nvml': nvml.discover,
+        'ina3221': lambda: find_ina3221(sysfs_root),
+        'rapl': lambda: find_rapl(sysfs_root),
+        'nvml': find_gpus,
     }
-    if source == 'recording':
-        if recorded is None:
-            raise NoSensorError('the source "recording" needs the path of a recording')
-        if clock is None:
-            return recording.discover(recorded)
-        return recording.discover(recorded, clock, moved=False)
     if source != 'auto':
         return searches[source]()
-    passed_over = []
+    not_found = []
     for name, search in searches.items():
         try:
             sensor = search()
         except NoSensorError as error:
-            passed_over.append(f'{name}: {error}')
+            not_found.append(f'{name}: {error}')
         else:
-            reason = '; '.join([sensor.reason, *passed_over])
-            return replace(sensor, reason=reason)
-    raise NoSensorError('; '.join(passed_over))
+            return replace(sensor, reason='; '.join([sensor.reason, *not_found]))
+    raise NoSensorError('; '.join(not_found))
 
 
-def grown(sensor: Sensor, sysfs_root: Path) -> Sensor | None:
+def rediscover(sensor: Sensor, sysfs_root: Path) -> Sensor | None:
     """
-    Return the same source with rails that have come since, None where it has no more than before.
+    Look for rails of the same source that have appeared since the sensor was found.
 
-    Only the monitors of a board come one by one, as the drivers of their chips bind. Where one of
-    those in use is missing nothing is returned: without it the total would be another one.
+    The monitors of a board appear one by one, as the drivers of their chips are loaded; no other
+    source changes.
+
+    Returns
+    -------
+    Sensor or None
+        The sensor with all its rails and the new ones. None where there is no new rail, or where
+        a rail is missing: the total without it would cover something else.
+
     """
     if sensor.source != 'ina3221':
         return None
     try:
-        found = ina3221.discover(sysfs_root)
+        found = find_ina3221(sysfs_root)
     except NoSensorError:
         return None
     return found if set(sensor.channels) < set(found.channels) else None

@@ -36,14 +36,14 @@ from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 from dual_cnn_ros.power.totals import total_of
 
 # TI SBOS576A: the shunt offset is at most 80 microvolts, so 80 / R[microohm] is amperes.
-SHUNT_OFFSET_MICROVOLTS = 80.0
+_SHUNT_OFFSET_MICROVOLTS = 80.0
 
 _ADDRESS = re.compile(r'\d+-[0-9a-f]{4}')
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a driver keeps what; {} is the channel number."""
+    """The folders and files of a driver; {} stands for the channel's number."""
 
     folders: tuple[str, ...]
     numbers: range
@@ -86,11 +86,22 @@ _LAYOUTS = {
 }
 
 
-def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
+def find_ina3221(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     """
-    Find every monitor under `sysfs_root` (usually /sys).
+    Find every INA3221 and INA238 of this board.
 
-    Raises NoSensorError where there is none, or where no channel of it is connected.
+    Parameters
+    ----------
+    sysfs_root
+        The folder in which sysfs is mounted, usually /sys.
+    read
+        Reads a file of it.
+
+    Raises
+    ------
+    NoSensorError
+        Where there is no monitor, or no channel of one is connected.
+
     """
     channels = [channel for chip in _chips(sysfs_root) for channel in _channels(chip, read)]
     if not channels:
@@ -136,7 +147,12 @@ class _Chip:
 
 @dataclass(frozen=True)
 class _Channel:
-    """A channel of a chip; the same one whatever rail it is found to be."""
+    """
+    One channel of a chip.
+
+    Two are equal if chip and number are, so that a channel is known again after its rail's name
+    has changed: that depends on the other chips, see `find_ina3221`.
+    """
 
     rail: str = field(compare=False)
     chip: _Chip
@@ -167,7 +183,7 @@ class _Channel:
             return Reading(self.rail, time.monotonic(), error=str(error))
         offset_watts = None
         if self.shunt_microohms:
-            offset_amps = SHUNT_OFFSET_MICROVOLTS / self.shunt_microohms
+            offset_amps = _SHUNT_OFFSET_MICROVOLTS / self.shunt_microohms
             offset_watts = offset_amps * abs(millivolts) / 1000
         return Reading(
             self.rail,

@@ -26,12 +26,20 @@ import time
 from types import ModuleType
 from typing import Any
 
-from dual_cnn_ros.power.counter import Counter
+from dual_cnn_ros.power.counter import EnergyCounter
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 
 
-def discover() -> Sensor:
-    """Find every GPU that gives power or energy; raises NoSensorError where there is none."""
+def find_gpus() -> Sensor:
+    """
+    Find every GPU whose power or energy can be read.
+
+    Raises
+    ------
+    NoSensorError
+        Where there is none, or NVML or its Python package is missing.
+
+    """
     try:
         nvml = importlib.import_module('pynvml')
     except ImportError:
@@ -56,7 +64,7 @@ class _Channel:
         self._nvml = nvml
         self._index = index
         self._handle: Any = None
-        self._counter = Counter(1000)
+        self._counter = EnergyCounter(1000)
         self._has_power = self._supports('nvmlDeviceGetPowerUsage')
         self._has_energy = self._supports('nvmlDeviceGetTotalEnergyConsumption')
 

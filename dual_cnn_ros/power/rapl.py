@@ -29,25 +29,39 @@ import re
 import time
 
 from dual_cnn_ros.power import sysfs
-from dual_cnn_ros.power.counter import Counter
+from dual_cnn_ros.power.counter import EnergyCounter
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, SensorDeniedError
 
 
-def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
+def find_rapl(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     """
-    Find the zones under `sysfs_root` (usually /sys).
+    Find the zones of every processor package.
 
-    Raises NoSensorError where there is no package, SensorDeniedError where its counter may not be
-    read (the kernel's default for all but root).
+    Parameters
+    ----------
+    sysfs_root
+        The folder in which sysfs is mounted, usually /sys.
+    read
+        Reads a file of it.
+
+    Raises
+    ------
+    NoSensorError
+        Where there is no package.
+    SensorDeniedError
+        Where this user may not read its counter, as is the kernel's default for all but root.
+
     """
     channels: dict[str, _Channel] = {}
     for zone in _zones(sysfs_root):
         name = _name(zone, read)
         if name is None or name in channels:
             continue
-        channel = _Channel(name, zone / 'energy_uj', Counter(1_000_000, _span(zone, read)), read)
+        channel = _Channel(
+            name, zone / 'energy_uj', EnergyCounter(1_000_000, _span(zone, read)), read
+        )
         try:
-            # The value now makes the power of the first reading known.
+            # Power is a difference of two values: with one now, the first reading has it.
             channel.start()
         except PermissionError as error:
             raise SensorDeniedError(
@@ -55,7 +69,7 @@ def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
                 'allow it (sudo chmod a+r, lasts until reboot, or a udev rule) or run as root'
             ) from None
         except OSError:
-            # A package that fails now still belongs to the total.
+            # A package whose counter fails now still belongs to the total.
             pass
         channels[name] = channel
     packages = tuple(name for name in channels if re.fullmatch(r'package-\d+(-die-\d+)?', name))
@@ -75,7 +89,7 @@ def discover(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
 class _Channel:
     rail: str
     file: Path
-    counter: Counter
+    counter: EnergyCounter
     text: sysfs.Reader
 
     def start(self) -> None:

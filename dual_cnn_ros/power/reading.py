@@ -36,9 +36,22 @@ class Reading:
     """
     One rail at one moment; what the hardware does not give is None.
 
-    `time` is the monotonic clock in seconds at the middle of the read. `joules` is the hardware's
-    own energy counter with its wrap-arounds unfolded: only differences mean something.
-    `offset_watts` bounds the sensor's constant error. A failed read has an `error` and no values.
+    Attributes
+    ----------
+    rail
+        Its name.
+    time
+        Seconds of the monotonic clock, at the middle of the read.
+    watts, volts, amps
+        As the sensor gives them; a negative current is possible.
+    joules
+        The hardware's own energy counter with its wrap-arounds unfolded: only differences mean
+        something.
+    offset_watts
+        Bound of the sensor's constant error.
+    error
+        Why the read failed; then there are no values. Empty otherwise.
+
     """
 
     rail: str
@@ -52,29 +65,45 @@ class Reading:
 
 
 class Channel(Protocol):
-    """Rails of a sensor that are read together; for real hardware, a single one."""
+    """The rails of a sensor that are read together; of hardware, a single one."""
 
     @property
     def rails(self) -> tuple[str, ...]:
         """The rails' names, unique in their sensor."""
 
     def read(self) -> list[Reading]:
-        """Read the rails now; never raises. A recording may have nothing new."""
+        """Read the rails now; never raises. Of a recording, nothing may be due yet."""
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """A source of power readings, found on this machine or in a file."""
+    """
+    A source of power readings, found on this machine or in a file.
+
+    Attributes
+    ----------
+    source
+        'ina3221', 'rapl', 'nvml' or 'recording'.
+    reason
+        Why this source was chosen, in words.
+    channels
+        What is read, each channel by itself.
+    members
+        The rails that add up to the total; none where no sum is known to be right.
+    scope
+        What the total covers, such as 'module' or 'cpu package'.
+    period
+        Of a recording, the seconds between its readings; None for hardware, which is read at any
+        rate.
+
+    """
 
     source: str
     reason: str
     channels: tuple[Channel, ...]
     members: tuple[str, ...]
-    """The rails that add up to the total; none where no sum is known to be right."""
     scope: str
-    """What the total covers, such as 'module' or 'cpu package'."""
     period: float | None = None
-    """Of a recording: the seconds between its readings, whenever it is asked for them."""
 
     @property
     def rails(self) -> tuple[str, ...]:
@@ -87,9 +116,19 @@ class Sensor:
 
     def total(self, readings: Iterable[Reading]) -> Reading | None:
         """
-        Add up the members; a missing or failed member makes the total fail, never smaller.
+        Add up the rails of the total.
 
-        Returns None where this sensor has no total, or where no member was read at all.
+        Parameters
+        ----------
+        readings
+            Of one moment.
+
+        Returns
+        -------
+        Reading or None
+            The total, whose `error` names a rail that is missing or failed: it is never a sum of
+            the others. None where the sensor has no total, or none of its rails was read.
+
         """
         read = {reading.rail: reading for reading in readings if reading.rail in self.members}
         if not read:

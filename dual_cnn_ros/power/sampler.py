@@ -13,11 +13,11 @@
 # limitations under the License.
 
 """
-Reading a sensor at a steady rate, whatever single rails do.
+Reading a sensor at a steady rate, even while the driver of one rail blocks.
 
-Each rail is read in a thread of its own, so that one whose driver blocks holds up no other. The
-moments are random, one in each period: a load that repeats at a multiple of the rate, such as a
-camera's, would otherwise be caught in the same phase for ever.
+Each rail is read in a thread of its own, so that one that blocks delays no other. Each period has
+one reading, at a random moment of it: at regular moments, a load that repeats at a multiple of
+the rate, such as a camera's, would always be read in the same phase.
 """
 
 from __future__ import annotations
@@ -30,17 +30,27 @@ import time
 
 from dual_cnn_ros.power.reading import Channel, Reading, Sensor
 
-# A rail that has not answered by then has failed; it is asked again once it does answer.
+# A read that takes longer has failed; the rail is read again only when that read has ended.
 ANSWER_SECONDS = 0.25
 
 
 class Sampler:
     """
-    Calls `deliver` with the readings of every rail, once in each period, from its own thread.
+    Reads every rail of a sensor once in each period, in the background.
 
-    A recording gives one moment after the other, is asked until it has nothing newer, and takes
-    the time it needs. period: seconds. deliver: must not raise. A rail that blocks is delivered as
-    a failed reading; what it answers in the end is dropped, as the moment of it is not known.
+    A rail that blocks gives a failed reading; the value that its read returns in the end is
+    dropped, as the moment to which it belongs is unknown. A recording is read until nothing more
+    is due, however long that takes.
+
+    Parameters
+    ----------
+    sensor
+        Whose rails are read.
+    period
+        Seconds.
+    deliver
+        Called with the readings of each moment, from the sampler's thread; must not raise.
+
     """
 
     def __init__(
@@ -55,11 +65,11 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name='sampler', daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; nothing is delivered afterwards. Does not wait for a rail that blocks."""
+        """Stop reading; nothing is delivered afterwards. Does not wait for a blocked rail."""
         self._stopped.set()
         self._thread.join()
         for worker in self._workers:
@@ -75,7 +85,7 @@ class Sampler:
             while self._recorded and readings and not self._stopped.is_set():
                 readings = self._read()
                 self._deliver(readings)
-            # Periods that a slow sensor has missed are not made up for.
+            # Periods that were missed while a rail was slow are not caught up.
             missed = int((time.monotonic() - start) / self._period)
             start += max(1, missed) * self._period
 
@@ -100,8 +110,8 @@ class Sampler:
 
     def _patience(self, asked: float) -> float | None:
         """Return how many seconds an answer may still take, None for any number."""
-        # A recording never fails, only the machine may be busy; and a failure of the time of this
-        # machine would not be one of the recording's.
+        # A recording is only slow where this machine is busy; and the time of a failure would be
+        # this machine's, not the recording's.
         return None if self._recorded else max(0.0, asked + ANSWER_SECONDS - time.monotonic())
 
 
@@ -117,7 +127,7 @@ class _Worker:
         threading.Thread(target=self._run, name=channel.rails[0], daemon=True).start()
 
     def ask(self, now: float) -> bool:
-        """Ask for a reading; returns False while the one before has not come."""
+        """Ask for a reading; return False while the previous read has not ended."""
         if self._busy:
             return False
         self._busy = True
@@ -130,7 +140,7 @@ class _Worker:
         return [Reading(rail, time, error=error) for rail in self._channel.rails]
 
     def end(self) -> None:
-        """End the thread, after the read that is under way."""
+        """End the thread, after the read that is in progress."""
         self._questions.put(None)
 
     def _run(self) -> None:
@@ -138,7 +148,7 @@ class _Worker:
             try:
                 readings = self._channel.read()
             except Exception as error:
-                # A fault that no channel foresaw must not silence its rail.
+                # An exception that the channel does not handle must not end this thread.
                 readings = self.failed(time.monotonic(), repr(error))
             self._busy = False
             self._answers.put((self, asked, readings))

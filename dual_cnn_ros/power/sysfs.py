@@ -25,7 +25,7 @@ Reader = Callable[[Path], str]
 
 
 def text(path: Path) -> str:
-    """Return the file's text, stripped; one system call, so that one attribute is one moment."""
+    """Return the file's text, stripped. One system call, so that it is all of one moment."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode('ascii', 'replace').strip(' \t\n\0')
@@ -45,8 +45,13 @@ def integer(path: Path, read: Reader = text) -> int:
     """
     Return the signed number in the file.
 
-    Raises OSError, of the subclass that fits, with the file's name. EAGAIN reaches Python as
-    BlockingIOError, as None or as TypeError, depending on how the file is read: all are EAGAIN.
+    Raises
+    ------
+    OSError
+        Of the subclass that belongs to the error, with the name of the file. A driver's EAGAIN
+        reaches Python as BlockingIOError, as None or as TypeError, depending on how the file is
+        read: each becomes an OSError with EAGAIN.
+
     """
     try:
         content = read(path)

@@ -18,18 +18,32 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-MODULE = 'module'
+_MODULE = 'module'
 
 
 def total_of(
     rails: Collection[str], whole_input: str | None = None
 ) -> tuple[tuple[str, ...], str]:
     """
-    Return the rails to add up and the scope of their sum, by the first rule that fits.
+    Say which rails of a board add up to its total.
 
-    `whole_input` is the rail of an INA238 in front of the whole board (AGX Thor). Where no rule
-    fits there is no total: adding up whatever is there would count children with their parents.
-    Module rails do not cover the carrier board, whatever hangs on it, or the supply's losses.
+    Parameters
+    ----------
+    rails
+        All rails of the board.
+    whole_input
+        The rail of an INA238 in front of the whole board (AGX Thor).
+
+    Returns
+    -------
+    members : tuple of str
+        The rails to add up, by the first rule that fits. None where no rule does: a sum of all
+        rails would count some of them twice, once by themselves and once in the rail that feeds
+        them.
+    scope : str
+        What the sum covers. 'module' leaves out the carrier board, all that is connected to it,
+        and the losses of the supply.
+
     """
     if whole_input is not None:
         return (whole_input,), 'whole input'
@@ -45,8 +59,8 @@ def total_of(
 _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (('POM_5V_IN',), 'module (5 V input)'),
     (('VDD_IN', 'VDD_MUX'), 'module and carrier'),
-    (('VDD_IN',), MODULE),
-    (('GPU', 'CPU', 'SOC', 'CV', 'VDDRQ', 'SYS5V'), MODULE),
-    (('VDD_GPU_SOC', 'VDD_CPU_CV', 'VIN_SYS_5V0'), MODULE),
+    (('VDD_IN',), _MODULE),
+    (('GPU', 'CPU', 'SOC', 'CV', 'VDDRQ', 'SYS5V'), _MODULE),
+    (('VDD_GPU_SOC', 'VDD_CPU_CV', 'VIN_SYS_5V0'), _MODULE),
     (('VDD_GPU', 'VDD_CPU_SOC_MSS', 'VIN_SYS_5V0'), 'module (estimate)'),
 )

@@ -36,10 +36,10 @@ def run(
     """Ten readings and ten decisions a second, the decisions by turns of 'memory' and 'first'."""
     for n in range(round(seconds * 10)):
         time = start + n * 0.1
-        account.reading(time + offset, Reading('total', time, watts=watts), 0.1)
+        account.add_reading(time + offset, Reading('total', time, watts=watts), 0.1)
         if decide:
             source = 'first' if n % 2 else 'memory'
-            account.decision(time + 0.03 + offset, source, {source: 0.01 * (1 + n % 3)})
+            account.add_decision(time + 0.03 + offset, source, {source: 0.01 * (1 + n % 3)})
 
 
 def test_energy_and_frames() -> None:
@@ -56,7 +56,7 @@ def test_energy_and_frames() -> None:
         'memory': 100,
         'first': 100,
     }
-    assert account.frame('first') == pytest.approx({'first': 0.02}, rel=0.02)
+    assert account.mean_busy_seconds('first') == pytest.approx({'first': 0.02}, rel=0.02)
 
 
 def test_a_pause_between_decisions_counts() -> None:
@@ -83,7 +83,7 @@ def test_idle_before_and_after() -> None:
     account.measure_idle(5.0)
     run(account, 63.0, 10.0, 4.2)
     assert account.idle.watts == pytest.approx(4.1)
-    assert account.idle.error_watts == pytest.approx(0.1)
+    assert account.idle.standard_error_watts == pytest.approx(0.1)
     assert account.net is not None and account.net.joules is not None
     account.reset()
     assert account.idle.watts == pytest.approx(4.2) and account.idle.after is None
@@ -157,38 +157,38 @@ def test_idle_is_refused_where_its_error_cannot_be_told() -> None:
     """Taken for zero, the unknown error would make every other one too small."""
     account = Account(1.0)
     for n in range(40):
-        account.reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
+        account.add_reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
         if n == 1:
             account.measure_idle(5.0)
     assert account.idle is None
     assert account.idle_note == (
-        'refused: 6 readings are too few to tell its error; set idle_s to at least 10'
+        'refused: 6 readings are too few to tell its standard error; set idle_s to at least 10'
     )
     account.measure_idle(10.0)
     for n in range(40, 60):
-        account.reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
+        account.add_reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
     assert account.idle is not None
 
 
 def test_decisions_before_and_after_the_readings_are_unmatched() -> None:
     account = Account(1.0)
-    account.decision(900.0, 'first', {'first': 0.1})
+    account.add_decision(900.0, 'first', {'first': 0.1})
     run(account, 0.0, 10.0)
-    account.decision(1001.0, 'first', {'first': 0.1})
+    account.add_decision(1001.0, 'first', {'first': 0.1})
     assert (account.decisions, account.unmatched) == (0, 2)
 
 
 def test_an_absent_power_node_costs_no_memory() -> None:
     account = Account(1.0)
     for n in range(30_000):
-        account.decision(n / 30, 'first', {'first': 0.01})
+        account.add_decision(n / 30, 'first', {'first': 0.01})
     assert account.unmatched == 20_000
     assert len(pickle.dumps(account._waiting)) < 1_000_000
 
 
 def test_a_decision_stamped_in_the_far_future_blocks_no_other() -> None:
     account = Account(1.0)
-    account.decision(1e9, 'first', {'first': 0.01})
+    account.add_decision(1e9, 'first', {'first': 0.01})
     run(account, 0.0, 10.0, decide=True)
     assert account.decisions >= 80
 
@@ -197,7 +197,7 @@ def test_readings_out_of_order_and_twice() -> None:
     account = Account(1.0)
     times = [0.0, 0.1, 0.3, 0.2, 0.3, 0.4, 0.5]
     for time in times:
-        account.reading(1000 + time, Reading('total', time, watts=10.0), 0.1)
+        account.add_reading(1000 + time, Reading('total', time, watts=10.0), 0.1)
     assert account.energy.out_of_order == 2
     assert account.energy.joules == pytest.approx(5.0)
 
@@ -207,7 +207,7 @@ def test_a_single_late_reading_begins_nothing_anew(back: float) -> None:
     account = Account(1.0)
     run(account, 0.0, 60.0, decide=True)
     stray = Reading('total', 59.9 - back, watts=10.0)
-    assert not account.reading(stray.time + 1000, stray, 0.1)
+    assert not account.add_reading(stray.time + 1000, stray, 0.1)
     run(account, 60.0, 60.0, decide=True)
     energy = account.energy
     assert (energy.out_of_order, energy.restarts) == (1, 0)
@@ -218,7 +218,7 @@ def test_a_single_late_reading_begins_nothing_anew(back: float) -> None:
 def test_a_single_stamp_that_is_off_begins_nothing_anew() -> None:
     account = Account(1.0)
     run(account, 0.0, 10.0, decide=True)
-    assert not account.reading(500.0, Reading('total', 10.0, watts=10.0), 0.1)
+    assert not account.add_reading(500.0, Reading('total', 10.0, watts=10.0), 0.1)
     run(account, 10.1, 10.0, decide=True)
     energy = account.energy
     assert (energy.out_of_order, energy.restarts) == (0, 0)
@@ -234,7 +234,7 @@ def test_a_gap_leaves_its_windows_out() -> None:
     assert account.energy.joules is None and account.energy.measured == pytest.approx(98.0)
     assert account.joules_per_frame is None
     with pytest.raises(InseparableError, match='cover only 70.0%'):
-        account.split()
+        account.fit()
     # Of longer work the same gap is less than a twentieth.
     run(account, 11.5, 70.0, decide=True)
     assert account.uncovered_windows == 3 and account.coverage > 0.95
@@ -253,8 +253,8 @@ def test_a_long_silence_counts_as_the_windows_that_it_took() -> None:
 def test_readings_too_rare_for_the_windows_say_so() -> None:
     account = Account(2.0)
     for n in range(20):
-        account.reading(1000 + n * 10.0, Reading('total', n * 10.0, watts=10.0), 10.0)
-        account.decision(1000 + n * 10.0, 'first', {'first': 0.1})
+        account.add_reading(1000 + n * 10.0, Reading('total', n * 10.0, watts=10.0), 10.0)
+        account.add_decision(1000 + n * 10.0, 'first', {'first': 0.1})
     assert account.energy.joules == pytest.approx(1900) and account.joules_per_frame is None
     assert 'every 10 s cover 0% of the windows of 2 s' in account.obstacle
 
@@ -264,7 +264,7 @@ def test_failed_readings_are_counted() -> None:
     for n in range(100):
         error = 'EIO' if n % 10 == 0 else ''
         watts = None if error else 10.0
-        account.reading(n * 0.1, Reading('total', n * 0.1, watts=watts, error=error), 0.1)
+        account.add_reading(n * 0.1, Reading('total', n * 0.1, watts=watts, error=error), 0.1)
     energy = account.energy
     assert (energy.failed, energy.readings) == (10, 90)
     assert energy.joules == pytest.approx(98.0)
@@ -289,8 +289,8 @@ def test_replay_at_another_speed() -> None:
     account = Account(1.0)
     for n in range(200):
         time = n * 0.1
-        account.reading(1000 + time / 2, Reading('total', time, watts=10.0), 0.1)
-        account.decision(1000 + time / 2 + 0.01, 'first', {'first': 0.02})
+        account.add_reading(1000 + time / 2, Reading('total', time, watts=10.0), 0.1)
+        account.add_decision(1000 + time / 2 + 0.01, 'first', {'first': 0.02})
     assert account.decisions > 150
     assert account.joules_per_frame == pytest.approx(1.0, rel=0.01)
 
@@ -300,7 +300,7 @@ def test_baselines_need_what_they_are_made_of() -> None:
     run(account, 0.0, 10.0, decide=True)
     for name in ('always_both', 'always_second'):
         with pytest.raises(InseparableError, match='second has not run yet'):
-            account.baseline(name)
+            account.baseline_busy_seconds(name)
 
 
 def test_reset_begins_anew() -> None:
@@ -318,7 +318,7 @@ def test_a_day_of_readings_and_decisions_does_not_grow() -> None:
         # An hour at 1 Hz: the work per reading is that at 10 Hz.
         for n in range(3600):
             time = hour * 3600 + n
-            account.reading(float(time), Reading('total', float(time), watts=5.0), 1.0)
-            account.decision(time + 0.5, 'first', {'first': 0.01})
+            account.add_reading(float(time), Reading('total', float(time), watts=5.0), 1.0)
+            account.add_decision(time + 0.5, 'first', {'first': 0.01})
         sizes.append(len(pickle.dumps(account)))
     assert max(sizes) - min(sizes) < 2000

@@ -29,7 +29,7 @@ import pytest
 from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.energy.attribution import Attribution, Estimate, InseparableError
 from dual_cnn_ros.energy.clocks import Clocks
-from dual_cnn_ros.energy.windows import Use, Windows
+from dual_cnn_ros.energy.windows import DecisionEvent, DecisionWindows
 from dual_cnn_ros.power.reading import Reading
 
 Array = npt.NDArray[np.float64]
@@ -97,9 +97,9 @@ def play(
     time, source, busy = next(waiting)
     for reading in readings:
         while time + 0.05 < reading.time:
-            account.decision(time + offset, source, busy)
+            account.add_decision(time + offset, source, busy)
             time, source, busy = next(waiting)
-        account.reading(reading.time + offset, reading, 0.1)
+        account.add_reading(reading.time + offset, reading, 0.1)
 
 
 def joules(source: str) -> float:
@@ -122,18 +122,18 @@ def test_known_costs_are_recovered_within_the_stated_error(idle: bool) -> None:
         assert (account.idle is not None) is idle
         # Those of the first tenth of a second may be over before the first reading.
         assert account.unmatched <= 3 and account.uncovered_windows == 0
-        split = account.split()
+        split = account.fit()
         for source in SOURCES:
-            estimate = split.cost(account.frame(source))
+            estimate = split.cost(account.mean_busy_seconds(source))
             # Busy seconds vary by source and run: compare with what these frames really cost.
-            true = sum(WATTS[part] * s for part, s in account.frame(source).items())
-            assert estimate.error > 0
-            deviations.append((estimate.value - true) / estimate.error)
+            true = sum(WATTS[part] * s for part, s in account.mean_busy_seconds(source).items())
+            assert estimate.standard_error > 0
+            deviations.append((estimate.value - true) / estimate.standard_error)
             within.append(abs(deviations[-1]) <= 2)
             # Without idle power, what every frame costs looks like the power of a resting board.
             if source == 'second' and idle:
                 assert estimate.value == pytest.approx(true, rel=0.2)
-                assert estimate.error < 0.08 * true
+                assert estimate.standard_error < 0.08 * true
     assert np.mean(within) >= 0.85
     assert max(np.abs(deviations)) < 4.5
     assert abs(np.mean(deviations)) < 0.5
@@ -150,21 +150,21 @@ def test_average_and_saving() -> None:
     true = np.mean([sum(WATTS[p] * s for p, s in busy.items()) for _, busy in used])
     assert account.net_joules_per_frame == pytest.approx(true, rel=0.05)
     assert account.joules_per_frame == pytest.approx(true + IDLE / 30, rel=0.02)
-    split = account.split()
+    split = account.fit()
     for name, expected in {
         'always_second': 1 - true / (WATTS['second'] * SECONDS['second']),
         'always_both': 1 - true / sum(WATTS[p] * SECONDS[p] for p in ('first', 'second')),
     }.items():
-        saving = split.saving(account.frame(), account.baseline(name))
-        assert saving.value == pytest.approx(expected, abs=max(4 * saving.error, 0.02))
-        assert 0 < saving.error < 0.1
-    measured = split.saving(account.frame(), Estimate(0.5, 0.0))
+        saving = split.saving(account.mean_busy_seconds(), account.baseline_busy_seconds(name))
+        assert saving.value == pytest.approx(expected, abs=max(4 * saving.standard_error, 0.02))
+        assert 0 < saving.standard_error < 0.1
+    measured = split.saving(account.mean_busy_seconds(), Estimate(0.5, 0.0))
     assert measured.value == pytest.approx(1 - true / 0.5, abs=0.02)
     # A baseline that is known to 5 % makes the share that is left uncertain by 5 % of it.
-    unsure = split.saving(account.frame(), Estimate(0.5, 0.025))
+    unsure = split.saving(account.mean_busy_seconds(), Estimate(0.5, 0.025))
     assert unsure.value == measured.value
-    assert unsure.error == pytest.approx(
-        math.hypot(measured.error, 0.05 * (1 - measured.value)), rel=1e-6
+    assert unsure.standard_error == pytest.approx(
+        math.hypot(measured.standard_error, 0.05 * (1 - measured.value)), rel=1e-6
     )
 
 
@@ -183,7 +183,7 @@ def test_exact_data_gives_exact_costs(watts: list[float], idle: float, seed: int
         busy = dict(zip(SOURCES, rng.uniform(0, 0.5, 3)))
         energy = idle * 2 + sum(w * s for w, s in zip(watts, busy.values()))
         attribution.add(2.0, energy, busy)
-    for split in (attribution.split(Estimate(idle, 0.0)), attribution.split(None)):
+    for split in (attribution.fit(Estimate(idle, 0.0)), attribution.fit(None)):
         assert split.parts == tuple(SOURCES)
         assert split.watts == pytest.approx(watts, abs=1e-5)
         assert split.cost({'first': 2.0}).value == pytest.approx(2 * watts[1], abs=1e-5)
@@ -196,7 +196,7 @@ def test_standard_errors_are_those_of_leaving_windows_out() -> None:
     attribution = Attribution()
     for row, energy in zip(busy, joules):
         attribution.add(2.0, float(energy), {'first': row[0], 'second': row[1]})
-    split = attribution.split(None)
+    split = attribution.fit(None)
     design = np.column_stack([busy, np.full(50, 2.0)])
     assert split.watts == pytest.approx(np.linalg.lstsq(design, joules, rcond=None)[0][:2])
     without = np.array(
@@ -219,7 +219,7 @@ def test_blocks_are_merged_and_neither_grow_nor_change_the_split() -> None:
         if n in (1000, 4999):
             sizes.append(len(pickle.dumps(attribution)))
     assert abs(sizes[1] - sizes[0]) < 64 * 4 * 4 * 8
-    split = attribution.split(Estimate(4.0, 0.0))
+    split = attribution.fit(Estimate(4.0, 0.0))
     assert split.watts == pytest.approx(np.linalg.lstsq(rows, energies, rcond=None)[0])
     # Noise of 0.5 J in windows of equal noise.
     expected = 0.25 * np.linalg.inv(rows.T @ rows)
@@ -237,11 +237,11 @@ def test_a_split_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
         if n == 21:
             busy['second'] = odd
         attribution.add(1.0, energy, busy)
-    split = attribution.split(Estimate(0.0, 0.0))
+    split = attribution.fit(Estimate(0.0, 0.0))
     for part, watts in (('first', 3.0), ('second', 7.0)):
         found = split.cost({part: 1.0})
-        assert abs(found.value - watts) < 3 * found.error
-    assert split.cost({'second': 1.0}).error > 2
+        assert abs(found.value - watts) < 3 * found.standard_error
+    assert split.cost({'second': 1.0}).standard_error > 2
 
 
 def test_a_part_of_one_window_is_known_to_nothing() -> None:
@@ -249,21 +249,23 @@ def test_a_part_of_one_window_is_known_to_nothing() -> None:
     for n in range(20):
         busy = {'first': 0.1 * (1 + n % 3)} | ({'second': 0.2} if n == 5 else {})
         attribution.add(2.0, 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
-    split = attribution.split(Estimate(0.0, 0.0))
+    split = attribution.fit(Estimate(0.0, 0.0))
     second = split.cost({'second': 0.2})
-    assert second.value == pytest.approx(1.4) and second.error == pytest.approx(1.4, rel=0.1)
-    assert split.cost({'first': 0.2}).error == pytest.approx(0.0, abs=1e-6)
+    assert second.value == pytest.approx(1.4) and second.standard_error == pytest.approx(
+        1.4, rel=0.1
+    )
+    assert split.cost({'first': 0.2}).standard_error == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_uncertain_idle_power_widens_the_errors() -> None:
     attribution = Attribution()
     for n in range(20):
         attribution.add(2.0, 8.0 + 0.5 * (n % 5), {'first': 0.1 * (n % 5)})
-    sure = attribution.split(Estimate(4.0, 0.0)).cost({'first': 1.0})
-    unsure = attribution.split(Estimate(4.0, 0.1)).cost({'first': 1.0})
-    assert sure.value == pytest.approx(5.0) and sure.error == pytest.approx(0.0, abs=1e-6)
+    sure = attribution.fit(Estimate(4.0, 0.0)).cost({'first': 1.0})
+    unsure = attribution.fit(Estimate(4.0, 0.1)).cost({'first': 1.0})
+    assert sure.value == pytest.approx(5.0) and sure.standard_error == pytest.approx(0.0, abs=1e-6)
     # d cost / d idle = sum(seconds * busy) / sum(busy^2) = 8 / 1.2
-    assert unsure.error == pytest.approx(0.1 * 8 / 1.2, rel=1e-6)
+    assert unsure.standard_error == pytest.approx(0.1 * 8 / 1.2, rel=1e-6)
 
 
 def test_parts_that_appear_later_and_never() -> None:
@@ -273,21 +275,21 @@ def test_parts_that_appear_later_and_never() -> None:
         if n > 8:
             busy['second'] = 0.2 * (n % 3)
         attribution.add(2.0, 8 + 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
-    split = attribution.split(Estimate(4.0, 0.0))
+    split = attribution.fit(Estimate(4.0, 0.0))
     assert dict(zip(split.parts, split.watts)) == pytest.approx({'first': 3.0, 'second': 7.0})
 
 
 def test_what_cannot_be_told_apart_is_said() -> None:
     attribution = Attribution()
     with pytest.raises(InseparableError, match='no window'):
-        attribution.split(None)
+        attribution.fit(None)
     attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
     with pytest.raises(InseparableError, match='1 windows are too few for 3 unknowns'):
-        attribution.split(None)
+        attribution.fit(None)
     for _ in range(20):
         attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
     with pytest.raises(InseparableError, match='first, second were always busy in the same'):
-        attribution.split(Estimate(4.0, 0.0))
+        attribution.fit(Estimate(4.0, 0.0))
 
 
 def test_a_constant_load_needs_the_idle_power() -> None:
@@ -295,8 +297,8 @@ def test_a_constant_load_needs_the_idle_power() -> None:
     for _ in range(20):
         attribution.add(2.0, 9.0, {'first': 0.2})
     with pytest.raises(InseparableError, match='measure the idle power'):
-        attribution.split(None)
-    assert attribution.split(Estimate(4.0, 0.0)).cost({'first': 0.2}).value == pytest.approx(1.0)
+        attribution.fit(None)
+    assert attribution.fit(Estimate(4.0, 0.0)).cost({'first': 0.2}).value == pytest.approx(1.0)
 
 
 def test_saving_is_refused_against_a_baseline_near_zero() -> None:
@@ -304,7 +306,7 @@ def test_saving_is_refused_against_a_baseline_near_zero() -> None:
     attribution = Attribution()
     for _ in range(20):
         attribution.add(2.0, 8 + rng.normal(0, 1), {'first': rng.uniform(0, 0.1)})
-    split = attribution.split(Estimate(4.0, 0.0))
+    split = attribution.fit(Estimate(4.0, 0.0))
     with pytest.raises(InseparableError, match='the baseline costs .* not clearly above zero'):
         split.saving({'first': 0.1}, {'first': 0.1})
 
@@ -317,7 +319,7 @@ def test_saving_is_refused_where_what_is_spent_is_near_zero_or_below() -> None:
         for _ in range(20):
             busy = {'first': rng.uniform(0, 0.1)}
             attribution.add(2.0, 8 + watts * busy['first'] + rng.normal(0, 0.01), busy)
-        split = attribution.split(Estimate(4.0, 0.0))
+        split = attribution.fit(Estimate(4.0, 0.0))
         with pytest.raises(InseparableError, match='the cascade costs .* not clearly above zero'):
             split.saving({'first': 0.1}, Estimate(0.5, 0.0))
 
@@ -326,33 +328,33 @@ def test_saving_is_refused_where_what_is_spent_is_near_zero_or_below() -> None:
 
 
 def test_a_decision_across_an_edge_is_shared() -> None:
-    windows = Windows(1.0, 0.1)
+    windows = DecisionWindows(1.0, 0.1)
     done = [w for n in range(15) for w in windows.add(Reading('total', n * 0.1, watts=1.0))]
-    assert windows.use(Use(1.05, 'first', {'first': 0.2}))
+    assert windows.add_decision(DecisionEvent(1.05, 'first', {'first': 0.2}))
     done += [w for n in range(15, 31) for w in windows.add(Reading('total', n * 0.1, watts=1.0))]
     assert [window.busy.get('first', 0.0) for window in done] == pytest.approx([0.15, 0.05])
-    assert [len(window.uses) for window in done] == [0, 1]
+    assert [len(window.decisions) for window in done] == [0, 1]
     assert [window.energy.joules for window in done] == pytest.approx([1.0, 1.0])
 
 
 def test_too_early_and_too_late_decisions_are_refused() -> None:
-    windows = Windows(1.0, 0.1)
-    assert not windows.use(Use(0.0, 'first', {}))
+    windows = DecisionWindows(1.0, 0.1)
+    assert not windows.add_decision(DecisionEvent(0.0, 'first', {}))
     for n in range(100, 131):
         windows.add(Reading('total', n * 0.1, watts=1.0))
-    assert not windows.use(Use(9.9, 'first', {}))
-    assert not windows.use(Use(11.9, 'first', {}))
-    assert windows.use(Use(12.1, 'first', {}))
+    assert not windows.add_decision(DecisionEvent(9.9, 'first', {}))
+    assert not windows.add_decision(DecisionEvent(11.9, 'first', {}))
+    assert windows.add_decision(DecisionEvent(12.1, 'first', {}))
 
 
 def test_a_long_silence_opens_no_windows() -> None:
-    windows = Windows(1.0, 0.1)
+    windows = DecisionWindows(1.0, 0.1)
     for n in range(10):
         windows.add(Reading('total', n * 0.1, watts=1.0))
     done = windows.add(Reading('total', 1e6, watts=1.0))
     assert len(done) == 1 and all(window.energy.coverage < 0.999 for window in done)
     assert windows.skipped == 1e6 - 1
-    assert windows.use(Use(1e6, 'first', {}))
+    assert windows.add_decision(DecisionEvent(1e6, 'first', {}))
 
 
 @given(

@@ -26,8 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from dual_cnn_ros.energy.idle import Idle, net
-from dual_cnn_ros.energy.integration import energy_of, Meter
+from dual_cnn_ros.energy.idle import Idle, subtract_idle
+from dual_cnn_ros.energy.integration import energy_of, EnergyIntegrator
 from dual_cnn_ros.power.reading import Reading
 
 
@@ -146,7 +146,7 @@ def test_slow_nominal_period_allows_longer_steps() -> None:
 
 
 def test_missing_readings_are_those_of_the_rate_at_their_time() -> None:
-    meter = Meter(1.0)
+    meter = EnergyIntegrator(1.0)
     for n in range(600):
         if n % 100:
             meter.add(Reading('total', float(n), watts=1.0))
@@ -162,7 +162,7 @@ def test_missing_readings_are_those_of_the_rate_at_their_time() -> None:
 def test_nothing_read_gives_nothing() -> None:
     for energy in (energy_of([], 0.1), energy_of([Reading('total', 5.0, error='EIO')], 0.1)):
         assert (energy.joules, energy.mean_watts, energy.measured) == (None, None, 0.0)
-        assert energy.bias is None and energy.spread_watts is None
+        assert energy.bias is None and energy.standard_error_watts is None
 
 
 def test_repeated_values_are_kept() -> None:
@@ -215,7 +215,7 @@ def test_counters_never_give_more_than_was_spent(spent: list[float], failed: set
 
 
 def test_interrupt_joins_nothing() -> None:
-    meter = Meter(0.1)
+    meter = EnergyIntegrator(0.1)
     for reading in steady(10.0, 1.0):
         meter.add(reading)
     meter.interrupt()
@@ -231,7 +231,7 @@ def test_interrupt_joins_nothing() -> None:
 
 
 def test_a_day_at_10_hz_neither_grows_nor_drifts() -> None:
-    meter, grown = Meter(0.1), []
+    meter, grown = EnergyIntegrator(0.1), []
     seconds = 24 * 3600
     omega = 2 * math.pi / 600
     for n in range(seconds * 10 + 1):
@@ -259,9 +259,9 @@ def test_bias_is_apart_from_spread_and_does_not_shrink() -> None:
             ],
             0.1,
         )
-        assert energy.bias is not None and energy.spread_watts is not None
+        assert energy.bias is not None and energy.standard_error_watts is not None
         assert energy.resolution_watts == 0.2
-        return energy.bias / energy.covered, energy.spread_watts
+        return energy.bias / energy.covered, energy.standard_error_watts
 
     short, long = measured(20), measured(2000)
     assert short[0] == pytest.approx(0.4 + 0.0125 * 10, abs=0.02)
@@ -277,7 +277,7 @@ def test_spread_sees_correlation() -> None:
         # noise of the same size would be, sigma / sqrt(n / 200).
         level = 0.99 * level + rng.gauss(0, math.sqrt(1 - 0.99**2))
         readings.append(Reading('total', n * 0.1, watts=10 + level))
-    spread = energy_of(readings, 0.1).spread_watts
+    spread = energy_of(readings, 0.1).standard_error_watts
     assert spread == pytest.approx(math.sqrt(200 / 60_000), rel=0.35)
 
 
@@ -287,8 +287,8 @@ def test_two_seconds_at_10_hz_are_enough_for_a_spread() -> None:
         readings = [
             Reading('total', (n + rng.random()) * 0.1, watts=rng.gauss(5, 1)) for n in range(41)
         ]
-        assert energy_of(readings, 0.1, 1.0, 3.0).spread_watts is not None
-        assert energy_of(readings, 0.1, 1.0, 1.6).spread_watts is None
+        assert energy_of(readings, 0.1, 1.0, 3.0).standard_error_watts is not None
+        assert energy_of(readings, 0.1, 1.0, 1.6).standard_error_watts is None
 
 
 @pytest.mark.parametrize(('memory', 'stated'), [(0.0, (0.85, 1.15)), (0.2, (0.7, 1.1))])
@@ -306,9 +306,9 @@ def test_stated_spread_is_that_of_means(
             level = kept * level + math.sqrt(1 - kept**2) * rng.gauss(0, 1)
             readings.append(Reading('total', n * 0.1, watts=5 + level))
         energy = energy_of(readings, 0.1)
-        assert energy.mean_watts is not None and energy.spread_watts is not None
+        assert energy.mean_watts is not None and energy.standard_error_watts is not None
         means.append(energy.mean_watts)
-        spreads.append(energy.spread_watts)
+        spreads.append(energy.standard_error_watts)
     assert stated[0] < statistics.mean(spreads) / statistics.stdev(means) < stated[1]
 
 
@@ -324,7 +324,7 @@ def test_one_missing_offset_makes_the_bias_unknown() -> None:
 def test_net_is_gross_less_idle() -> None:
     load = energy_of(steady(9.0, 20.0, offset_watts=0.08), 0.1)
     idle = Idle(energy_of(steady(4.0, 10.0), 0.1), energy_of(steady(4.2, 10.0), 0.1))
-    result = net(load, idle)
+    result = subtract_idle(load, idle)
     assert result.joules == pytest.approx(180 - 4.1 * 20)
     assert result.gross == pytest.approx(180)
     assert result.idle == pytest.approx(82)
@@ -346,7 +346,7 @@ def test_net_is_gross_less_idle() -> None:
 def test_net_is_refused_within_the_noise(
     load: float, before: float, after: float, offset: float, refused: bool
 ) -> None:
-    result = net(
+    result = subtract_idle(
         energy_of(steady(load, 20.0, offset_watts=offset), 0.1),
         Idle(energy_of(steady(before, 10.0), 0.1), energy_of(steady(after, 10.0), 0.1)),
     )
@@ -359,7 +359,7 @@ def test_net_is_refused_where_idle_is_noisy() -> None:
     noisy = [Reading('total', n * 0.1, watts=4 + rng.gauss(0, 10)) for n in range(100)]
     idle = Idle(energy_of(noisy, 0.1))
     load = energy_of(steady(idle.watts + 0.1, 20.0), 0.1)
-    assert 'within the noise' in net(load, idle).refused
+    assert 'within the noise' in subtract_idle(load, idle).refused
 
 
 def test_net_is_refused_where_the_error_of_idle_is_unknown() -> None:
@@ -368,9 +368,9 @@ def test_net_is_refused_where_the_error_of_idle_is_unknown() -> None:
         Idle(energy_of(steady(4.0, 0.5), 0.1)),
         Idle(energy_of(steady(4.0, 10.0), 0.1), energy_of(steady(4.0, 0.5), 0.1)),
     ):
-        assert math.isnan(idle.error_watts)
-        result = net(load, idle)
-        assert result.joules is None and 'too few to tell the error' in result.refused
+        assert math.isnan(idle.standard_error_watts)
+        result = subtract_idle(load, idle)
+        assert result.joules is None and 'too few to tell the standard error' in result.refused
 
 
 def test_a_load_that_varies_is_no_noise() -> None:
@@ -381,13 +381,16 @@ def test_a_load_that_varies_is_no_noise() -> None:
         for n in range(36_000)
     ]
     load = energy_of(readings, 0.1)
-    assert load.spread_watts is not None and 2 * load.spread_watts * load.covered > 600
-    assert net(load, idle).joules == pytest.approx(600.0)
+    assert (
+        load.standard_error_watts is not None
+        and 2 * load.standard_error_watts * load.covered > 600
+    )
+    assert subtract_idle(load, idle).joules == pytest.approx(600.0)
 
 
 def test_net_is_refused_without_coverage() -> None:
     load = energy_of(steady(9.0, 20.0), 0.1, 0.0, 100.0)
-    result = net(load, Idle(energy_of(steady(4.0, 10.0), 0.1)))
+    result = subtract_idle(load, Idle(energy_of(steady(4.0, 10.0), 0.1)))
     assert result.joules is None and 'only 20%' in result.refused
 
 

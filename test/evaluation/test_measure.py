@@ -31,7 +31,7 @@ from tiny_bundle import LABELS, make_bundle
 
 from dual_cnn_ros import bundle as bundles
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.data import power_trace as recording
+from dual_cnn_ros.data.power_trace import open_power_trace
 from dual_cnn_ros.energy import bench as bench_module
 from dual_cnn_ros.energy.bench import Bench, Cost
 from dual_cnn_ros.energy.integration import energy_of
@@ -141,8 +141,12 @@ def test_known_joules_are_recovered_within_the_stated_error(
         )
         for name, joules, seconds in (('light', 0.002, 0.002), ('heavy', 0.25, 0.05)):
             cost = costs[name]
-            assert cost.joules is not None and cost.error is not None and cost.gross is not None
-            deviations.append((cost.joules - joules) / cost.error)
+            assert (
+                cost.joules is not None
+                and cost.standard_error is not None
+                and cost.gross is not None
+            )
+            deviations.append((cost.joules - joules) / cost.standard_error)
             assert cost.joules == pytest.approx(joules, rel=0.1)
             assert cost.gross == pytest.approx(joules + IDLE * seconds, rel=0.03)
             assert cost.images == pytest.approx(20 / seconds, rel=0.01)
@@ -229,7 +233,7 @@ def test_rest_that_could_not_be_read_is_no_idle_power(
     board: Board, first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one is what there is; counted as no watts at all it would halve the idle power."""
-    monkeypatch.setattr(bench_module, 'ATTEMPTS', 1)
+    monkeypatch.setattr(bench_module, '_ATTEMPTS', 1)
 
     def read() -> Reading:
         if board.now < 1013 if first else board.now > 1026:
@@ -238,7 +242,7 @@ def test_rest_that_could_not_be_read_is_no_idle_power(
 
     cost = Bench(sensor(read), 10.0).run({'image': board.work})['image']
     assert cost.idle.watts == pytest.approx(IDLE)
-    assert cost.joules == pytest.approx(spent(), rel=0.01) and cost.error is not None
+    assert cost.joules == pytest.approx(spent(), rel=0.01) and cost.standard_error is not None
 
 
 @pytest.mark.parametrize('readable', [0, 5])
@@ -246,7 +250,7 @@ def test_without_an_idle_power_nothing_is_above_it(
     board: Board, readable: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor where a rest is covered in part."""
-    monkeypatch.setattr(bench_module, 'ATTEMPTS', 1)
+    monkeypatch.setattr(bench_module, '_ATTEMPTS', 1)
 
     def read() -> Reading:
         if 1000 + readable < board.now < 1013 or board.now > 1026:
@@ -254,7 +258,7 @@ def test_without_an_idle_power_nothing_is_above_it(
         return Reading('in', board.now, watts=board.watts)
 
     cost = Bench(sensor(read), 10.0).run({'image': board.work})['image']
-    assert cost.joules is None and cost.error is None
+    assert cost.joules is None and cost.standard_error is None
     assert 'of the time without load is covered' in cost.net.refused
     assert cost.gross == pytest.approx(BUSY * IMAGE_SECONDS, rel=0.01)
     assert 'nan' not in measure.table({'image': cost})
@@ -340,7 +344,7 @@ def test_table_baseline_and_trace(
     # Nothing else of the bundle changes.
     assert replace(after, baseline=None) == before
     # What was read plays as a recording, and holds the same energy.
-    played = recording.discover(trace, lambda: 0.0)
+    played = open_power_trace(trace)
     assert 'Measured by measure on A board' in played.reason
     assert (played.rails, played.members, played.scope) == (
         ('VDD_IN', 'VDD_CPU_GPU_CV', 'VDD_SOC'),
@@ -408,7 +412,6 @@ def test_noise_leaves_the_bundle_as_it_was(
     [
         ([], 'ina3221: no INA3221'),
         (['--source', 'rapl'], 'no RAPL package under'),
-        (['--source', 'recording'], 'a recording is no measurement'),
         (['--seconds', '5'], '--seconds must be at least 10'),
         (['--seconds', 'nan'], '--seconds must be at least 10'),
         (['--rate', '500'], '--rate must be from 1 to 100'),
@@ -456,4 +459,4 @@ def test_board_without_a_total_is_refused(
 
 def test_cost_of_few_readings_has_no_error(board: Board) -> None:
     costs = Bench(noisy(board, 0.1), 0.6).run({'image': board.work})
-    assert isinstance(costs['image'], Cost) and costs['image'].error is None
+    assert isinstance(costs['image'], Cost) and costs['image'].standard_error is None

@@ -38,7 +38,8 @@ import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle
 
 from dual_cnn_ros.bundle import Baseline
-from dual_cnn_ros.messages.readings import PREFIX, to_values
+from dual_cnn_ros.messages.readings import PublishedReading, rails_message
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.energy import EnergyNode
 from dual_cnn_ros.power.reading import Reading
 
@@ -112,17 +113,14 @@ class Robot(Client):
         watts: float | None,
         period: float = 0.1,
         scope: str = 'module',
+        delay: float = 0.0,
         **fields: Any,
     ) -> None:
         """Publish a total; the stamp is 1000 s ahead of its monotonic time."""
         reading = Reading('total', time, watts=watts, **fields)
-        values = {**to_values(reading, scope), 'period': repr(period)}
-        status = DiagnosticStatus(
-            name=f'{PREFIX}total',
-            hardware_id='ina3221',
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
-        )
-        self.rails.publish(DiagnosticArray(header=stamped(time + 1000), status=[status]))
+        published = PublishedReading(reading, 'ina3221', scope, period)
+        header = stamped(time + 1000 - delay)
+        self.rails.publish(rails_message(installed, header, [published]))
 
     def decide(self, time: float, source: str, **seconds: float) -> None:
         values = {'source': source, 'finished': f'{time + 1000:.9f}'}
@@ -315,12 +313,7 @@ def test_gaps_failures_disorder_and_lateness_are_counted(tmp_path: Path, robot: 
         # By its stamp, this one was on its way for a quarter of an hour.
         robot.next_report()
         late = int(robot.last('late'))
-        status = DiagnosticStatus(name=f'{PREFIX}total', hardware_id='ina3221')
-        status.values = [
-            KeyValue(key=key, value=value)
-            for key, value in to_values(Reading('total', 28.1, watts=IDLE), 'module').items()
-        ]
-        robot.rails.publish(DiagnosticArray(header=stamped(1028 - 900), status=[status]))
+        robot.reading(28.1, IDLE, delay=900.0)
         robot.wait_until('it is counted', lambda: robot.last('late') == str(late + 1))
 
 
@@ -443,7 +436,7 @@ def test_bad_messages_cost_themselves_only(tmp_path: Path, robot: Robot) -> None
             {'monotonic': '1.7e18', 'watts': '1'},
             {'monotonic': '-4e16', 'watts': '1'},
         ):
-            status = DiagnosticStatus(name=f'{PREFIX}total')
+            status = DiagnosticStatus(name='power_monitor: total')
             status.values = [KeyValue(key=key, value=value) for key, value in pairs.items()]
             robot.rails.publish(DiagnosticArray(status=[status]))
         robot.rails.publish(DiagnosticArray())

@@ -39,9 +39,9 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Float64
 import sysfs_fixtures as fixtures
 
-from dual_cnn_ros.data import power_trace as recording
+from dual_cnn_ros.data.power_trace import write_power_trace
 from dual_cnn_ros.nodes.power import PARAMETERS, PowerNode
-from dual_cnn_ros.power import ina3221
+from dual_cnn_ros.power.ina3221 import find_ina3221
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 GPU_VOLTS = 'bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1/in1_input'
@@ -395,13 +395,13 @@ def test_a_chip_whose_driver_binds_later_joins_the_total(
 
 
 def test_a_recording_is_played_and_called_one(tmp_path: Path, watcher: Watcher) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.ORIN_NANO))
     readings = sensor.read()
     # Long enough for the node to be heard before the end.
     rows = [[replace(reading, time=float(n)) for reading in readings] for n in range(60)]
     path = tmp_path / 'trace.csv'
     with path.open('w') as file:
-        recording.write_csv(file, sensor, rows)
+        write_power_trace(file, sensor, rows)
     watcher.rails.clear()
     with power(tmp_path / 'node', source='recording', recording=str(path)):
         watcher.wait_until('the recorded readings', lambda: len(watcher.rails) > 2)

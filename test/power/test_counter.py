@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from dual_cnn_ros.power.counter import Counter, Step
+from dual_cnn_ros.power.counter import CounterStep, EnergyCounter
 
 
 @given(
@@ -34,7 +34,7 @@ from dual_cnn_ros.power.counter import Counter, Step
 def test_wrapping_counter_gives_the_energy_that_was_spent(
     span: int, start: int, steps: list[int]
 ) -> None:
-    counter = Counter(1_000_000, span)
+    counter = EnergyCounter(1_000_000, span)
     spent = start % span
     first = counter.advance(0.0, spent)
     for n, step in enumerate(steps, 1):
@@ -46,13 +46,13 @@ def test_wrapping_counter_gives_the_energy_that_was_spent(
 
 
 def test_wrapped_delta_is_exact() -> None:
-    counter = Counter(1_000_000, 262143328850)
+    counter = EnergyCounter(1_000_000, 262143328850)
     counter.advance(0.0, 262143000000)
     assert counter.advance(1.0, 1671150).watts == 2.0
 
 
 def test_a_jump_back_that_would_need_megawatts_is_a_restart() -> None:
-    counter = Counter(1_000_000, 262143328850)
+    counter = EnergyCounter(1_000_000, 262143328850)
     counter.advance(0.0, 100_000_000_000)
     step = counter.advance(0.1, 0)
     assert step.watts is None and 'restarted' in step.broken
@@ -60,16 +60,16 @@ def test_a_jump_back_that_would_need_megawatts_is_a_restart() -> None:
 
 
 def test_without_a_span_smaller_is_a_restart() -> None:
-    counter = Counter(1000)
+    counter = EnergyCounter(1000)
     counter.advance(0.0, 10_000)
     assert 'restarted' in counter.advance(1.0, 9_999).broken
 
 
 def test_too_long_unread_to_know_the_wraps() -> None:
-    counter = Counter(1_000_000, 262143328850)
+    counter = EnergyCounter(1_000_000, 262143328850)
     counter.advance(0.0, 0)
     assert '61 s' in counter.advance(61.0, 500).broken
-    unwrapped = Counter(1000)
+    unwrapped = EnergyCounter(1000)
     unwrapped.advance(0.0, 0)
     assert unwrapped.advance(100.0, 50_000).watts == pytest.approx(0.5)
 
@@ -78,8 +78,8 @@ def test_too_long_unread_to_know_the_wraps() -> None:
 def test_power_is_right_however_short_the_steps(span: int) -> None:
     """20 W, by a counter that moves once a millisecond, at moments as the sampler has them."""
     chance = random.Random(0)
-    counter = Counter(1_000_000, span)
-    got: list[tuple[float, Step]] = []
+    counter = EnergyCounter(1_000_000, span)
+    got: list[tuple[float, CounterStep]] = []
     for n in range(2000):
         moment = 5.0 + (n + chance.random()) * 0.01
         got.append((moment, counter.advance(moment, int(moment * 1000) * 20_000 % span)))
@@ -99,13 +99,13 @@ def test_power_is_right_however_short_the_steps(span: int) -> None:
 
 @pytest.mark.parametrize('later', [0.0, -1.0])
 def test_no_power_from_no_time(later: float) -> None:
-    counter = Counter(1000)
+    counter = EnergyCounter(1000)
     counter.advance(0.0, 0)
     assert counter.advance(later, 5).watts is None
 
 
 def test_a_failed_read_breaks_the_chain() -> None:
-    counter = Counter(1_000_000, 262143328850)
+    counter = EnergyCounter(1_000_000, 262143328850)
     counter.advance(0.0, 262143000000)
     counter.lost()
     step = counter.advance(0.2, 100)

@@ -25,10 +25,10 @@ import time
 import pytest
 import sysfs_fixtures as fixtures
 
-from dual_cnn_ros.data import power_trace as recording
-from dual_cnn_ros.power import ina3221
+from dual_cnn_ros.data.power_trace import open_power_trace
 from dual_cnn_ros.power import sampler as sampler_module
-from dual_cnn_ros.power.health import Health, Limits
+from dual_cnn_ros.power.health import Health, PowerLimits, SensorStatus
+from dual_cnn_ros.power.ina3221 import find_ina3221
 from dual_cnn_ros.power.reading import Reading, Sensor
 from dual_cnn_ros.power.sampler import Sampler
 
@@ -172,7 +172,7 @@ def test_each_look_at_a_recording_gives_all_that_is_due(
     rows = ''.join(f'{n / 10},A,{n},m\n' for n in range(200))
     path.write_text(f'time,rail,watts,scope\n{rows}')
     now = 0.0
-    source = recording.discover(path, lambda: now, moved=False)
+    source = open_power_trace(path, lambda: now)
     # The first look comes at once, the second in an hour.
     monkeypatch.setattr(random, 'random', lambda: 0.0)
     sets = Sets()
@@ -223,78 +223,111 @@ def readings(
     ]
 
 
-def judged(sets: list[list[Reading]], limits: Limits) -> tuple[int, str, dict[str, object]]:
+def judged(sets: list[list[Reading]], limits: PowerLimits) -> SensorStatus:
     health = Health(('VDD_IN',), 0.1)
     source = Sensor('fake', '', (), ('VDD_IN',), 'module')
     for one in sets:
         health.take(one, source.total(one))
-    return health.judge(limits)
+    return health.status(limits)
 
 
 @pytest.mark.parametrize(
     ('sets', 'limits', 'level', 'message'),
     [
-        ([readings()], Limits(), 0, '5.000 W'),
-        ([readings()], Limits(5.0, 5.0), 0, '5.000 W'),
-        ([readings(9.0), readings()], Limits(max_power_w=8.0), 2, '9.000 W is over max_power_w 8'),
-        ([readings(volts=4.5), readings()], Limits(min_voltage_v=4.8), 2, '4.500 V is under'),
-        ([readings(), readings(error='EIO')], Limits(), 1, '1 reads failed, such as VDD_IN: EIO'),
-        ([readings(error='EIO')], Limits(), 2, '1 reads failed, such as VDD_IN: EIO'),
-        ([readings(volts=0.0), readings()], Limits(min_voltage_v=4.8), 2, '0.000 V is under'),
-        ([readings(None)], Limits(), 0, 'reading'),
-        ([readings(None)], Limits(1.0), 1, 'max_power_w cannot be checked: no total power'),
-        ([readings(volts=None)], Limits(8.0), 0, '5.000 W'),
-        ([readings(volts=None)], Limits(0, 4.8), 1, 'min_voltage_v cannot be checked: no supply'),
-        ([readings(volts=None)], Limits(4.0, 4.8), 2, 'is over max_power_w'),
-        ([], Limits(), 0, 'reading'),
-        ([], Limits(8.0, 4.8), 0, 'reading'),
+        ([readings()], PowerLimits(), 'OK', '5.000 W'),
+        ([readings()], PowerLimits(5.0, 5.0), 'OK', '5.000 W'),
+        (
+            [readings(9.0), readings()],
+            PowerLimits(max_power_w=8.0),
+            'ERROR',
+            '9.000 W is over max_power_w 8',
+        ),
+        (
+            [readings(volts=4.5), readings()],
+            PowerLimits(min_voltage_v=4.8),
+            'ERROR',
+            '4.500 V is under',
+        ),
+        (
+            [readings(), readings(error='EIO')],
+            PowerLimits(),
+            'WARN',
+            '1 reads failed, such as VDD_IN: EIO',
+        ),
+        ([readings(error='EIO')], PowerLimits(), 'ERROR', '1 reads failed, such as VDD_IN: EIO'),
+        (
+            [readings(volts=0.0), readings()],
+            PowerLimits(min_voltage_v=4.8),
+            'ERROR',
+            '0.000 V is under',
+        ),
+        ([readings(None)], PowerLimits(), 'OK', 'reading'),
+        (
+            [readings(None)],
+            PowerLimits(1.0),
+            'WARN',
+            'max_power_w cannot be checked: no total power',
+        ),
+        ([readings(volts=None)], PowerLimits(8.0), 'OK', '5.000 W'),
+        (
+            [readings(volts=None)],
+            PowerLimits(0, 4.8),
+            'WARN',
+            'min_voltage_v cannot be checked: no supply',
+        ),
+        ([readings(volts=None)], PowerLimits(4.0, 4.8), 'ERROR', 'is over max_power_w'),
+        ([], PowerLimits(), 'OK', 'reading'),
+        ([], PowerLimits(8.0, 4.8), 'OK', 'reading'),
     ],
 )
-def test_health(sets: list[list[Reading]], limits: Limits, level: int, message: str) -> None:
+def test_health(sets: list[list[Reading]], limits: PowerLimits, level: str, message: str) -> None:
     got = judged(sets, limits)
-    assert got[0] == level and message in got[1]
+    assert got.level == level and message in got.message
 
 
 def test_the_supply_is_no_voltage_of_only_some_members(tmp_path: Path) -> None:
     """The rails at 19.7 V fail, and the one at 5 V says nothing about the supply."""
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     faults = {f'hwmon1/curr{n}_input': fixtures.no_data() for n in (1, 2)}
-    sensor = ina3221.discover(root, fixtures.faulty(faults))
+    sensor = find_ina3221(root, fixtures.faulty(faults))
     health = Health(sensor.members, 0.1)
     readings = sensor.read()
     health.take(readings, sensor.total(readings))
-    level, message, values = health.judge(Limits(min_voltage_v=12.0))
-    assert level == 2 and '2 reads failed' in message and values['least_volts'] is None
-    readings = ina3221.discover(root).read()
+    status = health.status(PowerLimits(min_voltage_v=12.0))
+    assert status.level == 'ERROR' and '2 reads failed' in status.message
+    assert status.least_volts is None
+    readings = find_ina3221(root).read()
     health.take(readings, sensor.total(readings))
-    assert health.judge(Limits(min_voltage_v=12.0))[0] == 0
+    assert health.status(PowerLimits(min_voltage_v=12.0)).level == 'OK'
     health.take(readings, sensor.total(readings))
-    assert '19.688 V is under' in health.judge(Limits(min_voltage_v=20.0))[1]
+    assert '19.688 V is under' in health.status(PowerLimits(min_voltage_v=20.0)).message
 
 
 def test_limits_of_rails_without_a_total_cannot_be_checked(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.BOARDS['unknown'][0]))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.BOARDS['unknown'][0]))
     health = Health(sensor.members, 0.1)
     readings = sensor.read()
     health.take(readings, sensor.total(readings))
-    level, message, _ = health.judge(Limits(0.001, 11.0))
-    assert level == 1 and 'max_power_w cannot' in message and 'min_voltage_v cannot' in message
-    assert health.judge(Limits())[0] == 0
+    status = health.status(PowerLimits(0.001, 11.0))
+    assert status.level == 'WARN'
+    assert 'max_power_w cannot' in status.message and 'min_voltage_v cannot' in status.message
+    assert health.status(PowerLimits()).level == 'OK'
 
 
 def test_health_of_a_silent_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
     health = Health(('VDD_IN',), 0.1)
     later = time.monotonic() + 4.0
     monkeypatch.setattr(time, 'monotonic', lambda: later)
-    assert health.judge(Limits())[:2] == (1, 'no readings for 4 s')
+    status = health.status(PowerLimits())
+    assert (status.level, status.message) == ('WARN', 'no readings for 4 s')
     slow = Health(('VDD_IN',), 10.0)
     monkeypatch.setattr(time, 'monotonic', lambda: later + 20.0)
-    assert slow.judge(Limits())[0] == 0
+    assert slow.status(PowerLimits()).level == 'OK'
 
 
 def test_health_counts_failures_by_rail_for_good() -> None:
     health = Health(('VDD_IN',), 0.1)
     for _ in range(3):
         health.take(readings(error='EIO'), None)
-        values = health.judge(Limits())[2]
-    assert values['failed.VDD_IN'] == 3
+        status = health.status(PowerLimits())
+    assert status.failed == {'VDD_IN': 3}

@@ -25,8 +25,11 @@ from types import SimpleNamespace
 import pytest
 import sysfs_fixtures as fixtures
 
-from dual_cnn_ros.power import ina3221, nvml, rapl, sysfs
-from dual_cnn_ros.power.discover import discover, grown
+from dual_cnn_ros.power import nvml, rapl, sysfs
+from dual_cnn_ros.power.discover import discover, rediscover
+from dual_cnn_ros.power.ina3221 import find_ina3221
+from dual_cnn_ros.power.nvml import find_gpus
+from dual_cnn_ros.power.rapl import find_rapl
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, SensorDeniedError
 
 
@@ -44,7 +47,7 @@ def total(sensor: Sensor) -> Reading:
 
 
 def test_f1_nano_iio(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.NANO))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.NANO))
     assert watts(sensor) == {'POM_5V_IN': 1.75, 'POM_5V_GPU': 0.0, 'POM_5V_CPU': 0.366}
     assert total(sensor).watts == 1.75
     assert sensor.scope == 'module (5 V input)'
@@ -52,7 +55,7 @@ def test_f1_nano_iio(tmp_path: Path) -> None:
 
 
 def test_f2_xavier_nx(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.XAVIER_NX))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.XAVIER_NX))
     assert watts(sensor) == pytest.approx(
         {'VDD_IN': 2.76352, 'VDD_CPU_GPU_CV': 0.65024, 'VDD_SOC': 0.65024}, rel=1e-12
     )
@@ -61,14 +64,14 @@ def test_f2_xavier_nx(tmp_path: Path) -> None:
 
 
 def test_f3_orin_nano_ignores_the_chips_own_sum(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.ORIN_NANO))
     assert sensor.rails == ('VDD_IN', 'VDD_CPU_GPU_CV', 'VDD_SOC')
     assert total(sensor).watts == pytest.approx(5.088384, rel=1e-12)
 
 
 def test_f4_agx_orin_adds_three_of_four(tmp_path: Path) -> None:
     root = fixtures.build(tmp_path, fixtures.agx_orin())
-    sensor = ina3221.discover(root, fixtures.faulty(fixtures.AGX_ORIN_FAULTS))
+    sensor = find_ina3221(root, fixtures.faulty(fixtures.AGX_ORIN_FAULTS))
     assert watts(sensor) == pytest.approx(
         {
             'VDD_GPU_SOC': 3.15008,
@@ -83,21 +86,21 @@ def test_f4_agx_orin_adds_three_of_four(tmp_path: Path) -> None:
 
 
 def test_f4a_not_connected_by_label(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin(spare='NC')))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.agx_orin(spare='NC')))
     assert len(sensor.rails) == 4
     assert total(sensor).watts == pytest.approx(22.29344, rel=1e-12)
 
 
 def test_not_connected_is_the_whole_label(tmp_path: Path) -> None:
     chip = fixtures.hwmon_chip('1-0040', [('NC', 0, 0), ('VDD_NCORE', 800, 10), (None, 0, 0)])
-    assert ina3221.discover(fixtures.build(tmp_path, chip)).rails == ('VDD_NCORE',)
+    assert find_ina3221(fixtures.build(tmp_path, chip)).rails == ('VDD_NCORE',)
 
 
 def test_a_labelled_rail_with_zeros_is_a_real_zero(tmp_path: Path) -> None:
     root = fixtures.build(tmp_path, fixtures.agx_orin(spare='VDD_SPARE'))
     for n in (1, 3):
         (root / f'bus/i2c/drivers/ina3221/1-0041/hwmon/hwmon2/in{n}_enable').write_text('1\n')
-    sensor = ina3221.discover(root)
+    sensor = find_ina3221(root)
     assert watts(sensor)['VDD_SPARE@1-0041'] == 0.0
     assert total(sensor).watts == pytest.approx(22.29344, rel=1e-12)
 
@@ -106,16 +109,16 @@ def test_a_channel_switched_off_is_no_rail(tmp_path: Path) -> None:
     chip = fixtures.hwmon_chip(
         '1-0040', [('VDD_IN', 5000, 200), ('VDD_SOC', 0, 0), ('X', 0, 0)], enabled=(1, 0, 0)
     )
-    assert ina3221.discover(fixtures.build(tmp_path, chip)).rails == ('VDD_IN',)
+    assert find_ina3221(fixtures.build(tmp_path, chip)).rails == ('VDD_IN',)
 
 
 def test_f4b_hwmon_numbers_do_not_matter(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin(numbers=(4, 3))))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.agx_orin(numbers=(4, 3))))
     assert total(sensor).watts == pytest.approx(22.29344, rel=1e-12)
 
 
 def test_f4c_negative_current_is_published_as_read(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin(vddq_milliamps=-20)))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.agx_orin(vddq_milliamps=-20)))
     reading = {r.rail: r for r in sensor.read()}['VDDQ_VDD2_1V8AO']
     assert reading.amps == -0.02
     assert reading.watts == pytest.approx(-0.0992)
@@ -138,7 +141,7 @@ def test_f4de_a_failing_member_makes_the_total_missing(
     tmp_path: Path, file: str, fault: BaseException | None
 ) -> None:
     root = fixtures.build(tmp_path, fixtures.agx_orin())
-    sensor = ina3221.discover(root, fixtures.faulty({file: fault}))
+    sensor = find_ina3221(root, fixtures.faulty({file: fault}))
     readings = sensor.read()
     failed = [reading for reading in readings if reading.error]
     assert len(failed) == 1 and failed[0].watts is None and file in failed[0].error
@@ -149,7 +152,7 @@ def test_f4de_a_failing_member_makes_the_total_missing(
 
 
 def test_a_member_that_was_not_read_makes_the_total_missing(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin()))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.agx_orin()))
     reading = sensor.total(sensor.read()[1:])
     assert reading is not None
     assert reading.watts is None and 'VDD_GPU_SOC was not read' in reading.error
@@ -160,18 +163,18 @@ def test_a_file_without_a_number_is_a_failed_read(tmp_path: Path, content: str) 
     files = fixtures.ORIN_NANO | {
         'sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1/curr1_input': content
     }
-    reading = total(ina3221.discover(fixtures.build(tmp_path, files)))
+    reading = total(find_ina3221(fixtures.build(tmp_path, files)))
     assert reading.watts is None and 'not a number' in reading.error
 
 
 def test_f7_thor_prefers_the_whole_input(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.THOR))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.THOR))
     assert (total(sensor).watts, sensor.scope) == (23.0, 'whole input')
     assert watts(sensor)['VDD_GPU'] == 0.0
 
 
 def test_thor_without_its_input_is_an_estimate(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.THOR_MODULE))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.THOR_MODULE))
     assert (total(sensor).watts, sensor.scope) == (10.4, 'module (estimate)')
 
 
@@ -179,7 +182,7 @@ def test_two_whole_inputs_are_none(tmp_path: Path) -> None:
     files = fixtures.ina238_chip('2-0044', 5, 20000, 10) | fixtures.ina238_chip(
         '2-0045', 6, 20000, 10
     )
-    sensor = ina3221.discover(fixtures.build(tmp_path, files))
+    sensor = find_ina3221(fixtures.build(tmp_path, files))
     assert sensor.rails == ('VIN@2-0044', 'VIN@2-0045')
     assert sensor.members == () and sensor.total(sensor.read()) is None
 
@@ -187,7 +190,7 @@ def test_two_whole_inputs_are_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize('name', fixtures.BOARDS)
 def test_every_board(tmp_path: Path, name: str) -> None:
     files, members, scope = fixtures.BOARDS[name]
-    sensor = ina3221.discover(fixtures.build(tmp_path, files))
+    sensor = find_ina3221(fixtures.build(tmp_path, files))
     assert (sensor.members, sensor.scope) == (members, scope)
     reading = sensor.total(sensor.read())
     if members:
@@ -208,7 +211,7 @@ def test_devices_are_links_among_other_files(tmp_path: Path) -> None:
         'sys/bus/i2c/drivers/ina3221/11-0040': real,
         'sys/bus/i2c/drivers/ina3221/module': 'sys/devices',
     }
-    sensor = ina3221.discover(fixtures.build(tmp_path, files, links))
+    sensor = find_ina3221(fixtures.build(tmp_path, files, links))
     assert sensor.rails == ('VDD_IN', 'VDD_CPU_GPU_CV', 'VDD_SOC')
 
 
@@ -217,12 +220,12 @@ def test_two_digit_buses_and_old_iio_folders(tmp_path: Path) -> None:
         name.replace('6-0040', '12-0040').replace('iio:device0', 'iio_device'): content
         for name, content in fixtures.NANO.items()
     }
-    assert total(ina3221.discover(fixtures.build(tmp_path, files))).watts == 1.75
+    assert total(find_ina3221(fixtures.build(tmp_path, files))).watts == 1.75
 
 
 def test_a_renumbered_tree_is_found_again(tmp_path: Path) -> None:
     root = fixtures.build(tmp_path, fixtures.ORIN_NANO)
-    sensor = ina3221.discover(root)
+    sensor = find_ina3221(root)
     hwmon = root / 'bus/i2c/drivers/ina3221/1-0040/hwmon'
     shutil.move(hwmon, tmp_path / 'away')
     gone = sensor.read()
@@ -234,19 +237,19 @@ def test_a_renumbered_tree_is_found_again(tmp_path: Path) -> None:
 
 
 def test_offset_bound_from_the_shunt(tmp_path: Path) -> None:
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.agx_orin()))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.agx_orin()))
     # 80 uV over 2 mOhm is 40 mA; about 1.8 W over the two rails at 19.7 V and the one at 5 V.
     assert total(sensor).offset_watts == pytest.approx(0.04 * (19.688 * 2 + 4.968))
 
 
 def test_offset_unknown_without_shunts(tmp_path: Path) -> None:
-    assert total(ina3221.discover(fixtures.build(tmp_path, fixtures.NANO))).offset_watts is None
+    assert total(find_ina3221(fixtures.build(tmp_path, fixtures.NANO))).offset_watts is None
 
 
 def test_times_are_monotonic_and_in_the_read(tmp_path: Path) -> None:
     import time
 
-    sensor = ina3221.discover(fixtures.build(tmp_path, fixtures.ORIN_NANO))
+    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.ORIN_NANO))
     before = time.monotonic()
     times = [reading.time for reading in sensor.read()]
     assert before <= times[0] <= times[1] <= times[2] <= time.monotonic()
@@ -278,7 +281,7 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
 
 
 def test_f5_rapl_wraps_around_and_counts_nothing_twice(tmp_path: Path, ticks: Ticks) -> None:
-    sensor = rapl.discover(rapl_root(tmp_path, fixtures.RAPL))
+    sensor = find_rapl(rapl_root(tmp_path, fixtures.RAPL))
     assert sensor.rails == (
         'package-0',
         'package-0/core',
@@ -303,14 +306,14 @@ def test_f5_rapl_wraps_around_and_counts_nothing_twice(tmp_path: Path, ticks: Ti
 
 
 def test_rapl_amd(tmp_path: Path) -> None:
-    sensor = rapl.discover(rapl_root(tmp_path, fixtures.RAPL_AMD))
+    sensor = find_rapl(rapl_root(tmp_path, fixtures.RAPL_AMD))
     assert (sensor.members, sensor.scope) == (('package-0',), 'cpu package')
 
 
 def test_rapl_mmio_repeats_the_package(tmp_path: Path) -> None:
-    sensor = rapl.discover(rapl_root(tmp_path, fixtures.RAPL | fixtures.RAPL_MMIO))
+    sensor = find_rapl(rapl_root(tmp_path, fixtures.RAPL | fixtures.RAPL_MMIO))
     assert sensor.members == ('package-0', 'package-0/dram')
-    alone = rapl.discover(rapl_root(tmp_path / 'alone', fixtures.RAPL_MMIO))
+    alone = find_rapl(rapl_root(tmp_path / 'alone', fixtures.RAPL_MMIO))
     assert alone.members == ('package-0',)
 
 
@@ -318,7 +321,7 @@ def test_rapl_two_packages(tmp_path: Path) -> None:
     second = fixtures.rapl_zone('intel-rapl/intel-rapl:2', 'package-1', 5) | fixtures.rapl_zone(
         'intel-rapl/intel-rapl:2/intel-rapl:2:0', 'core', 5
     )
-    sensor = rapl.discover(rapl_root(tmp_path, fixtures.RAPL_AMD | second))
+    sensor = find_rapl(rapl_root(tmp_path, fixtures.RAPL_AMD | second))
     assert sensor.members == ('package-0', 'package-1')
     assert 'package-1/core' in sensor.rails
 
@@ -327,15 +330,15 @@ def test_rapl_present_but_denied_is_a_state_of_its_own(tmp_path: Path) -> None:
     root = rapl_root(tmp_path, fixtures.RAPL)
     denied = fixtures.faulty({'energy_uj': PermissionError(errno.EACCES, 'Permission denied')})
     with pytest.raises(SensorDeniedError, match=r'energy_uj may not be read.*chmod'):
-        rapl.discover(root, denied)
+        find_rapl(root, denied)
     with pytest.raises(NoSensorError, match='no RAPL package') as absent:
-        rapl.discover(tmp_path / 'nothing')
+        find_rapl(tmp_path / 'nothing')
     assert not isinstance(absent.value, SensorDeniedError)
 
 
 def test_rapl_one_failed_read_adds_no_energy(tmp_path: Path, ticks: Ticks) -> None:
     faults: dict[str, BaseException | None] = {}
-    sensor = rapl.discover(rapl_root(tmp_path, fixtures.RAPL_AMD), fixtures.faulty(faults))
+    sensor = find_rapl(rapl_root(tmp_path, fixtures.RAPL_AMD), fixtures.faulty(faults))
     ticks.now += 0.1
     first = total(sensor)
     faults['intel-rapl:0/energy_uj'] = OSError(errno.EIO, 'Input/output error')
@@ -361,7 +364,7 @@ def test_rapl_a_package_that_fails_at_the_start_still_belongs_to_the_total(
         'intel-rapl:0/energy_uj': OSError(errno.EIO, 'Input/output error'),
         'intel-rapl:0/max_energy_range_uj': OSError(errno.EIO, 'Input/output error'),
     }
-    sensor = rapl.discover(rapl_root(tmp_path, fixtures.RAPL), fixtures.faulty(faults))
+    sensor = find_rapl(rapl_root(tmp_path, fixtures.RAPL), fixtures.faulty(faults))
     assert sensor.members == ('package-0', 'package-0/dram')
     assert total(sensor).error
     faults.clear()
@@ -407,7 +410,7 @@ def use(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
 def test_nvml_gives_power_and_counter(monkeypatch: pytest.MonkeyPatch, ticks: Ticks) -> None:
     energy: dict[int, int | None] = {0: 5_000_000}
     use(monkeypatch, fake_nvml({0: 71_500}, energy))
-    sensor = nvml.discover()
+    sensor = find_gpus()
     assert (sensor.rails, sensor.members, sensor.scope) == (('gpu0',), ('gpu0',), 'gpu')
     first = total(sensor)
     assert (first.watts, first.joules) == (71.5, 5000.0)
@@ -421,7 +424,7 @@ def test_nvml_counter_restart_breaks_the_chain(
 ) -> None:
     energy: dict[int, int | None] = {0: 5_000_000}
     use(monkeypatch, fake_nvml({0: 71_500}, energy))
-    sensor = nvml.discover()
+    sensor = find_gpus()
     total(sensor)
     energy[0] = 200
     ticks.now += 0.1
@@ -433,7 +436,7 @@ def test_nvml_counter_restart_breaks_the_chain(
 def test_nvml_lost_gpu_comes_back(monkeypatch: pytest.MonkeyPatch, ticks: Ticks) -> None:
     power: dict[int, int | None] = {0: 71_500}
     use(monkeypatch, fake_nvml(power, {0: 1}))
-    sensor = nvml.discover()
+    sensor = find_gpus()
     del power[0]
     assert 'GPU is lost' in total(sensor).error
     power[0] = 60_000
@@ -442,14 +445,14 @@ def test_nvml_lost_gpu_comes_back(monkeypatch: pytest.MonkeyPatch, ticks: Ticks)
 
 def test_nvml_before_volta_has_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, fake_nvml({0: 50_000}, {0: None}))
-    reading = total(nvml.discover())
+    reading = total(find_gpus())
     assert (reading.watts, reading.joules) == (50.0, None)
 
 
 def test_nvml_counter_alone_gives_power(monkeypatch: pytest.MonkeyPatch, ticks: Ticks) -> None:
     energy: dict[int, int | None] = {0: 1000}
     use(monkeypatch, fake_nvml({0: None}, energy))
-    sensor = nvml.discover()
+    sensor = find_gpus()
     assert total(sensor).watts is None
     energy[0] = 3000
     ticks.now += 0.1
@@ -458,7 +461,7 @@ def test_nvml_counter_alone_gives_power(monkeypatch: pytest.MonkeyPatch, ticks: 
 
 def test_nvml_two_gpus_of_which_one_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, fake_nvml({0: None, 1: 30_000, 2: 12_000}, {0: None, 1: None, 2: None}))
-    sensor = nvml.discover()
+    sensor = find_gpus()
     assert (sensor.rails, sensor.scope) == (('gpu1', 'gpu2'), '2 gpus')
     assert total(sensor).watts == 42.0
 
@@ -466,7 +469,7 @@ def test_nvml_two_gpus_of_which_one_measures(monkeypatch: pytest.MonkeyPatch) ->
 def test_nvml_present_but_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, fake_nvml({0: None}, {0: None}))
     with pytest.raises(NoSensorError, match='reads the power of none'):
-        nvml.discover()
+        find_gpus()
 
 
 def test_nvml_without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -478,13 +481,13 @@ def test_nvml_without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     module.nvmlInit = fail
     use(monkeypatch, module)
     with pytest.raises(NoSensorError, match='Driver Not Loaded'):
-        nvml.discover()
+        find_gpus()
 
 
 def test_nvml_without_package(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, None)
     with pytest.raises(NoSensorError, match='nvidia-ml-py'):
-        nvml.discover()
+        find_gpus()
 
 
 # Choosing
@@ -513,18 +516,18 @@ def test_a_sensor_grows_by_chips_and_never_shrinks(tmp_path: Path, board: fixtur
     whole = discover('auto', root)
     late.rename(away)
     sensor = discover('auto', root)
-    assert grown(sensor, root) is None
+    assert rediscover(sensor, root) is None
     # A chip that comes in the place of another would give another total.
     chips[0].rename(tmp_path / 'gone')
     away.rename(late)
-    assert grown(sensor, root) is None and grown(whole, root) is None
+    assert rediscover(sensor, root) is None and rediscover(whole, root) is None
     (tmp_path / 'gone').rename(chips[0])
-    more = grown(sensor, root)
+    more = rediscover(sensor, root)
     assert more is not None
     assert (more.rails, more.members, more.scope) == (whole.rails, whole.members, whole.scope)
-    assert grown(more, root) is None
+    assert rediscover(more, root) is None
     shutil.rmtree(root / 'bus')
-    assert grown(more, root) is None
+    assert rediscover(more, root) is None
 
 
 def test_rails_of_one_name_are_still_the_same_channels(tmp_path: Path) -> None:
@@ -532,7 +535,7 @@ def test_rails_of_one_name_are_still_the_same_channels(tmp_path: Path) -> None:
     root = fixtures.build(tmp_path, fixtures.hwmon_chip('1-0040', rails, 1))
     sensor = discover('auto', root)
     fixtures.build(tmp_path, fixtures.hwmon_chip('1-0041', rails, 2))
-    more = grown(sensor, root)
+    more = rediscover(sensor, root)
     assert more is not None and len(more.rails) == 6 and 'VDD_A@1-0040' in more.rails
 
 
@@ -541,10 +544,10 @@ def test_a_better_source_replaces_none(tmp_path: Path, monkeypatch: pytest.Monke
     root = rapl_root(tmp_path, fixtures.RAPL)
     sensor = discover('auto', root)
     fixtures.build(tmp_path, fixtures.ORIN_NANO)
-    assert sensor.source == 'rapl' and grown(sensor, root) is None
+    assert sensor.source == 'rapl' and rediscover(sensor, root) is None
 
 
-@pytest.mark.parametrize('source', ['auto', 'ina3221', 'rapl', 'nvml', 'recording'])
+@pytest.mark.parametrize('source', ['auto', 'ina3221', 'rapl', 'nvml'])
 def test_f6_no_source_is_said_and_nothing_invented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
