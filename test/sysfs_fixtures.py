@@ -21,12 +21,14 @@ Every board is a table of its chips; errors that files cannot hold are injected 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from dual_cnn_ros.power import sysfs
+from dual_cnn_ros.power.reading import Reading, Sensor
 
 Files = dict[str, object]
 
@@ -57,6 +59,13 @@ def faulty(faults: Mapping[str, BaseException | None]) -> sysfs.Reader:
         return sysfs.text(path)
 
     return read
+
+
+def total(sensor: Sensor) -> Reading:
+    """Read the total of a sensor that has one."""
+    reading = sensor.total(sensor.read())
+    assert reading is not None
+    return reading
 
 
 def no_data() -> OSError:
@@ -324,3 +333,50 @@ def rapl_links(files: Mapping[str, object]) -> dict[str, str]:
     """Return the flat links of class/powercap to every zone, however deep."""
     zones = {Path(name).parent for name in files if name.startswith(_POWERCAP)}
     return {f'sys/class/powercap/{zone.name}': str(zone) for zone in zones}
+
+
+def rapl_root(tmp_path: Path, files: Files) -> Path:
+    return build(tmp_path, files, rapl_links(files))
+
+
+class Ticks:
+    """A clock that the test moves, in place of the module time."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+# NVML: there is no driver, so the module pynvml is made up.
+
+
+class FakeNVMLError(Exception):
+    pass
+
+
+def fake_nvml(
+    power: Mapping[int, int | None], energy: Mapping[int, int | None]
+) -> SimpleNamespace:
+    """Return a pynvml of so many GPUs; None is NotSupported, a missing key is a lost GPU."""
+
+    def get(table: Mapping[int, int | None]) -> Callable[[int], int]:
+        def read(handle: int) -> int:
+            if handle not in table:
+                raise FakeNVMLError('GPU is lost')
+            value = table[handle]
+            if value is None:
+                raise FakeNVMLError('Not Supported')
+            return value
+
+        return read
+
+    count = len(power)
+    return SimpleNamespace(
+        NVMLError=FakeNVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: count,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetPowerUsage=get(power),
+        nvmlDeviceGetTotalEnergyConsumption=get(energy),
+    )

@@ -153,7 +153,8 @@ class PowerNode(Node):
         self._searched = time.monotonic()
 
     def _discover(self) -> Sensor:
-        if trace := path('recording', self._values['recording']):
+        if self._values['source'] == 'recording':
+            trace = path('recording', self._values['recording'])
             return open_power_trace(trace, self._ros_seconds if self._in_recorded_time else None)
         return discover(self._values['source'], Path(self._values['sysfs_root']))
 

@@ -1,0 +1,146 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The energy meter: windows of a program on a sensor whose watts the test sets."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+import threading
+import time
+
+import pytest
+
+from dual_cnn_ros.energy import meter as meter_module
+from dual_cnn_ros.energy.meter import EnergyMeter, EnergyWindow
+from dual_cnn_ros.power.reading import Reading, Sensor
+
+
+class Load:
+    """A rail that draws 5 W, by its power or by its counter; or that cannot be read."""
+
+    rails = ('in',)
+
+    def __init__(self, counts: bool = False) -> None:
+        self.counts = counts
+        self.error = ''
+        self.reads = 0
+
+    def read(self) -> list[Reading]:
+        self.reads += 1
+        now = time.monotonic()
+        if self.error:
+            return [Reading('in', now, error=self.error)]
+        if self.counts:
+            return [Reading('in', now, joules=5.0 * now)]
+        return [Reading('in', now, watts=5.0)]
+
+
+def sensor(load: Load, total: bool = True) -> Sensor:
+    return Sensor('fake', 'a test', (load,), load.rails if total else (), 'module')
+
+
+def windows(load: Load, *seconds: float) -> list[EnergyWindow]:
+    found = []
+    with EnergyMeter(sensor(load), period=0.01) as meter:
+        for n, length in enumerate(seconds):
+            meter.begin_window(f'{n}')
+            time.sleep(length)
+            found.append(meter.end_window(f'{n}'))
+    return found
+
+
+@pytest.mark.parametrize('counts', [False, True])
+def test_joules_of_windows_long_and_short(counts: bool) -> None:
+    long, short = windows(Load(counts), 1.2, 0.001)
+    for window in (long, short):
+        assert window.joules == pytest.approx(5.0 * window.seconds)
+        assert window.coverage == pytest.approx(1.0) and window.reason == ''
+        assert (window.source, window.scope) == ('fake', 'module')
+    assert (long.name, short.name) == ('0', '1')
+    assert long.seconds >= 1.2 and long.standard_error == pytest.approx(0.0, abs=1e-6)
+    # A single millisecond says nothing of how the power varies.
+    assert short.standard_error is None
+
+
+def test_windows_overlap_and_one_name_may_be_used_again() -> None:
+    with EnergyMeter(sensor(Load()), period=0.01) as meter:
+        meter.begin_window('outer')
+        inner = []
+        for _ in range(2):
+            meter.begin_window('inner')
+            time.sleep(0.05)
+            inner.append(meter.end_window('inner'))
+        outer = meter.end_window('outer')
+    joules = [window.joules or 0.0 for window in inner]
+    assert outer.joules is not None and outer.joules >= sum(joules) > 0
+
+
+def test_names_of_windows_must_fit() -> None:
+    with EnergyMeter(sensor(Load()), period=0.01) as meter:
+        with pytest.raises(ValueError, match="no window 'a' is open, but none"):
+            meter.end_window('a')
+        meter.begin_window('a')
+        with pytest.raises(ValueError, match="window 'a' is open already"):
+            meter.begin_window('a')
+        with pytest.raises(ValueError, match="no window 'b' is open, but 'a'"):
+            meter.end_window('b')
+        meter.end_window('a')
+
+
+def test_it_reads_from_the_first_window_until_it_is_closed() -> None:
+    load = Load()
+    meter = EnergyMeter(sensor(load), period=0.01)
+    assert load.reads == 0
+    meter.begin_window('dropped')
+    meter.close()
+    assert load.reads > 0
+    assert 'sampler' not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(ValueError, match='no window'):
+        meter.end_window('dropped')
+    meter.begin_window('again')
+    assert meter.end_window('again').joules is not None
+    meter.close()
+
+
+def test_a_sensor_that_fails_gives_no_joules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter_module, 'ANSWER_SECONDS', 0.0)
+    load = Load()
+    load.error = 'EIO'
+    [window] = windows(load, 0.05)
+    assert window.joules is None and window.standard_error is None and window.coverage == 0
+    assert window.reason == 'readings cover 0% of the window, less than 95%'
+
+
+def test_a_sensor_without_a_total_gives_no_joules() -> None:
+    load = Load()
+    meter = EnergyMeter(sensor(load, total=False))
+    meter.begin_window('a')
+    window = meter.end_window('a')
+    assert window.joules is None and window.reason == 'the sensor has no total: a test'
+    assert load.reads == 0
+
+
+def test_without_a_sensor_a_window_has_its_seconds_and_a_reason(tmp_path: Path) -> None:
+    with EnergyMeter(source='ina3221', sysfs_root=tmp_path) as meter:
+        meter.begin_window('a')
+        window = meter.end_window('a')
+    assert window.seconds > 0 and window.joules is None and window.coverage == 0
+    assert (window.source, window.scope) == ('', '')
+    assert window.reason.startswith('no power sensor: no INA3221')
+
+
+def test_the_example_of_its_docstring() -> None:
+    assert doctest.testmod(meter_module).failed == 0
