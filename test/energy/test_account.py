@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The running account: what is late, missing, out of order or begins again."""
+"""The energy account: what is late, missing, out of order or begins again."""
 
 from __future__ import annotations
 
@@ -25,210 +25,241 @@ from dual_cnn_ros.energy.attribution import InseparableError
 from dual_cnn_ros.power.reading import Reading
 
 
-def run(
-    account: Account,
-    start: float,
-    seconds: float,
-    watts: float = 10.0,
-    offset: float = 1000.0,
-    decide: bool = False,
-) -> None:
-    """Ten readings and ten decisions a second, the decisions by turns of 'memory' and 'first'."""
-    for n in range(round(seconds * 10)):
-        time = start + n * 0.1
-        account.add_reading(time + offset, Reading('total', time, watts=watts), 0.1)
-        if decide:
+class Robot:
+    """Ten readings a second; while it works, as many decisions, 'memory' and 'first' in turn."""
+
+    def __init__(self, window: float = 1.0) -> None:
+        self.account = Account(window)
+        self.now = 0.0
+        self.stamp = 1000.0
+
+    def read(self, watts: float | None = 10.0, error: str = '', period: float = 0.1) -> bool:
+        """Give a reading of now, then let the time until the next one pass."""
+        reading = Reading('total', self.now, watts=watts, error=error)
+        was_reset = self.account.add_reading(self.stamp, reading, period)
+        self.skip(period)
+        return was_reset
+
+    def skip(self, seconds: float) -> None:
+        self.now += seconds
+        self.stamp += seconds
+
+    def rest(self, seconds: float, watts: float = 10.0) -> None:
+        for _ in range(round(seconds * 10)):
+            self.read(watts)
+
+    def work(self, seconds: float, watts: float = 10.0) -> None:
+        for n in range(round(seconds * 10)):
+            self.read(watts)
             source = 'first' if n % 2 else 'memory'
-            account.add_decision(time + 0.03 + offset, source, {source: 0.01 * (1 + n % 3)})
+            self.account.add_decision(self.stamp - 0.07, source, {source: 0.01 * (1 + n % 3)})
+
+    def measure_idle(self, watts: float) -> None:
+        self.rest(2.0, watts)
+        self.account.measure_idle(5.0)
+        self.rest(8.0, watts)
+
+    @property
+    def idle(self) -> tuple[float | None, float | None]:
+        """The idle power before and after the load."""
+        idle = self.account.idle
+        assert idle is not None
+        return idle.before.mean_watts, idle.after and idle.after.mean_watts
 
 
-def test_energy_and_frames() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 10.0)
-    run(account, 10.0, 20.0, decide=True)
-    run(account, 30.0, 10.0)
+@pytest.fixture
+def robot() -> Robot:
+    return Robot()
+
+
+def test_energy_and_frames(robot: Robot) -> None:
+    robot.rest(10.0)
+    robot.work(20.0)
+    robot.rest(10.0)
+    account = robot.account
     assert account.energy.joules == pytest.approx(399.0)
     assert account.decisions == 200
     # Windows from the first decision's to the last one's.
     assert account.joules_per_frame == pytest.approx(1.0)
     assert account.net is None and account.net_joules_per_frame is None
-    assert {name: source.decisions for name, source in account.sources.items()} == {
-        'memory': 100,
-        'first': 100,
-    }
+    decisions = {name: source.decisions for name, source in account.sources.items()}
+    assert decisions == {'memory': 100, 'first': 100}
     assert account.mean_busy_seconds('first') == pytest.approx({'first': 0.02}, rel=0.02)
+    for name in ('always_both', 'always_second'):
+        with pytest.raises(InseparableError, match='second has not run yet'):
+            account.baseline_busy_seconds(name)
+    account.reset()
+    robot.work(5.0, 2.0)
+    assert account.energy.joules == pytest.approx(9.8)
+    assert account.joules_per_frame == pytest.approx(0.2)
 
 
-def test_a_pause_between_decisions_counts() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 5.0, decide=True)
-    run(account, 5.0, 5.0)
-    run(account, 10.0, 5.0, decide=True)
-    run(account, 15.0, 5.0)
-    assert account.joules_per_frame == pytest.approx(1.5)
+def test_a_pause_between_decisions_counts(robot: Robot) -> None:
+    robot.work(5.0)
+    robot.rest(5.0)
+    robot.work(5.0)
+    robot.rest(5.0)
+    assert robot.account.joules_per_frame == pytest.approx(1.5)
 
 
-def test_idle_before_and_after() -> None:
-    account = Account(1.0)
+# Idle power
+
+
+def test_idle_power_before_and_after_a_load(robot: Robot) -> None:
     with pytest.raises(ValueError, match='no power readings yet'):
-        account.measure_idle(5.0)
-    run(account, 0.0, 1.0, 4.0)
-    account.measure_idle(5.0)
-    assert 'being measured' in account.idle_note
-    run(account, 1.0, 10.0, 4.0)
-    assert account.idle is not None and account.idle.after is None
-    assert account.idle.watts == pytest.approx(4.0)
-    run(account, 11.0, 50.0, 10.0, decide=True)
-    run(account, 61.0, 2.0, 4.2)
-    account.measure_idle(5.0)
-    run(account, 63.0, 10.0, 4.2)
-    assert account.idle.watts == pytest.approx(4.1)
-    assert account.idle.standard_error_watts == pytest.approx(0.1)
-    assert account.net is not None and account.net.joules is not None
-    account.reset()
-    assert account.idle.watts == pytest.approx(4.2) and account.idle.after is None
+        robot.account.measure_idle(5.0)
+    robot.measure_idle(4.0)
+    assert robot.idle == (pytest.approx(4.0), None)
+    robot.work(50.0)
+    robot.measure_idle(4.2)
+    idle, net = robot.account.idle, robot.account.net
+    assert idle is not None and idle.watts == pytest.approx(4.1)
+    assert idle.standard_error_watts == pytest.approx(0.1)
+    assert net is not None and net.joules is not None
+    robot.account.reset()
+    assert robot.idle == (pytest.approx(4.2), None)
 
 
-def test_a_session_after_a_reset_has_its_own_idle_power() -> None:
-    """Another power mode: the rest before the load replaces the one that the reset has left."""
-    account = Account(1.0)
-    run(account, 0.0, 1.0, 4.0)
-    account.measure_idle(5.0)
-    run(account, 1.0, 10.0, 4.0)
-    run(account, 11.0, 20.0, 10.0, decide=True)
-    account.reset()
-    assert account.idle is not None and account.idle.watts == pytest.approx(4.0)
-    run(account, 31.0, 2.0, 6.0)
-    account.measure_idle(5.0)
-    run(account, 33.0, 10.0, 6.0)
-    assert account.idle.after is None and account.idle.watts == pytest.approx(6.0)
-    run(account, 43.0, 20.0, 12.0, decide=True)
-    run(account, 63.0, 2.0, 6.2)
-    account.measure_idle(5.0)
-    run(account, 65.0, 10.0, 6.2)
-    assert account.idle.before.mean_watts == pytest.approx(6.0)
-    assert account.idle.after is not None and account.idle.watts == pytest.approx(6.1)
+def test_without_decisions_the_second_rest_is_that_after_the_load(robot: Robot) -> None:
+    robot.measure_idle(4.0)
+    robot.rest(20.0)
+    robot.measure_idle(4.2)
+    assert robot.idle == (pytest.approx(4.0), pytest.approx(4.2))
 
 
-def test_the_idle_power_left_by_a_reset_is_that_before_the_decisions_since() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 1.0, 4.0)
-    account.measure_idle(5.0)
-    run(account, 1.0, 10.0, 4.0)
-    account.reset()
-    run(account, 11.0, 20.0, 10.0, decide=True)
-    run(account, 31.0, 2.0, 4.2)
-    account.measure_idle(5.0)
-    run(account, 33.0, 10.0, 4.2)
-    assert account.idle is not None and account.idle.after is not None
-    assert account.idle.watts == pytest.approx(4.1)
+def test_after_a_reset_a_rest_before_the_load_replaces_the_idle_power(robot: Robot) -> None:
+    robot.measure_idle(4.0)
+    robot.work(20.0)
+    robot.account.reset()
+    # Another power mode.
+    robot.measure_idle(6.0)
+    assert robot.idle == (pytest.approx(6.0), None)
+    robot.work(20.0)
+    robot.measure_idle(6.2)
+    assert robot.idle == (pytest.approx(6.0), pytest.approx(6.2))
 
 
-def test_without_a_classifier_the_second_rest_is_that_after_the_load() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 1.0, 4.0)
-    account.measure_idle(5.0)
-    run(account, 1.0, 10.0, 4.0)
-    run(account, 11.0, 20.0, 10.0)
-    run(account, 31.0, 2.0, 4.2)
-    account.measure_idle(5.0)
-    run(account, 33.0, 10.0, 4.2)
-    assert account.idle is not None and account.idle.after is not None
+def test_after_a_reset_the_idle_power_stands_for_that_before_the_load(robot: Robot) -> None:
+    robot.measure_idle(4.0)
+    robot.account.reset()
+    robot.work(20.0)
+    robot.measure_idle(4.2)
+    assert robot.idle == (pytest.approx(4.0), pytest.approx(4.2))
 
 
-def test_idle_is_refused_while_decisions_are_made() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 1.0)
+def test_a_rest_is_refused_where_it_tells_no_idle_power(robot: Robot) -> None:
+    account = robot.account
+    robot.rest(1.0)
     account.measure_idle(5.0)
-    run(account, 1.0, 10.0, decide=True)
+    assert account.idle_note == 'being measured for 5 s'
+    robot.work(10.0)
+    assert 'refused: 49 decisions were made' in account.idle_note
+    robot.rest(1.0)
+    account.measure_idle(5.0)
+    robot.skip(3.0)
+    robot.rest(10.0)
+    assert 'refused: readings covered only' in account.idle_note
+    account.measure_idle(5.0)
+    robot.now = 0.0
+    robot.rest(1.0)
+    assert account.idle_note.startswith('refused: the clock of the readings was reset')
     assert account.idle is None
-    assert '49 decisions were made' in account.idle_note
 
 
-def test_idle_is_refused_with_gaps() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 1.0)
-    account.measure_idle(5.0)
-    run(account, 4.0, 10.0)
-    assert account.idle is None and 'covered only' in account.idle_note
+def test_a_rest_is_refused_where_its_error_cannot_be_told(robot: Robot) -> None:
+    for seconds in (5.0, 10.0):
+        robot.read(period=1.0)
+        robot.account.measure_idle(seconds)
+        for _ in range(14):
+            robot.read(period=1.0)
+        if seconds == 5.0:
+            assert robot.account.idle is None
+            assert robot.account.idle_note == (
+                'refused: 6 readings are too few to tell its standard error; '
+                'set idle_s to at least 10'
+            )
+    assert robot.account.idle is not None
 
 
-def test_idle_is_refused_where_its_error_cannot_be_told() -> None:
-    """Taken for zero, the unknown error would make every other one too small."""
-    account = Account(1.0)
-    for n in range(40):
-        account.add_reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
-        if n == 1:
-            account.measure_idle(5.0)
-    assert account.idle is None
-    assert account.idle_note == (
-        'refused: 6 readings are too few to tell its standard error; set idle_s to at least 10'
-    )
-    account.measure_idle(10.0)
-    for n in range(40, 60):
-        account.add_reading(1000.0 + n, Reading('total', float(n), watts=4.0), 1.0)
-    assert account.idle is not None
+# Decisions without readings, and readings that do not follow each other
 
 
-def test_decisions_before_and_after_the_readings_are_unmatched() -> None:
-    account = Account(1.0)
-    account.add_decision(900.0, 'first', {'first': 0.1})
-    run(account, 0.0, 10.0)
-    account.add_decision(1001.0, 'first', {'first': 0.1})
-    assert (account.decisions, account.unmatched) == (0, 2)
+def test_decisions_before_and_after_the_readings_are_unmatched(robot: Robot) -> None:
+    robot.account.add_decision(900.0, 'first', {'first': 0.1})
+    robot.rest(10.0)
+    robot.account.add_decision(1001.0, 'first', {'first': 0.1})
+    assert (robot.account.decisions, robot.account.unmatched) == (0, 2)
 
 
-def test_an_absent_power_node_costs_no_memory() -> None:
-    account = Account(1.0)
+def test_an_absent_power_node_costs_no_memory(robot: Robot) -> None:
     for n in range(30_000):
-        account.add_decision(n / 30, 'first', {'first': 0.01})
-    assert account.unmatched == 20_000
-    assert len(pickle.dumps(account._waiting)) < 1_000_000
+        robot.account.add_decision(n / 30, 'first', {'first': 0.01})
+    assert (robot.account.waiting, robot.account.unmatched) == (10_000, 20_000)
 
 
-def test_a_decision_stamped_in_the_far_future_blocks_no_other() -> None:
-    account = Account(1.0)
-    account.add_decision(1e9, 'first', {'first': 0.01})
-    run(account, 0.0, 10.0, decide=True)
-    assert account.decisions >= 80
+def test_a_decision_stamped_in_the_far_future_blocks_no_other(robot: Robot) -> None:
+    robot.account.add_decision(1e9, 'first', {'first': 0.01})
+    robot.work(10.0)
+    assert robot.account.decisions >= 80
 
 
-def test_readings_out_of_order_and_twice() -> None:
-    account = Account(1.0)
-    times = [0.0, 0.1, 0.3, 0.2, 0.3, 0.4, 0.5]
-    for time in times:
-        account.add_reading(1000 + time, Reading('total', time, watts=10.0), 0.1)
-    assert account.energy.out_of_order == 2
-    assert account.energy.joules == pytest.approx(5.0)
-
-
-@pytest.mark.parametrize('back', [0.9, 1.5, 30.0])
-def test_a_single_late_reading_begins_nothing_anew(back: float) -> None:
-    account = Account(1.0)
-    run(account, 0.0, 60.0, decide=True)
-    stray = Reading('total', 59.9 - back, watts=10.0)
-    assert not account.add_reading(stray.time + 1000, stray, 0.1)
-    run(account, 60.0, 60.0, decide=True)
-    energy = account.energy
+@pytest.mark.parametrize('back', [0.2, 0.9, 1.5, 30.0])
+def test_a_single_late_reading_begins_nothing_anew(robot: Robot, back: float) -> None:
+    robot.work(60.0)
+    robot.skip(-back)
+    assert not robot.read()
+    robot.skip(back - 0.1)
+    robot.work(60.0)
+    energy = robot.account.energy
     assert (energy.out_of_order, energy.restarts) == (1, 0)
     assert energy.window == pytest.approx(119.9) and energy.joules == pytest.approx(1199.0)
-    assert account.unmatched == 0
+    assert robot.account.unmatched == 0
 
 
-def test_a_single_stamp_that_is_off_begins_nothing_anew() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 10.0, decide=True)
-    assert not account.add_reading(500.0, Reading('total', 10.0, watts=10.0), 0.1)
-    run(account, 10.1, 10.0, decide=True)
-    energy = account.energy
+def test_a_single_stamp_that_is_off_begins_nothing_anew(robot: Robot) -> None:
+    robot.work(10.0)
+    robot.stamp -= 500
+    assert not robot.read()
+    robot.stamp += 500
+    robot.work(10.0)
+    energy = robot.account.energy
     assert (energy.out_of_order, energy.restarts) == (0, 0)
-    assert energy.joules == pytest.approx(200.0) and account.unmatched == 0
+    assert energy.joules == pytest.approx(200.0) and robot.account.unmatched == 0
 
 
-def test_a_gap_leaves_its_windows_out() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 5.0, decide=True)
-    run(account, 6.5, 5.0, decide=True)
+@pytest.mark.parametrize('later', [0.0, 30.0])
+def test_a_recording_that_begins_again(robot: Robot, later: float) -> None:
+    """A loop resets both clocks; a machine that was restarted only the monotonic one."""
+    robot.work(20.0)
+    robot.now, robot.stamp = 0.0, 1000.0 + later
+    assert [robot.read(), robot.read()] == [False, True]
+    robot.work(19.8)
+    energy = robot.account.energy
+    assert energy.restarts == 1 and energy.out_of_order == 0
+    assert energy.measured == pytest.approx(398.0)
+    assert robot.account.decisions == pytest.approx(370, abs=25)
+    # The time for which the machine was away counts as a gap.
+    assert (energy.coverage > 0.95) is (later == 0.0)
+    assert (robot.account.joules_per_frame is not None) is (later == 0.0)
+
+
+def test_stamps_at_half_the_speed_of_the_readings_still_meet_their_window(robot: Robot) -> None:
+    for _ in range(200):
+        robot.read()
+        robot.stamp -= 0.05
+        robot.account.add_decision(robot.stamp - 0.04, 'first', {'first': 0.02})
+    assert robot.account.decisions > 150
+    assert robot.account.joules_per_frame == pytest.approx(1.0, rel=0.01)
+
+
+# Gaps
+
+
+def test_a_gap_leaves_its_windows_out(robot: Robot) -> None:
+    robot.work(5.0)
+    robot.skip(1.5)
+    robot.work(5.0)
+    account = robot.account
     # 4.9 s to 6.5 s: the windows of which a part is missing are [4, 5), [5, 6) and [6, 7).
     assert account.uncovered_windows == 3
     assert account.energy.joules is None and account.energy.measured == pytest.approx(98.0)
@@ -236,89 +267,42 @@ def test_a_gap_leaves_its_windows_out() -> None:
     with pytest.raises(InseparableError, match='cover only 70.0%'):
         account.fit()
     # Of longer work the same gap is less than a twentieth.
-    run(account, 11.5, 70.0, decide=True)
+    robot.work(70.0)
     assert account.uncovered_windows == 3 and account.coverage > 0.95
     assert account.joules_per_frame == pytest.approx(1.0, rel=0.02)
 
 
-def test_a_long_silence_counts_as_the_windows_that_it_took() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 100.0, decide=True)
-    run(account, 1000.0, 100.0, decide=True)
+def test_a_long_silence_counts_as_the_windows_that_it_took(robot: Robot) -> None:
+    robot.work(100.0)
+    robot.skip(900.0)
+    robot.work(100.0)
+    account = robot.account
     assert account.uncovered_windows == pytest.approx(900, abs=2)
     assert account.coverage == pytest.approx(account.energy.coverage, abs=0.01)
     assert account.joules_per_frame is None and account.net_joules_per_frame is None
 
 
 def test_readings_too_rare_for_the_windows_say_so() -> None:
-    account = Account(2.0)
-    for n in range(20):
-        account.add_reading(1000 + n * 10.0, Reading('total', n * 10.0, watts=10.0), 10.0)
-        account.add_decision(1000 + n * 10.0, 'first', {'first': 0.1})
-    assert account.energy.joules == pytest.approx(1900) and account.joules_per_frame is None
-    assert 'every 10 s cover 0% of the windows of 2 s' in account.obstacle
+    robot = Robot(window=2.0)
+    for _ in range(20):
+        robot.read(period=10.0)
+    assert robot.account.energy.joules == pytest.approx(1900)
+    assert 'every 10 s cover 0% of the windows of 2 s' in robot.account.obstacle
 
 
-def test_failed_readings_are_counted() -> None:
-    account = Account(1.0)
+def test_failed_readings_are_counted(robot: Robot) -> None:
     for n in range(100):
-        error = 'EIO' if n % 10 == 0 else ''
-        watts = None if error else 10.0
-        account.add_reading(n * 0.1, Reading('total', n * 0.1, watts=watts, error=error), 0.1)
-    energy = account.energy
+        robot.read(None if n % 10 == 0 else 10.0, 'EIO' if n % 10 == 0 else '')
+    energy = robot.account.energy
     assert (energy.failed, energy.readings) == (10, 90)
     assert energy.joules == pytest.approx(98.0)
 
 
-@pytest.mark.parametrize('offset', [1000.0, 1030.0])
-def test_a_recording_that_begins_again(offset: float) -> None:
-    """A loop starts both clocks anew; a rebooted machine only the monotonic one."""
-    account = Account(1.0)
-    run(account, 0.0, 20.0, decide=True)
-    run(account, 0.0, 20.0, decide=True, offset=offset)
-    energy = account.energy
-    assert energy.restarts == 1 and energy.out_of_order == 0
-    assert energy.measured == pytest.approx(398.0)
-    assert account.decisions == pytest.approx(370, abs=25)
-    assert (energy.coverage > 0.95) is (offset == 1000.0)
-    assert account.joules_per_frame == (pytest.approx(1.0, rel=0.05) if offset == 1000.0 else None)
-
-
-def test_replay_at_another_speed() -> None:
-    """Stamps that run at half the speed of the readings' clock still meet their window."""
-    account = Account(1.0)
-    for n in range(200):
-        time = n * 0.1
-        account.add_reading(1000 + time / 2, Reading('total', time, watts=10.0), 0.1)
-        account.add_decision(1000 + time / 2 + 0.01, 'first', {'first': 0.02})
-    assert account.decisions > 150
-    assert account.joules_per_frame == pytest.approx(1.0, rel=0.01)
-
-
-def test_baselines_need_what_they_are_made_of() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 10.0, decide=True)
-    for name in ('always_both', 'always_second'):
-        with pytest.raises(InseparableError, match='second has not run yet'):
-            account.baseline_busy_seconds(name)
-
-
-def test_reset_begins_anew() -> None:
-    account = Account(1.0)
-    run(account, 0.0, 10.0, decide=True)
-    account.reset()
-    run(account, 10.0, 5.0, 2.0, decide=True)
-    assert account.energy.joules == pytest.approx(9.8)
-    assert account.joules_per_frame == pytest.approx(0.2)
-
-
-def test_a_day_of_readings_and_decisions_does_not_grow() -> None:
-    account, sizes = Account(2.0), []
-    for hour in range(1, 4):
-        # An hour at 1 Hz: the work per reading is that at 10 Hz.
-        for n in range(3600):
-            time = hour * 3600 + n
-            account.add_reading(float(time), Reading('total', float(time), watts=5.0), 1.0)
-            account.add_decision(time + 0.5, 'first', {'first': 0.01})
-        sizes.append(len(pickle.dumps(account)))
+def test_hours_of_readings_and_decisions_do_not_grow() -> None:
+    robot, sizes = Robot(window=2.0), []
+    for _ in range(3):
+        for _ in range(3600):
+            robot.read(period=1.0)
+            robot.account.add_decision(robot.stamp - 0.5, 'first', {'first': 0.01})
+        sizes.append(len(pickle.dumps(robot.account)))
     assert max(sizes) - min(sizes) < 2000

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Joules by source: known costs are recovered within the stated error."""
+"""Energy by source: known costs are recovered within the stated error."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ import pytest
 
 from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.energy.attribution import Attribution, Estimate, InseparableError
-from dual_cnn_ros.energy.clocks import Clocks
-from dual_cnn_ros.energy.windows import DecisionEvent, DecisionWindows
 from dual_cnn_ros.power.reading import Reading
 
 Array = npt.NDArray[np.float64]
@@ -106,6 +104,7 @@ def joules(source: str) -> float:
     return sum(WATTS[part] * SECONDS[part] for part in SOURCES[source])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('idle', [True, False])
 def test_known_costs_are_recovered_within_the_stated_error(idle: bool) -> None:
     """Readings at 10 Hz, frames at 30 fps, five minutes, twelve robots."""
@@ -122,9 +121,9 @@ def test_known_costs_are_recovered_within_the_stated_error(idle: bool) -> None:
         assert (account.idle is not None) is idle
         # Those of the first tenth of a second may be over before the first reading.
         assert account.unmatched <= 3 and account.uncovered_windows == 0
-        split = account.fit()
+        fit = account.fit()
         for source in SOURCES:
-            estimate = split.cost(account.mean_busy_seconds(source))
+            estimate = fit.cost(account.mean_busy_seconds(source))
             # Busy seconds vary by source and run: compare with what these frames really cost.
             true = sum(WATTS[part] * s for part, s in account.mean_busy_seconds(source).items())
             assert estimate.standard_error > 0
@@ -139,6 +138,7 @@ def test_known_costs_are_recovered_within_the_stated_error(idle: bool) -> None:
     assert abs(np.mean(deviations)) < 0.5
 
 
+@pytest.mark.slow
 def test_average_and_saving() -> None:
     rng = np.random.default_rng(7)
     machine = robot(rng, 600.0, 40.0)
@@ -150,18 +150,18 @@ def test_average_and_saving() -> None:
     true = np.mean([sum(WATTS[p] * s for p, s in busy.items()) for _, busy in used])
     assert account.net_joules_per_frame == pytest.approx(true, rel=0.05)
     assert account.joules_per_frame == pytest.approx(true + IDLE / 30, rel=0.02)
-    split = account.fit()
+    fit = account.fit()
     for name, expected in {
         'always_second': 1 - true / (WATTS['second'] * SECONDS['second']),
         'always_both': 1 - true / sum(WATTS[p] * SECONDS[p] for p in ('first', 'second')),
     }.items():
-        saving = split.saving(account.mean_busy_seconds(), account.baseline_busy_seconds(name))
+        saving = fit.saving(account.mean_busy_seconds(), account.baseline_busy_seconds(name))
         assert saving.value == pytest.approx(expected, abs=max(4 * saving.standard_error, 0.02))
         assert 0 < saving.standard_error < 0.1
-    measured = split.saving(account.mean_busy_seconds(), Estimate(0.5, 0.0))
+    measured = fit.saving(account.mean_busy_seconds(), Estimate(0.5, 0.0))
     assert measured.value == pytest.approx(1 - true / 0.5, abs=0.02)
     # A baseline that is known to 5 % makes the share that is left uncertain by 5 % of it.
-    unsure = split.saving(account.mean_busy_seconds(), Estimate(0.5, 0.025))
+    unsure = fit.saving(account.mean_busy_seconds(), Estimate(0.5, 0.025))
     assert unsure.value == measured.value
     assert unsure.standard_error == pytest.approx(
         math.hypot(measured.standard_error, 0.05 * (1 - measured.value)), rel=1e-6
@@ -183,10 +183,10 @@ def test_exact_data_gives_exact_costs(watts: list[float], idle: float, seed: int
         busy = dict(zip(SOURCES, rng.uniform(0, 0.5, 3)))
         energy = idle * 2 + sum(w * s for w, s in zip(watts, busy.values()))
         attribution.add(2.0, energy, busy)
-    for split in (attribution.fit(Estimate(idle, 0.0)), attribution.fit(None)):
-        assert split.parts == tuple(SOURCES)
-        assert split.watts == pytest.approx(watts, abs=1e-5)
-        assert split.cost({'first': 2.0}).value == pytest.approx(2 * watts[1], abs=1e-5)
+    for fit in (attribution.fit(Estimate(idle, 0.0)), attribution.fit(None)):
+        assert fit.parts == tuple(SOURCES)
+        assert fit.watts == pytest.approx(watts, abs=1e-5)
+        assert fit.cost({'first': 2.0}).value == pytest.approx(2 * watts[1], abs=1e-5)
 
 
 def test_standard_errors_are_those_of_leaving_windows_out() -> None:
@@ -196,9 +196,9 @@ def test_standard_errors_are_those_of_leaving_windows_out() -> None:
     attribution = Attribution()
     for row, energy in zip(busy, joules):
         attribution.add(2.0, float(energy), {'first': row[0], 'second': row[1]})
-    split = attribution.fit(None)
+    fit = attribution.fit(None)
     design = np.column_stack([busy, np.full(50, 2.0)])
-    assert split.watts == pytest.approx(np.linalg.lstsq(design, joules, rcond=None)[0][:2])
+    assert fit.watts == pytest.approx(np.linalg.lstsq(design, joules, rcond=None)[0][:2])
     without = np.array(
         [
             np.linalg.lstsq(np.delete(design, n, 0), np.delete(joules, n), rcond=None)[0][:2]
@@ -206,10 +206,10 @@ def test_standard_errors_are_those_of_leaving_windows_out() -> None:
         ]
     )
     expected = 49 * np.cov(without.T, bias=True)
-    assert split.covariance == pytest.approx(expected)
+    assert fit.covariance == pytest.approx(expected)
 
 
-def test_blocks_are_merged_and_neither_grow_nor_change_the_split() -> None:
+def test_blocks_are_merged_and_neither_grow_nor_change_the_fit() -> None:
     rng = np.random.default_rng(6)
     attribution, sizes = Attribution(), []
     rows, energies = rng.uniform(0, 1, (5000, 2)), []
@@ -219,15 +219,15 @@ def test_blocks_are_merged_and_neither_grow_nor_change_the_split() -> None:
         if n in (1000, 4999):
             sizes.append(len(pickle.dumps(attribution)))
     assert abs(sizes[1] - sizes[0]) < 64 * 4 * 4 * 8
-    split = attribution.fit(Estimate(4.0, 0.0))
-    assert split.watts == pytest.approx(np.linalg.lstsq(rows, energies, rcond=None)[0])
+    fit = attribution.fit(Estimate(4.0, 0.0))
+    assert fit.watts == pytest.approx(np.linalg.lstsq(rows, energies, rcond=None)[0])
     # Noise of 0.5 J in windows of equal noise.
     expected = 0.25 * np.linalg.inv(rows.T @ rows)
-    assert np.diag(split.covariance) == pytest.approx(np.diag(expected), rel=0.4)
+    assert np.diag(fit.covariance) == pytest.approx(np.diag(expected), rel=0.4)
 
 
 @pytest.mark.parametrize('odd', [1.0, 0.2])
-def test_a_split_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
+def test_a_fit_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
     """Another program held up the second CNN: it was busy for long and drew nothing more."""
     rng = np.random.default_rng(8)
     attribution = Attribution()
@@ -237,11 +237,11 @@ def test_a_split_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
         if n == 21:
             busy['second'] = odd
         attribution.add(1.0, energy, busy)
-    split = attribution.fit(Estimate(0.0, 0.0))
+    fit = attribution.fit(Estimate(0.0, 0.0))
     for part, watts in (('first', 3.0), ('second', 7.0)):
-        found = split.cost({part: 1.0})
+        found = fit.cost({part: 1.0})
         assert abs(found.value - watts) < 3 * found.standard_error
-    assert split.cost({'second': 1.0}).standard_error > 2
+    assert fit.cost({'second': 1.0}).standard_error > 2
 
 
 def test_a_part_of_one_window_is_known_to_nothing() -> None:
@@ -249,12 +249,12 @@ def test_a_part_of_one_window_is_known_to_nothing() -> None:
     for n in range(20):
         busy = {'first': 0.1 * (1 + n % 3)} | ({'second': 0.2} if n == 5 else {})
         attribution.add(2.0, 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
-    split = attribution.fit(Estimate(0.0, 0.0))
-    second = split.cost({'second': 0.2})
+    fit = attribution.fit(Estimate(0.0, 0.0))
+    second = fit.cost({'second': 0.2})
     assert second.value == pytest.approx(1.4) and second.standard_error == pytest.approx(
         1.4, rel=0.1
     )
-    assert split.cost({'first': 0.2}).standard_error == pytest.approx(0.0, abs=1e-6)
+    assert fit.cost({'first': 0.2}).standard_error == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_uncertain_idle_power_widens_the_errors() -> None:
@@ -275,8 +275,8 @@ def test_parts_that_appear_later_and_never() -> None:
         if n > 8:
             busy['second'] = 0.2 * (n % 3)
         attribution.add(2.0, 8 + 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
-    split = attribution.fit(Estimate(4.0, 0.0))
-    assert dict(zip(split.parts, split.watts)) == pytest.approx({'first': 3.0, 'second': 7.0})
+    fit = attribution.fit(Estimate(4.0, 0.0))
+    assert dict(zip(fit.parts, fit.watts)) == pytest.approx({'first': 3.0, 'second': 7.0})
 
 
 def test_what_cannot_be_told_apart_is_said() -> None:
@@ -290,93 +290,27 @@ def test_what_cannot_be_told_apart_is_said() -> None:
         attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
     with pytest.raises(InseparableError, match='first, second were always busy in the same'):
         attribution.fit(Estimate(4.0, 0.0))
-
-
-def test_a_constant_load_needs_the_idle_power() -> None:
-    attribution = Attribution()
-    for _ in range(20):
-        attribution.add(2.0, 9.0, {'first': 0.2})
     with pytest.raises(InseparableError, match='measure the idle power'):
         attribution.fit(None)
-    assert attribution.fit(Estimate(4.0, 0.0)).cost({'first': 0.2}).value == pytest.approx(1.0)
 
 
-def test_saving_is_refused_against_a_baseline_near_zero() -> None:
+@pytest.mark.parametrize(
+    ('watts', 'noise', 'baseline', 'refused'),
+    [
+        (0.0, 1.0, {'first': 0.1}, 'the baseline costs'),
+        # Else the saving would be more than 100 %.
+        (-3.0, 0.01, Estimate(0.5, 0.0), 'the cascade costs'),
+        (0.1, 0.01, Estimate(0.5, 0.0), 'the cascade costs'),
+    ],
+)
+def test_a_saving_is_refused_where_a_cost_is_near_zero_or_below(
+    watts: float, noise: float, baseline: dict[str, float] | Estimate, refused: str
+) -> None:
     rng = np.random.default_rng(5)
     attribution = Attribution()
     for _ in range(20):
-        attribution.add(2.0, 8 + rng.normal(0, 1), {'first': rng.uniform(0, 0.1)})
-    split = attribution.fit(Estimate(4.0, 0.0))
-    with pytest.raises(InseparableError, match='the baseline costs .* not clearly above zero'):
-        split.saving({'first': 0.1}, {'first': 0.1})
-
-
-def test_saving_is_refused_where_what_is_spent_is_near_zero_or_below() -> None:
-    """Else less than nothing would be spent: a saving of over 100 %."""
-    for watts in (-3.0, 0.1):
-        rng = np.random.default_rng(5)
-        attribution = Attribution()
-        for _ in range(20):
-            busy = {'first': rng.uniform(0, 0.1)}
-            attribution.add(2.0, 8 + watts * busy['first'] + rng.normal(0, 0.01), busy)
-        split = attribution.fit(Estimate(4.0, 0.0))
-        with pytest.raises(InseparableError, match='the cascade costs .* not clearly above zero'):
-            split.saving({'first': 0.1}, Estimate(0.5, 0.0))
-
-
-# Windows and clocks
-
-
-def test_a_decision_across_an_edge_is_shared() -> None:
-    windows = DecisionWindows(1.0, 0.1)
-    done = [w for n in range(15) for w in windows.add(Reading('total', n * 0.1, watts=1.0))]
-    assert windows.add_decision(DecisionEvent(1.05, 'first', {'first': 0.2}))
-    done += [w for n in range(15, 31) for w in windows.add(Reading('total', n * 0.1, watts=1.0))]
-    assert [window.busy.get('first', 0.0) for window in done] == pytest.approx([0.15, 0.05])
-    assert [len(window.decisions) for window in done] == [0, 1]
-    assert [window.energy.joules for window in done] == pytest.approx([1.0, 1.0])
-
-
-def test_too_early_and_too_late_decisions_are_refused() -> None:
-    windows = DecisionWindows(1.0, 0.1)
-    assert not windows.add_decision(DecisionEvent(0.0, 'first', {}))
-    for n in range(100, 131):
-        windows.add(Reading('total', n * 0.1, watts=1.0))
-    assert not windows.add_decision(DecisionEvent(9.9, 'first', {}))
-    assert not windows.add_decision(DecisionEvent(11.9, 'first', {}))
-    assert windows.add_decision(DecisionEvent(12.1, 'first', {}))
-
-
-def test_a_long_silence_opens_no_windows() -> None:
-    windows = DecisionWindows(1.0, 0.1)
-    for n in range(10):
-        windows.add(Reading('total', n * 0.1, watts=1.0))
-    done = windows.add(Reading('total', 1e6, watts=1.0))
-    assert len(done) == 1 and all(window.energy.coverage < 0.999 for window in done)
-    assert windows.skipped == 1e6 - 1
-    assert windows.add_decision(DecisionEvent(1e6, 'first', {}))
-
-
-@given(
-    stamps=st.lists(st.floats(0, 10), min_size=2, max_size=30),
-    speed=st.floats(0.1, 10),
-    share=st.floats(0, 1),
-)
-def test_clocks_follow_any_constant_speed(stamps: list[float], speed: float, share: float) -> None:
-    clocks = Clocks()
-    for stamp in sorted(stamps):
-        clocks.add(stamp, 500 + stamp * speed)
-    stamp = min(stamps) + share * (max(stamps) - min(stamps))
-    assert clocks.monotonic(min(stamp, max(stamps))) == pytest.approx(500 + stamp * speed)
-
-
-def test_clocks_wait_for_the_future() -> None:
-    clocks = Clocks()
-    assert clocks.monotonic(1.0) is None
-    clocks.add(1.0, 100.0)
-    clocks.add(1.0, 100.1)
-    assert clocks.monotonic(1.1) is None
-    assert clocks.monotonic(1.0) == 100.1
-    assert clocks.monotonic(0.5) == 99.5
-    clocks.forget()
-    assert clocks.monotonic(1.0) is None
+        busy = {'first': rng.uniform(0, 0.1)}
+        attribution.add(2.0, 8 + watts * busy['first'] + rng.normal(0, noise), busy)
+    fit = attribution.fit(Estimate(4.0, 0.0))
+    with pytest.raises(InseparableError, match=f'{refused} .* not clearly above zero'):
+        fit.saving({'first': 0.1}, baseline)
