@@ -19,14 +19,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
-from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.messages.diagnostics import diagnostic_array, diagnostic_status
 from dual_cnn_ros.messages.types import MessageTypes
+
+if TYPE_CHECKING:
+    # Imports OpenCV, which the energy node can do without.
+    from dual_cnn_ros.bundle import Bundle
 
 
 @dataclass(frozen=True)

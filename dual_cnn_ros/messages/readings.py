@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.diagnostics import diagnostic_array, diagnostic_status
 from dual_cnn_ros.messages.types import MessageTypes
 from dual_cnn_ros.power.reading import Reading, TOTAL
 
@@ -59,8 +59,7 @@ class PublishedReading:
 
 def rails_message(types: MessageTypes, header: Any, readings: Iterable[PublishedReading]) -> Any:
     """Build the DiagnosticArray of the readings of one moment, of which `header` has the time."""
-    statuses = [_to_status(types, published) for published in readings]
-    return types('diagnostic_msgs/msg/DiagnosticArray')(header=header, status=statuses)
+    return diagnostic_array(types, header, [_to_status(types, one) for one in readings])
 
 
 def _to_status(types: MessageTypes, published: PublishedReading) -> Any:
@@ -70,7 +69,7 @@ def _to_status(types: MessageTypes, published: PublishedReading) -> Any:
     if published.period is not None:
         values['period'] = repr(published.period)
     watts = 'counting' if reading.watts is None else f'{reading.watts:.3f} W'
-    return status(
+    return diagnostic_status(
         types,
         _PREFIX + reading.rail,
         'ERROR' if reading.error else 'OK',

@@ -444,7 +444,9 @@ class ClassifierNode(LifecycleNode):
         hardware = bundle.name if bundle else ''
         if bundle is None or cascade is None:
             statuses = [
-                diagnostic_status(installed, f'{name}: cascade', 'STALE', 'not configured', hardware, {})
+                diagnostic_status(
+                    installed, f'{name}: cascade', 'STALE', 'not configured', hardware, {}
+                )
             ]
         else:
             settings = cascade.settings

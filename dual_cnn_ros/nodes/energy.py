@@ -39,7 +39,8 @@ from std_srvs.srv import Trigger
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.energy.report import BASELINES, ComparisonBaseline, energy_report
-from dual_cnn_ros.messages.diagnostics import Level, status
+from dual_cnn_ros.messages.decisions import PublishedDecision, read_decision
+from dual_cnn_ros.messages.diagnostics import diagnostic_status, Level
 from dual_cnn_ros.messages.readings import find_total, from_status
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
@@ -220,11 +221,13 @@ class EnergyNode(Node):
         self._is_new = False
 
     def _on_decision(self, message: DiagnosticArray) -> None:
-        for decision in message.status:
+        for status in message.status:
             try:
-                self._account.add_decision(*_decision(decision))
+                decision = read_decision(status)
+                busy = _busy_seconds(decision)
+                self._account.add_decision(decision.finished, decision.source, busy)
             except Exception as error:  # as above
-                self._refuse('decisions', decision.name, error)
+                self._refuse('decisions', status.name, error)
 
     def _refuse(self, what: str, where: str, error: Exception) -> None:
         self._counts[f'bad_{what}'] += 1
@@ -263,7 +266,7 @@ class EnergyNode(Node):
 
     def _sections(self, silent: float) -> list[DiagnosticStatus]:
         return [
-            status(
+            diagnostic_status(
                 installed,
                 f'{self.get_name()}: {section.name}',
                 'WARN' if section.missing else 'OK',
@@ -286,7 +289,7 @@ class EnergyNode(Node):
             )
         values = {'topic': topic, **dict.fromkeys(('late', 'without_total'), 0), **self._counts}
         name = f'{self.get_name()}: readings'
-        return status(installed, name, level, message, self._source, values)
+        return diagnostic_status(installed, name, level, message, self._source, values)
 
     # Services and parameters
 
@@ -322,38 +325,17 @@ class EnergyNode(Node):
         return SetParametersResult(successful=True)
 
 
-def _decision(decision: DiagnosticStatus) -> tuple[float, str, dict[str, float]]:
-    """
-    Return when a decision was finished, its source, and the busy seconds of each part.
-
-    A stage that gave a score is a part of its own; all other steps belong to the memory. Raises
-    ValueError, which names the key.
-    """
-    values = {pair.key: pair.value for pair in decision.values}
+def _busy_seconds(decision: PublishedDecision) -> dict[str, float]:
+    """Return the seconds of each stage that gave a score; other steps are the memory's."""
     busy: dict[str, float] = defaultdict(float)
-    for key, value in values.items():
-        kind, _, step = key.partition('.')
-        if kind == 'seconds':
-            part = step if f'score.{step}' in values else MEMORY
-            busy[part] += _finite(key, value)
-    if not values.get('source'):
-        raise ValueError('a decision names no source')
-    return _finite('finished', values.get('finished', '')), values['source'], dict(busy)
+    for step, seconds in decision.seconds.items():
+        busy[step if step in decision.scores else MEMORY] += seconds
+    return dict(busy)
 
 
 def _pattern(topic: str) -> re.Pattern[str]:
     """Return what matches a resolved topic with any names, or none, in place of _ANY_NAME."""
     return re.compile(re.escape(topic).replace(_ANY_NAME, '/(.+/)?'))
-
-
-def _finite(key: str, written: str) -> float:
-    try:
-        value = float(written)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise ValueError(f'{key} of a decision is {written!r}, not seconds')
-    return value
 
 
 def _check(values: dict[str, Any]) -> None:

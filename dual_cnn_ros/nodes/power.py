@@ -35,7 +35,7 @@ from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
 from dual_cnn_ros.data.power_trace import open_power_trace
-from dual_cnn_ros.messages.diagnostics import status
+from dual_cnn_ros.messages.diagnostics import diagnostic_status
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
@@ -302,7 +302,7 @@ class PowerNode(Node):
         if sensor is None:
             source = self._values['source']
             message = f'no power source: {self._missing}'
-            return status(installed, name, 'WARN', message, source, {})
+            return diagnostic_status(installed, name, 'WARN', message, source, {})
         limits = PowerLimits(self._values['max_power_w'], self._values['min_voltage_v'])
         health = self._health.status(limits)
         values = {
@@ -316,7 +316,9 @@ class PowerNode(Node):
             'scope': sensor.scope,
             'reason': sensor.reason,
         }
-        return status(installed, name, health.level, health.message, sensor.source, values)
+        return diagnostic_status(
+            installed, name, health.level, health.message, sensor.source, values
+        )
 
 
 def _description(sensor: Sensor) -> str:

@@ -33,7 +33,7 @@ import numpy as np
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.data.power_trace import remarks, write_csv
+from dual_cnn_ros.data.power_trace import remarks, write_power_trace
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
 from dual_cnn_ros.power.reading import Reading, Sensor
 
@@ -177,7 +177,7 @@ def write_trace(trace: SimulatedTrace, file: Path) -> None:
     )
     sensor = Sensor('simulated', '', (), (RAIL,), SCOPE)
     with file.open('w', encoding='utf-8') as out:
-        write_csv(out, sensor, ([reading] for reading in trace.readings), lines)
+        write_power_trace(out, sensor, ([reading] for reading in trace.readings), lines)
 
 
 def read_true_joules(file: Path) -> dict[str, float]:

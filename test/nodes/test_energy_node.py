@@ -16,14 +16,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_fixtures import Camera, classifier, Client, frame, NOBODYS_DOMAIN, NodeProcess
+import numpy as np
 import pytest
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
@@ -37,13 +38,18 @@ from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle
 
-from dual_cnn_ros.bundle import Baseline
+from dual_cnn_ros.bundle import Baseline, Bundle
+from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.messages.decisions import decision_message
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.energy import EnergyNode
 from dual_cnn_ros.power.reading import Reading
 
-OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+BUNDLE = Bundle.open('signs')
 # The readings come faster than any sensor's; none may be lost on the way.
 DEPTH = 20_000
 DEEP = {
@@ -54,7 +60,7 @@ IDLE = 4.0
 
 
 class Robot(Client):
-    """Plays a power node and a classifier of long ago; hears the energy node."""
+    """Plays a power node and a classifier, in times of long ago; hears the energy node."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,17 +129,21 @@ class Robot(Client):
         self.rails.publish(rails_message(installed, header, [published]))
 
     def decide(self, time: float, source: str, **seconds: float) -> None:
-        values = {'source': source, 'finished': f'{time + 1000:.9f}'}
-        for step, busy in seconds.items():
-            values[f'seconds.{step}'] = repr(busy)
-            if step not in ('decode', 'fingerprint', 'memory'):
-                values[f'score.{step}'] = '0.9'
-        self.decide_with(values)
-
-    def decide_with(self, values: dict[str, str]) -> None:
-        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-        status = DiagnosticStatus(name='dual_cnn: camera', values=pairs)
-        self.decisions.publish(DiagnosticArray(status=[status]))
+        """Publish a decision, of which the stamp is ahead as those of the readings are."""
+        stages = {step: 0.9 for step in seconds if step != 'memory'}
+        decision = Decision(
+            probabilities=np.ones(1, np.float32),
+            label=0,
+            score=0.9,
+            source=source,
+            winner=source,
+            scores=stages,
+            seconds=seconds,
+        )
+        message = decision_message(
+            installed, decision, 'camera', 'dual_cnn', BUNDLE, time + 1000, Header()
+        )
+        self.decisions.publish(message)
 
     def work(self, start: float, seconds: float) -> None:
         """
@@ -172,15 +182,12 @@ class Robot(Client):
         self.statuses.clear()
         self.wait_until('a report', lambda: self.report and self.last('late'))
 
-    def diagnosis(
-        self, level: bytes, words: str, meanwhile: Callable[[], Any] = lambda: None
-    ) -> None:
+    def diagnosis(self, level: bytes, words: str) -> None:
         name = 'energy_monitor: readings'
         self.statuses.pop(name, None)
         self.wait_until(
             f'a diagnosis {level!r} {words}',
             lambda: (s := self.statuses.get(name)) and s.level == level and words in s.message,
-            meanwhile=meanwhile,
         )
 
     def last(self, key: str) -> str:
@@ -287,33 +294,22 @@ def test_joules_by_source_and_what_was_saved(tmp_path: Path, robot: Robot) -> No
         assert robot.report['frames']['decisions'] == '0'
 
 
-def test_gaps_failures_disorder_and_lateness_are_counted(tmp_path: Path, robot: Robot) -> None:
+def test_nothing_is_published_below_95_percent_coverage(tmp_path: Path, robot: Robot) -> None:
     with energy(tmp_path):
         robot.connect()
         robot.rest(0.0, 10.0)
-        robot.reading(9.5, 99.0)
-        robot.reading(9.9, 99.0)
-        robot.reading(10.0, None, error='EIO')
-        robot.rest(10.1, 10.0)
-        total = robot.reported('total', 'readings', '200')
-        assert (total['failed'], total['out_of_order'], total['missing']) == ('1', '2', '0')
-        assert float(total['joules']) == pytest.approx(4.0 * 20.0, rel=0.01)
-        robot.rest(23.0, 5.0)
-        total = robot.reported('total', 'readings', '250')
+        assert float(robot.reported('total', 'readings', '100')['joules']) > 0
+        robot.rest(13.0, 5.0)
+        total = robot.reported('total', 'readings', '150')
         assert total['joules'] == '' and total['level'] == '1'
         assert 'too little for one number' in total['message']
-        assert float(total['measured_joules']) == pytest.approx(4.0 * 24.9, rel=0.01)
-        assert float(total['longest_gap_seconds']) == pytest.approx(3.0, abs=0.11)
-        assert int(total['missing']) == pytest.approx(28, abs=1)
         robot.next_report()
         robot.numbers['energy'].clear()
         robot.next_report()
-        # Nothing is published while there is no single number.
         assert robot.numbers['energy'] == []
         # By its stamp, this one was on its way for a quarter of an hour.
-        robot.next_report()
         late = int(robot.last('late'))
-        robot.reading(28.1, IDLE, delay=900.0)
+        robot.reading(18.1, IDLE, delay=900.0)
         robot.wait_until('it is counted', lambda: robot.last('late') == str(late + 1))
 
 
@@ -342,23 +338,25 @@ def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: R
         for n in range(100):
             robot.decide(n * 0.1 + 0.05, 'first', first=0.01)
         robot.reported('frames', 'waiting', '100')
-        robot.node.destroy_publisher(robot.rails)
         robot.diagnosis(WARN, 'no total power on /power_monitor/rails')
-        robot.diagnosis(WARN, 'which has 0 publishers')
         assert robot.report['total']['joules'] == ''
         assert robot.numbers['energy'] == [] and robot.numbers['energy_per_frame'] == []
         response = robot.ask('measure_idle')
         assert not response.success and 'start the power node' in response.message
-        robot.rails = robot.node.create_publisher(
-            DiagnosticArray, 'power_monitor/rails', QoSProfile(depth=DEPTH)
-        )
-        robot.wait_until('it is heard again', robot.rails.get_subscription_count)
         robot.rest(0.0, 20.0)
         robot.reported('total', 'readings', '200')
-        later = iter(range(200, 10**6))
-        robot.diagnosis(OK, 'reading ina3221', lambda: robot.reading(next(later) * 0.1, IDLE))
         # Decisions of the time for which there are readings now.
         robot.reported('frames', 'decisions', '100')
+        # It goes away: what was measured stays, and is not published as if it were new.
+        robot.node.destroy_publisher(robot.rails)
+        robot.diagnosis(WARN, 'which has 0 publishers')
+        robot.next_report()
+        robot.numbers['energy'].clear()
+        robot.next_report()
+        total = robot.report['total']
+        assert robot.numbers['energy'] == [] and total['level'] == '1'
+        assert float(total['silent_seconds']) > 3.0
+        assert 'no reading for' in total['message'] and float(total['joules']) > 0
 
 
 def test_slow_readings_are_no_silence(tmp_path: Path, robot: Robot) -> None:
@@ -378,18 +376,9 @@ def test_slow_readings_are_no_silence(tmp_path: Path, robot: Robot) -> None:
 
 def test_cameras_are_found_when_they_come(tmp_path: Path, robot: Robot) -> None:
     """Those of this classifier only, whatever else is called a decision."""
-    good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
     qos = QoSProfile(depth=DEPTH)
-    heard = 'front', 'arm/left'
     with energy(tmp_path):
         robot.connect()
-        for count, camera in enumerate(heard, 1):
-            robot.decisions = robot.node.create_publisher(
-                DiagnosticArray, f'dual_cnn/{camera}/decision', qos
-            )
-            robot.wait_until('it is heard', robot.decisions.get_subscription_count)
-            robot.decide_with(good)
-            robot.reported('frames', 'waiting', str(count))
         others = [
             robot.node.create_publisher(kind, topic, qos)
             for kind, topic in (
@@ -399,54 +388,40 @@ def test_cameras_are_found_when_they_come(tmp_path: Path, robot: Robot) -> None:
                 (DiagnosticArray, 'dual_cnn2/decision'),
             )
         ]
-        robot.decisions = robot.node.create_publisher(
-            DiagnosticArray, 'dual_cnn/last/decision', qos
-        )
-        robot.wait_until('the last one is heard', robot.decisions.get_subscription_count)
+        for count, camera in enumerate(('front', 'arm/left'), 1):
+            robot.decisions = robot.node.create_publisher(
+                DiagnosticArray, f'dual_cnn/{camera}/decision', qos
+            )
+            robot.wait_until('it is heard', robot.decisions.get_subscription_count)
+            robot.decide(1.0, 'first', first=0.01)
+            robot.reported('frames', 'waiting', str(count))
         assert not any(other.get_subscription_count() for other in others)
 
 
 def test_bad_messages_cost_themselves_only(tmp_path: Path, robot: Robot) -> None:
-    good = {'source': 'first', 'finished': '1001.0', 'seconds.first': '0.01', 'score.first': '1'}
     with energy(tmp_path):
         robot.connect()
-        for values in (
-            {},
-            {**good, 'source': ''},
-            {**good, 'finished': ''},
-            {**good, 'finished': 'now'},
-            {**good, 'finished': 'nan'},
-            {**good, 'finished': 'inf'},
-            {**good, 'finished': '-1'},
-            {**good, 'seconds.first': 'long'},
-            {**good, 'seconds.first': '-0.1'},
-            {**good, 'seconds.first': 'inf'},
-        ):
-            robot.decide_with(values)
+        robot.decisions.publish(DiagnosticArray(status=[DiagnosticStatus(name='dual_cnn: x')]))
         robot.decisions.publish(DiagnosticArray())
-        for pairs in (
-            {},
-            {'monotonic': 'x'},
-            {'monotonic': '1.0', 'watts': 'nan'},
-            {'monotonic': '1.0', 'period': '0', 'watts': '1'},
-            {'monotonic': '1.0', 'period': 'inf', 'watts': '1'},
-            {'monotonic': '1.0', 'period': '-1', 'watts': '1'},
-            {'monotonic': '1.0', 'period': 'x', 'watts': '1'},
-            # Nanoseconds since 1970.
-            {'monotonic': '1.7e18', 'watts': '1'},
-            {'monotonic': '-4e16', 'watts': '1'},
-        ):
-            status = DiagnosticStatus(name='power_monitor: total')
-            status.values = [KeyValue(key=key, value=value) for key, value in pairs.items()]
-            robot.rails.publish(DiagnosticArray(status=[status]))
+        robot.rails.publish(
+            DiagnosticArray(status=[DiagnosticStatus(name='power_monitor: total')])
+        )
+        # Nanoseconds since 1970.
+        for time in (1.7e18, -4e16):
+            status = rails_message(
+                installed,
+                Header(),
+                [PublishedReading(Reading('total', time, watts=1.0), 'ina3221')],
+            )
+            robot.rails.publish(status)
         robot.rails.publish(DiagnosticArray())
         robot.rails.publish(DiagnosticArray(status=[DiagnosticStatus(name='power_monitor: A')]))
-        robot.decide_with(good)
+        robot.decide(1.0, 'first', first=0.01)
         robot.reported('frames', 'waiting', '1')
         robot.rest(0.0, 20.0)
         robot.reported('total', 'readings', '200')
-        robot.wait_until('all are counted', lambda: robot.last('bad_decisions') == '10')
-        assert robot.last('bad_readings') == '9'
+        robot.wait_until('all are counted', lambda: robot.last('bad_decisions') == '1')
+        assert robot.last('bad_readings') == '3'
         assert robot.last('without_total') == '2'
         assert robot.report['total']['failed'] == '0'
         assert robot.reported('frames', 'decisions', '1')['unmatched'] == '0'
@@ -477,34 +452,20 @@ def test_recorded_time(tmp_path: Path, robot: Robot) -> None:
 
 BAD: list[tuple[str, Any]] = [
     ('window_s', 0.1),
-    ('window_s', 100.0),
-    ('window_s', float('nan')),
-    ('window_s', 'long'),
-    ('idle_s', 0.0),
-    ('idle_s', -1.0),
-    ('idle_s', 1.9),
-    ('idle_s', 1e6),
     ('idle_s', float('nan')),
     ('baseline', 'best'),
-    ('baseline', ''),
     ('baseline', 'measured'),
-    ('baseline', 3),
     ('baseline', 'bundle'),
-    ('baseline_joules', -1.0),
-    ('baseline_joules', float('inf')),
-    ('baseline_joules', float('nan')),
     ('baseline_joules', '1'),
-    ('baseline_source', 5),
     ('rails_topic', ''),
     ('rails_topic', 'with space'),
     ('rails_topic', 'dual_cnn/decision'),
+    ('rails_topic', '**'),
     ('decision_topics', ['']),
     ('decision_topics', ['a', 'a']),
     ('decision_topics', ['1/a']),
-    ('decision_topics', 'dual_cnn/decision'),
     ('decision_topics', ['dual_cnn/**']),
     ('decision_topics', ['dual_cnn/front**/decision']),
-    ('rails_topic', '**'),
 ]
 
 
@@ -533,34 +494,6 @@ def test_bad_parameters_while_running(context: Context) -> None:
             assert node.get_parameter(name).value == before
     finally:
         node.destroy_node()
-
-
-def test_with_a_real_power_node(tmp_path: Path, robot: Robot) -> None:
-    robot.node.destroy_publisher(robot.rails)
-    root = fixtures.build(tmp_path, fixtures.agx_orin())
-    power = NodeProcess(tmp_path / 'power', 'power', {'sysfs_root': str(root)})
-    try:
-        with energy(tmp_path / 'energy'):
-            robot.wait_until('joules', lambda: len(robot.numbers['energy']) > 2)
-            total = robot.report['total']
-            assert float(total['mean_watts']) == pytest.approx(22.29344, rel=1e-5)
-            # 40 mA at the rails' volts, and 1.25 %.
-            bias = 0.04 * (19.688 * 2 + 4.968) + 0.0125 * 22.29344
-            covered = float(total['covered_seconds'])
-            assert float(total['bias_joules']) == pytest.approx(bias * covered, rel=1e-4)
-            assert robot.numbers['energy'] == sorted(robot.numbers['energy'])
-            power.kill()
-            robot.diagnosis(WARN, 'no total power')
-            robot.next_report()
-            robot.numbers['energy'].clear()
-            robot.next_report()
-            # The window ends at the last reading, so its coverage alone would go on as if new.
-            total = robot.report['total']
-            assert robot.numbers['energy'] == [] and total['level'] == '1'
-            assert float(total['silent_seconds']) > 3.0
-            assert 'no reading for' in total['message'] and float(total['joules']) > 0
-    finally:
-        power.kill()
 
 
 def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:

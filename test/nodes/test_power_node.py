@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 import os
 from pathlib import Path
 import shutil
@@ -30,7 +29,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_fixtures import Client, NOBODYS_DOMAIN, NodeProcess
 import pytest
 from rcl_interfaces.msg import SetParametersResult
-from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
@@ -39,12 +38,11 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Float64
 import sysfs_fixtures as fixtures
 
-from dual_cnn_ros.data.power_trace import write_power_trace
-from dual_cnn_ros.nodes.power import PARAMETERS, PowerNode
-from dual_cnn_ros.power.ina3221 import find_ina3221
+from dual_cnn_ros.nodes.power import PowerNode
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-GPU_VOLTS = 'bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1/in1_input'
 
 
 class Watcher(Client):
@@ -127,26 +125,19 @@ def power(folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
         node.kill()
 
 
-def test_agx_orin(tmp_path: Path, watcher: Watcher) -> None:
+def test_readings_of_an_agx_orin(tmp_path: Path, watcher: Watcher) -> None:
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     # A stopped simulation's clock stops neither readings nor diagnostics.
     with power(tmp_path / 'node', sysfs_root=str(root), use_sim_time=True):
         rails = watcher.next()[0]
-        assert list(rails) == [
-            'VDD_GPU_SOC',
-            'VDD_CPU_CV',
-            'VIN_SYS_5V0',
-            'VDDQ_VDD2_1V8AO',
-            'total',
-        ]
+        scopes = {rail: values['scope'] for rail, values in rails.items()}
+        in_total = dict.fromkeys(('VDD_GPU_SOC', 'VDD_CPU_CV', 'VIN_SYS_5V0', 'total'), 'module')
+        assert scopes == {**in_total, 'VDDQ_VDD2_1V8AO': ''}
         gpu, total = rails['VDD_GPU_SOC'], rails['total']
         assert (gpu['volts'], gpu['amps'], gpu['watts']) == ('19.688', '0.16', '3.15008')
         assert gpu['message'] == '3.150 W' and gpu['hardware_id'] == 'ina3221'
         assert float(total['watts']) == pytest.approx(22.29344)
-        assert total['scope'] == gpu['scope'] == 'module'
-        assert rails['VDDQ_VDD2_1V8AO']['scope'] == ''
         assert float(total['period']) == 0.1
-        assert float(total['monotonic']) <= time.monotonic()
         assert watcher.power[-1] == pytest.approx(22.29344)
         status = watcher.diagnosis(OK, '22.293 W')
         values = {pair.key: pair.value for pair in status.values}
@@ -173,70 +164,37 @@ def test_live_parameters_and_limits(tmp_path: Path, watcher: Watcher) -> None:
         watcher.next()
         assert watcher.change('max_power_w', 20.0).successful
         watcher.diagnosis(ERROR, '22.293 W is over max_power_w 20')
-        assert watcher.change('max_power_w', 0.0).successful
-        assert watcher.change('min_voltage_v', 19.0).successful
-        # The supply is the highest of the rails, so 5 V rails are not meant.
-        watcher.diagnosis(OK)
-        assert watcher.change('min_voltage_v', 20.0).successful
-        watcher.diagnosis(ERROR, '19.688 V is under min_voltage_v 20')
         assert watcher.change('rails', ['VDD_CPU_CV']).successful
         watcher.until('one rail', lambda rails: list(rails) == ['VDD_CPU_CV', 'total'])
         assert float(watcher.next()[0]['total']['watts']) == pytest.approx(22.29344)
-        assert watcher.change('rails', ['']).successful
-        watcher.until('all rails', lambda rails: len(rails) == 5)
         assert watcher.change('rate_hz', 50.0).successful
-        rails = watcher.until('the new rate', lambda rails: rails['total']['period'] == '0.02')
-        assert len(rails) == 5
-        for name, value in BAD_LIVE:
+        watcher.until('the new rate', lambda rails: rails['total']['period'] == '0.02')
+        for name, value in BAD:
             result = watcher.change(name, value)
-            assert not result.successful, (name, value)
-            assert result.reason
+            assert not result.successful and result.reason, (name, value)
         # Nothing of what was refused has changed anything.
         assert watcher.next()[0]['total']['period'] == '0.02'
 
 
-BAD_LIVE: list[tuple[str, Any]] = [
-    ('rate_hz', 0.0),
-    ('rate_hz', -1.0),
-    ('rate_hz', 100.5),
+BAD: list[tuple[str, Any]] = [
+    ('source', 'jtop'),
+    ('sysfs_root', 5),
+    ('recording', 'trace.csv'),
+    ('rate_hz', 0.05),
     ('rate_hz', float('nan')),
-    ('rate_hz', float('inf')),
-    ('rate_hz', 'fast'),
-    ('rate_hz', 10),
-    ('max_power_w', -5.0),
-    ('max_power_w', float('nan')),
-    ('max_power_w', True),
-    ('min_voltage_v', -1.0),
-    ('min_voltage_v', 5000.0),
-    ('min_voltage_v', [5.0]),
-    ('rails', ['VDD_CPU_CV', 'VDD_CPU_CV']),
-    ('rails', ['VDD_NONE']),
-    ('rails', 'VDD_CPU_CV'),
-    ('source', 'rapl'),
-    ('sysfs_root', '/tmp'),
-    ('recording', 'a.csv'),
+    ('max_power_w', -1.0),
+    ('min_voltage_v', 'low'),
+    ('rails', ['VDD_IN', 'VDD_NONE']),
+    ('rails', ['VDD_IN', 'VDD_IN']),
 ]
 
 
 @pytest.mark.parametrize(
     ('parameters', 'words'),
     [
-        ({'source': 'jtop'}, 'source must be one of auto, ina3221'),
-        ({'source': ''}, 'source must be one of'),
-        ({'source': 3}, 'source'),
+        *(({name: value}, name) for name, value in BAD),
         ({'source': 'recording'}, 'recording must be a path'),
-        ({'recording': 'trace.csv'}, 'recording must be a path'),
         ({'source': 'recording', 'recording': '/none.csv'}, 'recording: .*/none.csv'),
-        ({'rate_hz': 0.05}, 'rate_hz'),
-        ({'rate_hz': 1000.0}, 'rate_hz'),
-        ({'rate_hz': float('nan')}, 'rate_hz'),
-        ({'max_power_w': float('nan')}, 'max_power_w'),
-        ({'max_power_w': -1.0}, 'max_power_w'),
-        ({'min_voltage_v': 'low'}, 'min_voltage_v'),
-        ({'rails': ['VDD_IN', 'VDD_NONE']}, 'there is no VDD_NONE, but VDD_IN'),
-        ({'rails': ['VDD_IN', 'VDD_IN']}, 'rails must be different'),
-        ({'rails': [1, 2]}, 'rails'),
-        ({'sysfs_root': 5}, 'sysfs_root'),
         ({'source': 'recording', 'recording': '~no_such_user/rails.csv'}, 'recording: .*no home'),
     ],
 )
@@ -257,80 +215,6 @@ def test_bad_parameters_at_the_start(
         context.try_shutdown()
 
 
-def test_a_refused_parameter_ends_the_process(tmp_path: Path) -> None:
-    node = NodeProcess(tmp_path, 'power', {'source': 'jtop'})
-    try:
-        assert node.wait() == 1
-        assert 'source must be one of' in node.log and 'Traceback' not in node.log
-    finally:
-        node.kill()
-
-
-def test_parameters_describe_themselves(tmp_path: Path, watcher: Watcher) -> None:
-    root = fixtures.build(tmp_path, fixtures.ORIN_NANO)
-    with power(tmp_path / 'node', sysfs_root=str(root)):
-        request = DescribeParameters.Request(names=list(PARAMETERS))
-        response = watcher.call(DescribeParameters, '/power_monitor/describe_parameters', request)
-        assert len(response.descriptors) == len(PARAMETERS)
-        for descriptor in response.descriptors:
-            assert len(descriptor.description) > 20
-            if descriptor.name in ('rate_hz', 'max_power_w', 'min_voltage_v'):
-                assert descriptor.floating_point_range
-
-
-def test_a_rail_that_blocks_stalls_no_other(tmp_path: Path, watcher: Watcher) -> None:
-    root = fixtures.build(tmp_path, fixtures.agx_orin())
-    file = root / GPU_VOLTS
-    with power(tmp_path / 'node', sysfs_root=str(root)):
-        watcher.next()
-        aside = file.with_name('aside')
-        os.mkfifo(aside)
-        aside.replace(file)  # opening it blocks until somebody writes
-        watcher.until('the rail blocks', lambda rails: rails['VDD_GPU_SOC']['error'])
-        watcher.next()
-        watcher.power.clear()
-        watcher.rails.clear()
-
-        def others() -> list[dict[str, dict[str, str]]]:
-            found = [named(message) for message in list(watcher.rails)]
-            return [
-                rails
-                for rails in found
-                if (rails['VDD_CPU_CV']['watts'], rails['VIN_SYS_5V0']['watts'])
-                == ('14.17536', '4.968')
-            ]
-
-        watcher.wait_until('ten readings of other rails', lambda: len(others()) >= 10)
-        for rails in others():
-            assert 'no answer' in rails['VDD_GPU_SOC']['error']
-            assert rails['VDD_GPU_SOC']['level'] == '2' and rails['VDD_GPU_SOC']['watts'] == ''
-            assert rails['total']['watts'] == '' and 'VDD_GPU_SOC' in rails['total']['error']
-        assert watcher.power == []
-        watcher.diagnosis(ERROR, 'reads failed')
-        aside.write_text('19688\n')
-        with file.open('w'):  # lets the blocked reader go, with nothing to read
-            aside.replace(file)
-        watcher.until('the rail is back', lambda rails: not rails['total']['error'])
-        watcher.diagnosis(OK)
-
-
-def test_a_tree_that_disappears_and_returns(tmp_path: Path, watcher: Watcher) -> None:
-    root = fixtures.build(tmp_path, fixtures.agx_orin())
-    drivers = root / 'bus/i2c/drivers'
-    with power(tmp_path / 'node', sysfs_root=str(root)):
-        watcher.next()
-        shutil.move(drivers, tmp_path / 'away')
-        gone = watcher.until('the tree is gone', lambda rails: rails['VDDQ_VDD2_1V8AO']['error'])
-        gone = watcher.next()[0]
-        assert all(rail['error'] and not rail['watts'] for rail in gone.values())
-        watcher.diagnosis(ERROR)
-        chip = tmp_path / 'away/ina3221/1-0040/hwmon'
-        (chip / 'hwmon1').rename(chip / 'hwmon9')
-        shutil.move(tmp_path / 'away', drivers)
-        watcher.until('the tree is back', lambda rails: not rails['total']['error'])
-        assert float(watcher.next()[0]['total']['watts']) == pytest.approx(22.29344)
-
-
 def test_no_source_is_said_once_and_found_later(tmp_path: Path, watcher: Watcher) -> None:
     root = fixtures.build(tmp_path, fixtures.NONE)
     watcher.power.clear()
@@ -345,73 +229,37 @@ def test_no_source_is_said_once_and_found_later(tmp_path: Path, watcher: Watcher
         assert node.log.count('no power source') == 1
 
 
-@pytest.mark.parametrize(
-    ('files', 'chip', 'before', 'scope', 'watts'),
-    [
-        (fixtures.BOARDS['AGX Xavier L4T 35'][0], '1-0041', None, 'module', 6.0),
-        (fixtures.THOR, '2-0044', 10.4, 'whole input', 23.0),
-    ],
-)
-def test_a_chip_whose_driver_binds_later_joins_the_total(
-    tmp_path: Path,
-    watcher: Watcher,
-    files: fixtures.Files,
-    chip: str,
-    before: float | None,
-    scope: str,
-    watts: float,
-) -> None:
-    late = {name: content for name, content in files.items() if f'/{chip}/' in name}
+def test_a_chip_whose_driver_binds_later_joins_the_total(tmp_path: Path, watcher: Watcher) -> None:
+    files = fixtures.BOARDS['AGX Xavier L4T 35'][0]
+    late = {name: content for name, content in files.items() if '/1-0041/' in name}
     root = fixtures.build(tmp_path, {n: c for n, c in files.items() if n not in late})
     with power(tmp_path / 'node', sysfs_root=str(root)) as node:
-        total = watcher.next()[0].get('total')
-        assert before is None if total is None else float(total['watts']) == before
+        # Without a chip of the sum there is no total.
+        assert 'total' not in watcher.next()[0]
         # Its label cannot be read at first: that search has to wait, the readings do not.
-        label = next((tmp_path / n for n in late if n.endswith('/in1_label')), None)
-        if label is not None:
-            label.parent.mkdir(parents=True)
-            os.mkfifo(label)
+        label = next(tmp_path / name for name in late if name.endswith('/in1_label'))
+        label.parent.mkdir(parents=True)
+        os.mkfifo(label)
         fixtures.build(tmp_path, {n: c for n, c in late.items() if tmp_path / n != label})
-        if label is not None:
-            watcher.next(70)
-            assert list(named(watcher.rails[-1])) == ['GPU', 'CPU', 'SOC']
-            watcher.diagnosis(OK)
-            aside = label.with_name('aside')
-            aside.write_text(f'{late[str(label.relative_to(tmp_path))]}\n')
-            # Lets the search go, with nothing to read; does not wait for one that never began.
-            descriptor = os.open(label, os.O_RDWR)
-            aside.replace(label)
-            os.close(descriptor)
-        rails = watcher.until(
-            'the total', lambda rails: 'total' in rails and rails['total']['scope'] == scope
-        )
-        assert float(rails['total']['watts']) == pytest.approx(watts)
-        assert 'more rails were found' in node.log and scope in node.log
+        watcher.next(70)
+        assert list(named(watcher.rails[-1])) == ['GPU', 'CPU', 'SOC']
+        watcher.diagnosis(OK)
+        aside = label.with_name('aside')
+        aside.write_text(f'{late[str(label.relative_to(tmp_path))]}\n')
+        # Lets the search go, with nothing to read; does not wait for one that never began.
+        descriptor = os.open(label, os.O_RDWR)
+        aside.replace(label)
+        os.close(descriptor)
+        rails = watcher.until('the total', lambda rails: 'total' in rails)
+        assert float(rails['total']['watts']) == pytest.approx(6.0)
+        assert 'more rails were found' in node.log
         # What goes away again makes the total missing, not another one.
         shutil.move(root / 'bus/i2c/drivers', tmp_path / 'away')
         watcher.until('all are gone', lambda rails: rails['total']['error'])
-        (tmp_path / 'away').rename(root / 'bus/i2c/drivers')
-        watcher.until('all are back', lambda rails: not rails['total']['error'])
-
-
-def test_a_recording_is_played_and_called_one(tmp_path: Path, watcher: Watcher) -> None:
-    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.ORIN_NANO))
-    readings = sensor.read()
-    # Long enough for the node to be heard before the end.
-    rows = [[replace(reading, time=float(n)) for reading in readings] for n in range(60)]
-    path = tmp_path / 'trace.csv'
-    with path.open('w') as file:
-        write_power_trace(file, sensor, rows)
-    watcher.rails.clear()
-    with power(tmp_path / 'node', source='recording', recording=str(path)):
-        watcher.wait_until('the recorded readings', lambda: len(watcher.rails) > 2)
-        totals = [named(message)['total'] for message in list(watcher.rails)]
-        for total in totals:
-            assert (total['hardware_id'], total['scope']) == ('recording', 'module')
-            assert float(total['watts']) == pytest.approx(5.088384)
-        # At its own speed, and each reading once.
-        times = [float(total['monotonic']) for total in totals]
-        assert all(step >= 0.999 for step in map(float.__sub__, times[1:], times))
+        watcher.power.clear()
+        watcher.next()
+        assert watcher.power == []
+        watcher.diagnosis(ERROR, 'reads failed')
 
 
 def test_a_recording_beside_a_replay_keeps_to_its_clock(tmp_path: Path, watcher: Watcher) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.data import power_trace
+from dual_cnn_ros.data.power_trace import open_power_trace, remarks
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
 from dual_cnn_ros.power.totals import total_of
 from dual_cnn_ros.share import share_directory
@@ -44,9 +44,9 @@ def trace() -> SimulatedTrace:
 
 
 def test_trace_cannot_be_taken_for_a_measurement() -> None:
-    first = power_trace.remarks(SHIPPED)[0]
+    first = remarks(SHIPPED)[0]
     assert 'CONSTRUCTED' in first and 'no board drew this power' in first
-    sensor = power_trace.discover(SHIPPED, lambda: 0.0)
+    sensor = open_power_trace(SHIPPED)
     assert first in sensor.reason
     assert (sensor.rails, sensor.scope) == (('SIMULATED_IN',), 'simulated')
     # No rule takes its rail for a real board's.
@@ -74,9 +74,9 @@ def test_written_trace_reads_back(trace: SimulatedTrace, tmp_path: Path) -> None
     write_trace(trace, file)
     assert read_true_joules(file) == pytest.approx(trace.joules, abs=1e-6)
     end = trace.readings[-1].time
-    sensor = power_trace.discover(file, lambda: end, moved=False)
+    sensor = open_power_trace(file, lambda: end)
     assert sensor.scope == 'simulated'
     assert sensor.period == pytest.approx(board.PERIOD)
     assert 'Decisions: ' + ', '.join(
         f'{name} {count}' for name, count in trace.decisions.items()
-    ) in power_trace.remarks(file)
+    ) in remarks(file)

@@ -17,18 +17,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_fixtures import Client, NodeProcess
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
+from dual_cnn_ros.messages.decisions import decision_message
+from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.synthetic import simulated_power as board
 from dual_cnn_ros.synthetic.simulated_power import (
@@ -39,6 +43,7 @@ from dual_cnn_ros.synthetic.simulated_power import (
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
+BUNDLE = Bundle.open('signs')
 COURSE = share_directory() / 'config' / 'recordings' / 'course'
 
 
@@ -79,14 +84,16 @@ class Robot(Client):
             **dict.fromkeys(decision.scores, board.CNN_SECONDS),
         }
         finished = recorded.time + sum(busy.values())
-        values = {
-            'source': decision.source,
-            'finished': f'{finished:.9f}',
-            **{f'score.{stage}': '0.9' for stage in decision.scores},
-            **{f'seconds.{step}': str(seconds) for step, seconds in busy.items()},
-        }
-        status = DiagnosticStatus(values=[KeyValue(key=k, value=v) for k, v in values.items()])
-        self.decisions[recorded.message_type].publish(DiagnosticArray(status=[status]))
+        message = decision_message(
+            installed,
+            replace(decision, seconds=busy),
+            'camera',
+            'dual_cnn',
+            BUNDLE,
+            finished,
+            Header(),
+        )
+        self.decisions[recorded.message_type].publish(message)
         return finished
 
     def tick(self, seconds: float) -> None:
@@ -106,10 +113,9 @@ def test_nodes_find_the_true_joules_within_their_standard_error(
     robot: Robot, tmp_path: Path
 ) -> None:
     """Power node, DDS and energy node, in recorded time and at eight times the speed."""
-    bundle = Bundle.open('signs')
     with Recording(COURSE) as recording:
-        truth = simulate_power(recording, bundle)
-        decisions = list(classify_recording(recording, bundle))
+        truth = simulate_power(recording, BUNDLE)
+        decisions = list(classify_recording(recording, BUNDLE))
         begin = recording.start * 1e-9
     trace = {'source': 'recording', 'recording': str(COURSE / 'power.csv')}
     windows = {'window_s': 1.0, 'idle_s': 4.0, 'baseline': 'always_both'}
@@ -135,7 +141,7 @@ def test_nodes_find_the_true_joules_within_their_standard_error(
             every=0.02,
         )
         for source, joules in truth.joules.items():
-            error = float(robot.value(source, 'error_joules'))
+            error = float(robot.value(source, 'standard_error_joules'))
             assert error < 0.1 * joules
             found = float(robot.value(source, 'joules_per_decision'))
             assert found == pytest.approx(joules, abs=3 * error)
@@ -145,7 +151,7 @@ def test_nodes_find_the_true_joules_within_their_standard_error(
         net = float(robot.value('frames', 'net_joules_per_frame'))
         assert net == pytest.approx(spent, rel=0.03)
         both = board.CNN_SECONDS * (board.FIRST_WATTS + board.LATER_WATTS)
-        error = float(robot.value('saving', 'error'))
+        error = float(robot.value('saving', 'standard_error'))
         saving = float(robot.value('saving', 'saving'))
         assert saving == pytest.approx(1 - spent / both, abs=3 * error)
         assert float(robot.value('total', 'coverage')) == pytest.approx(1.0, abs=0.01)
