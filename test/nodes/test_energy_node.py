@@ -38,7 +38,7 @@ from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle
 
-from dual_cnn_ros.bundle import Baseline, Bundle
+from dual_cnn_ros.bundle import Bundle, MeasuredBaseline
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.messages.decisions import decision_message
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
@@ -276,7 +276,7 @@ def test_joules_by_source_and_what_was_saved(tmp_path: Path, robot: Robot) -> No
         assert not refused.successful and '--large CNN stores one' in refused.reason
         make_bundle(
             tmp_path / 'bundle',
-            baseline=Baseline(
+            baseline=MeasuredBaseline(
                 'wide', 0.25, 0.01, 0.9, IDLE, 'ina3221', 'module', 'a board', '2026-11-21', 'cold'
             ),
         )
