@@ -220,72 +220,37 @@ THOR_MODULE = hwmon_chip(
 )
 THOR = THOR_MODULE | ina238_chip('2-0044', 5, 20000, 1150)
 
-# Boards of which only the rails' names are asserted, with 5 V and 0.2 A on each.
+# Boards of which only the rails' names are asserted, with 5 V and 0.2 A on each: name, driver,
+# chips with their rails, members and scope of the total.
+_BOARDS = """
+TX1 | iio | 1-0040 VDD_IN VDD_GPU VDD_CPU, 1-0042 VDD_MUX VDD_5V_IO_SYS VDD_3V3_SYS,\
+    1-0043 VDD_3V3_IO VDD_1V8_IO VDD_M2_IN | VDD_IN VDD_MUX | module and carrier
+TX2 | iio | 0-0040 VDD_SYS_GPU VDD_SYS_SOC VDD_4V0_WIFI, 0-0041 VDD_IN VDD_SYS_CPU VDD_SYS_DDR,\
+    0-0042 VDD_MUX VDD_5V0_IO_SYS VDD_3V3_SYS, 0-0043 VDD_3V3_IO_SLP VDD_1V8_IO VDD_3V3_SYS_M2\
+    | VDD_IN VDD_MUX | module and carrier
+TX2 without its carrier chips | iio | 0-0040 VDD_SYS_GPU VDD_SYS_SOC VDD_4V0_WIFI,\
+    0-0041 VDD_IN VDD_SYS_CPU VDD_SYS_DDR | VDD_IN | module
+TX2 NX | iio | 0-0040 VDD_IN VDD_CPU_GPU VDD_SOC | VDD_IN | module
+AGX Xavier L4T 32 | iio | 1-0040 GPU CPU SOC, 1-0041 CV VDDRQ SYS5V\
+    | GPU CPU SOC CV VDDRQ SYS5V | module
+AGX Xavier L4T 35 | hwmon | 1-0040 GPU CPU SOC, 1-0041 CV VDDRQ SYS5V\
+    | GPU CPU SOC CV VDDRQ SYS5V | module
+half an AGX Xavier | iio | 1-0040 GPU CPU SOC | |
+Xavier NX L4T 32 | iio | 7-0040 VDD_IN VDD_CPU_GPU_CV VDD_SOC | VDD_IN | module
+Orin NX | hwmon | 1-0040 VDD_IN VDD_CPU_GPU_CV VDD_SOC | VDD_IN | module
+AGX Orin with a measured carrier | hwmon | 1-0040 VDD_GPU_SOC VDD_CPU_CV VIN_SYS_5V0,\
+    1-0041 NC VDDQ_VDD2_1V8AO NC, 2-0041 CVB_ATX_12V CVB_ATX_3V3 CVB_ATX_5V\
+    | VDD_GPU_SOC VDD_CPU_CV VIN_SYS_5V0 | module
+unknown | hwmon | 1-0040 VDD_A VDD_B VDD_C | |
+"""
 BOARDS: dict[str, tuple[Files, tuple[str, ...], str]] = {}
-
-
-def _board(name: str, chips: dict[str, str], members: str, scope: str, iio: bool = True) -> None:
-    files: Files = {}
-    for number, (device, rails) in enumerate(chips.items()):
-        chip = iio_chip if iio else hwmon_chip
-        files |= chip(device, [(rail, 5000, 200) for rail in rails.split()], number)
-    BOARDS[name] = files, tuple(members.split()), scope
-
-
-_board(
-    'TX1',
-    {
-        '1-0040': 'VDD_IN VDD_GPU VDD_CPU',
-        '1-0042': 'VDD_MUX VDD_5V_IO_SYS VDD_3V3_SYS',
-        '1-0043': 'VDD_3V3_IO VDD_1V8_IO VDD_M2_IN',
-    },
-    'VDD_IN VDD_MUX',
-    'module and carrier',
-)
-_board(
-    'TX2',
-    {
-        '0-0040': 'VDD_SYS_GPU VDD_SYS_SOC VDD_4V0_WIFI',
-        '0-0041': 'VDD_IN VDD_SYS_CPU VDD_SYS_DDR',
-        '0-0042': 'VDD_MUX VDD_5V0_IO_SYS VDD_3V3_SYS',
-        '0-0043': 'VDD_3V3_IO_SLP VDD_1V8_IO VDD_3V3_SYS_M2',
-    },
-    'VDD_IN VDD_MUX',
-    'module and carrier',
-)
-_board('TX2 NX', {'0-0040': 'VDD_IN VDD_CPU_GPU VDD_SOC'}, 'VDD_IN', 'module')
-_board(
-    'TX2 without its carrier chips',
-    {
-        '0-0040': 'VDD_SYS_GPU VDD_SYS_SOC VDD_4V0_WIFI',
-        '0-0041': 'VDD_IN VDD_SYS_CPU VDD_SYS_DDR',
-    },
-    'VDD_IN',
-    'module',
-)
-for _iio in (True, False):
-    _board(
-        f'AGX Xavier {"L4T 32" if _iio else "L4T 35"}',
-        {'1-0040': 'GPU CPU SOC', '1-0041': 'CV VDDRQ SYS5V'},
-        'GPU CPU SOC CV VDDRQ SYS5V',
-        'module',
-        _iio,
-    )
-_board('half an AGX Xavier', {'1-0040': 'GPU CPU SOC'}, '', '')
-_board('Xavier NX L4T 32', {'7-0040': 'VDD_IN VDD_CPU_GPU_CV VDD_SOC'}, 'VDD_IN', 'module')
-_board('Orin NX', {'1-0040': 'VDD_IN VDD_CPU_GPU_CV VDD_SOC'}, 'VDD_IN', 'module', False)
-_board(
-    'AGX Orin with a measured carrier',
-    {
-        '1-0040': 'VDD_GPU_SOC VDD_CPU_CV VIN_SYS_5V0',
-        '1-0041': 'NC VDDQ_VDD2_1V8AO NC',
-        '2-0041': 'CVB_ATX_12V CVB_ATX_3V3 CVB_ATX_5V',
-    },
-    'VDD_GPU_SOC VDD_CPU_CV VIN_SYS_5V0',
-    'module',
-    False,
-)
-_board('unknown', {'1-0040': 'VDD_A VDD_B VDD_C'}, '', '', False)
+for _line in _BOARDS.strip().splitlines():
+    _name, _driver, _chips, _members, _scope = (cell.strip() for cell in _line.split('|'))
+    _files: Files = {}
+    for _number, (_device, *_rails) in enumerate(map(str.split, _chips.split(','))):
+        _chip = iio_chip if _driver == 'iio' else hwmon_chip
+        _files |= _chip(_device, [(rail, 5000, 200) for rail in _rails], _number)
+    BOARDS[_name] = _files, tuple(_members.split()), _scope
 
 # F6: a machine without any power sensor.
 NONE: Files = {

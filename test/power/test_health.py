@@ -22,82 +22,50 @@ import time
 import pytest
 import sysfs_fixtures as fixtures
 
-from dual_cnn_ros.power.health import Health, PowerLimits, SensorStatus
+from dual_cnn_ros.power.health import Health, PowerLimits
 from dual_cnn_ros.power.ina3221 import find_ina3221
 from dual_cnn_ros.power.reading import Reading, Sensor
 
-
-def readings(
-    watts: float | None = 5.0, volts: float | None = 5.0, error: str = ''
-) -> list[Reading]:
-    if error:
-        return [Reading('VDD_IN', 1.0, error=error), Reading('VDD_SOC', 1.0, watts=1.0, volts=3.0)]
-    return [
-        Reading('VDD_IN', 1.0, watts=watts, volts=volts),
-        Reading('VDD_SOC', 1.0, watts=1.0, volts=3.0),
-    ]
+FAILED = 'EIO'
 
 
-def judged(sets: list[list[Reading]], limits: PowerLimits) -> SensorStatus:
-    health = Health(('VDD_IN',), 0.1)
-    source = Sensor('fake', '', (), ('VDD_IN',), 'module')
-    for one in sets:
-        health.take(one, source.total(one))
-    return health.status(limits)
+def readings(watts: float | str | None = 5.0, volts: float | None = 5.0) -> list[Reading]:
+    """Return readings of the total's rail, which may have failed, and of one behind it."""
+    supply = (
+        Reading('VDD_IN', 1.0, error=watts)
+        if isinstance(watts, str)
+        else Reading('VDD_IN', 1.0, watts=watts, volts=volts)
+    )
+    return [supply, Reading('VDD_SOC', 1.0, watts=1.0, volts=3.0)]
 
 
 @pytest.mark.parametrize(
     ('sets', 'limits', 'level', 'message'),
     [
-        ([readings()], PowerLimits(), 'OK', '5.000 W'),
-        ([readings()], PowerLimits(5.0, 5.0), 'OK', '5.000 W'),
-        (
-            [readings(9.0), readings()],
-            PowerLimits(max_power_w=8.0),
-            'ERROR',
-            '9.000 W is over max_power_w 8',
-        ),
-        (
-            [readings(volts=4.5), readings()],
-            PowerLimits(min_voltage_v=4.8),
-            'ERROR',
-            '4.500 V is under',
-        ),
-        (
-            [readings(), readings(error='EIO')],
-            PowerLimits(),
-            'WARN',
-            '1 reads failed, such as VDD_IN: EIO',
-        ),
-        ([readings(error='EIO')], PowerLimits(), 'ERROR', '1 reads failed, such as VDD_IN: EIO'),
-        (
-            [readings(volts=0.0), readings()],
-            PowerLimits(min_voltage_v=4.8),
-            'ERROR',
-            '0.000 V is under',
-        ),
-        ([readings(None)], PowerLimits(), 'OK', 'reading'),
-        (
-            [readings(None)],
-            PowerLimits(1.0),
-            'WARN',
-            'max_power_w cannot be checked: no total power',
-        ),
-        ([readings(volts=None)], PowerLimits(8.0), 'OK', '5.000 W'),
-        (
-            [readings(volts=None)],
-            PowerLimits(0, 4.8),
-            'WARN',
-            'min_voltage_v cannot be checked: no supply',
-        ),
-        ([readings(volts=None)], PowerLimits(4.0, 4.8), 'ERROR', 'is over max_power_w'),
-        ([], PowerLimits(), 'OK', 'reading'),
-        ([], PowerLimits(8.0, 4.8), 'OK', 'reading'),
+        ([], (8.0, 4.8), 'OK', 'reading'),
+        ([readings()], (0, 0), 'OK', '5.000 W'),
+        ([readings()], (5.0, 5.0), 'OK', '5.000 W'),
+        ([readings(9.0), readings()], (8.0, 0), 'ERROR', '9.000 W is over max_power_w 8'),
+        ([readings(volts=4.5), readings()], (0, 4.8), 'ERROR', '4.500 V is under'),
+        ([readings(volts=0.0), readings()], (0, 4.8), 'ERROR', '0.000 V is under'),
+        ([readings(), readings(FAILED)], (0, 0), 'WARN', '1 reads failed, such as VDD_IN: EIO'),
+        ([readings(FAILED)], (0, 0), 'ERROR', '1 reads failed, such as VDD_IN: EIO'),
+        ([readings(None)], (0, 0), 'OK', 'reading'),
+        ([readings(None)], (1.0, 0), 'WARN', 'max_power_w cannot be checked: no total power'),
+        ([readings(volts=None)], (8.0, 0), 'OK', '5.000 W'),
+        ([readings(volts=None)], (0, 4.8), 'WARN', 'min_voltage_v cannot be checked: no supply'),
+        ([readings(volts=None)], (4.0, 4.8), 'ERROR', 'is over max_power_w'),
     ],
 )
-def test_health(sets: list[list[Reading]], limits: PowerLimits, level: str, message: str) -> None:
-    got = judged(sets, limits)
-    assert got.level == level and message in got.message
+def test_status(
+    sets: list[list[Reading]], limits: tuple[float, float], level: str, message: str
+) -> None:
+    health = Health(('VDD_IN',), 0.1)
+    sensor = Sensor('fake', '', (), ('VDD_IN',), 'module')
+    for one in sets:
+        health.take(one, sensor.total(one))
+    status = health.status(PowerLimits(*limits))
+    assert status.level == level and message in status.message
 
 
 def test_the_supply_is_no_voltage_of_only_some_members(tmp_path: Path) -> None:
@@ -118,11 +86,9 @@ def test_the_supply_is_no_voltage_of_only_some_members(tmp_path: Path) -> None:
     assert '19.688 V is under' in health.status(PowerLimits(min_voltage_v=20.0)).message
 
 
-def test_limits_of_rails_without_a_total_cannot_be_checked(tmp_path: Path) -> None:
-    sensor = find_ina3221(fixtures.build(tmp_path, fixtures.BOARDS['unknown'][0]))
-    health = Health(sensor.members, 0.1)
-    readings = sensor.read()
-    health.take(readings, sensor.total(readings))
+def test_limits_without_a_total_cannot_be_checked() -> None:
+    health = Health((), 0.1)
+    health.take(readings(), None)
     status = health.status(PowerLimits(0.001, 11.0))
     assert status.level == 'WARN'
     assert 'max_power_w cannot' in status.message and 'min_voltage_v cannot' in status.message
@@ -143,6 +109,6 @@ def test_health_of_a_silent_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_health_counts_failures_by_rail_for_good() -> None:
     health = Health(('VDD_IN',), 0.1)
     for _ in range(3):
-        health.take(readings(error='EIO'), None)
+        health.take(readings(FAILED), None)
         status = health.status(PowerLimits())
     assert status.failed == {'VDD_IN': 3}
