@@ -12,11 +12,111 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Publish the image topics of a rosbag2 recording, sqlite3 or mcap, where there is no rosbag2."""
+"""
+Publish the image topics of a rosbag2 recording, sqlite3 or mcap, where there is no rosbag2.
 
+Messages go out as they were recorded, byte for byte: their stamps are those of the recording. Give
+--clock, and use_sim_time to the nodes, where that matters. Topics are remapped as usual, with
+--ros-args -r /from:=/to.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
 import sys
 
-from dual_cnn_ros.playback.replay import main
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
+from tqdm import tqdm
+
+from dual_cnn_ros.data.recording import Message, Recording
+from dual_cnn_ros.playback.replayer import Replayer
+from dual_cnn_ros.tools.cli import make_parser, run_cli
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return 1 where the recording cannot be played."""
+    words = sys.argv if arguments is None else ['replay', *arguments]
+    options = _parser().parse_args(remove_ros_args(words)[1:])
+
+    def work() -> None:
+        # An interrupt is how --loop ends, and no failure.
+        with (
+            suppress(KeyboardInterrupt, ExternalShutdownException),
+            Recording(options.recording) as recording,
+        ):
+            rclpy.init(args=words)
+            node = rclpy.create_node('replay')
+            try:
+                _play(node, recording, options)
+            finally:
+                node.destroy_node()
+
+    try:
+        return run_cli('replay', work)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _play(node: Node, recording: Recording, options: argparse.Namespace) -> None:
+    replayer = Replayer(
+        node,
+        recording,
+        sorted(recording.topics) if options.all else options.topics,
+        rate=options.rate,
+        start=options.start,
+        duration=options.duration,
+        clock=options.clock,
+    )
+    try:
+        if options.wait_for_subscribers:
+            print(f'waiting for subscribers of {", ".join(replayer.publishers)}', file=sys.stderr)
+            if not replayer.wait_for_subscribers():
+                return
+        origin = recording.start / 1e9 + options.start
+        with tqdm(
+            total=round(replayer.seconds, 1),
+            unit='s',
+            disable=None,
+            bar_format='{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}',
+        ) as bar:
+            sent = 0
+
+            def progress(message: Message) -> None:
+                nonlocal sent
+                sent += 1
+                # The bar draws only so often; setting it is cheap.
+                bar.set_postfix_str(f'{sent} messages', refresh=False)
+                bar.update(message.time / 1e9 - origin - bar.n)
+
+            count = replayer.play(loop=options.loop, progress=progress)
+    finally:
+        replayer.close()
+    print(f'{count} messages published')
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser('replay', __doc__)
+    parser.add_argument('recording', type=Path, help='its folder, or a .db3 or .mcap file')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--topics', nargs='+', metavar='TOPIC', help='these (all images)')
+    which.add_argument('--all', action='store_true', help='every topic, not only images')
+    parser.add_argument('--rate', type=float, default=1.0, help='2.0 plays twice as fast (1.0)')
+    parser.add_argument('--start', type=float, default=0.0, help='begin at this second (0)')
+    parser.add_argument('--duration', type=float, help='play so many seconds of it (to the end)')
+    parser.add_argument('--loop', action='store_true', help='begin again at the end, for ever')
+    parser.add_argument('--clock', action='store_true', help='publish /clock, in recorded time')
+    parser.add_argument(
+        '--wait-for-subscribers',
+        action='store_true',
+        help='begin when every played topic has a subscriber',
+    )
+    return parser
+
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -12,60 +12,67 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-Publish the image topics of a rosbag2 recording, sqlite3 or mcap, where there is no rosbag2.
-
-Messages go out as they were recorded, byte for byte: their stamps are those of the recording. Give
---clock, and use_sim_time to the nodes, where that matters. Topics are remapped as usual, with
---ros-args -r /from:=/to.
-"""
+"""Messages of a recording, published on time."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 import math
-from pathlib import Path
-import sys
 import threading
 import time
 
-import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
-from tqdm import tqdm
 
-from dual_cnn_ros.data.recording import Message, MessageSource, Recording, RecordingError, Topic
+from dual_cnn_ros.data.recording import Message, MessageSource, RecordingError, Topic
 from dual_cnn_ros.messages.types import installed
-from dual_cnn_ros.tools.cli import run_cli
 
+# Seconds of real time between two messages on /clock, and between two looks at a stop request.
 CLOCK_PERIOD = 0.025
-"""Seconds of real time between two messages on /clock, and between two looks at a stop request."""
+# Seconds from when this side knows of a subscriber until that one surely knows of this side.
 SETTLE = 1.0
-"""Seconds from when this side knows of a subscriber until that one surely knows of this side."""
+# Seconds that reliable subscribers get to fetch the last messages.
 ACKNOWLEDGE = 2.0
-"""Seconds that reliable subscribers get to fetch the last messages."""
 
 
 class Replayer:
     """
     Publishes topics of a recording through a node, on time.
 
-    topics: which, None for all image topics. Topics whose message type is not installed are left
-    out with a warning; skipped holds them. rate: 2.0 plays twice as fast. start, duration: seconds
-    of the recording, duration None to its end. clock: publish /clock too. position: seconds after
-    `start` that have been reached.
-
     Publishing needs no executor: the node may be spun elsewhere, or not at all.
 
-    Raises RecordingError for a recording without the topics, and ValueError for a rate that is
-    not positive and for negative times.
+    Parameters
+    ----------
+    node
+        Makes the publishers.
+    recording
+        What is played.
+    topics
+        Which; None for all image topics. One whose message type is not installed is left out with
+        a warning.
+    rate
+        2.0 plays twice as fast.
+    start, duration
+        Seconds of the recording; duration None plays to its end.
+    clock
+        Whether /clock is published too.
+
+    Attributes
+    ----------
+    position
+        Seconds after `start` that have been reached.
+    skipped
+        Topic to the reason why it is left out.
+
+    Raises
+    ------
+    RecordingError
+        The recording lacks a topic, or there is nothing to play.
+    ValueError
+        The rate is not positive, or a time is negative.
     """
 
     def __init__(
@@ -129,11 +136,7 @@ class Replayer:
     def wait_for_subscribers(
         self, timeout: float | None = None, stop: threading.Event | None = None
     ) -> bool:
-        """
-        Wait until every topic has a subscriber that will miss nothing from now on.
-
-        Returns False after timeout seconds or when stopped.
-        """
+        """Wait until every topic has a subscriber; return False after a timeout or a stop."""
         stop = stop or threading.Event()
         limit = None if timeout is None else time.monotonic() + timeout
         while any(p.get_subscription_count() == 0 for p in self.publishers.values()):
@@ -151,12 +154,27 @@ class Replayer:
         progress: Callable[[Message], None] | None = None,
     ) -> int:
         """
-        Publish the messages on time, once or for ever; return how many went out.
+        Publish the messages on time, once or for ever.
 
-        stop: set it from another thread to end early. progress: called after each message.
+        Parameters
+        ----------
+        loop
+            Begin again at the end.
+        stop
+            Set it from another thread to end early.
+        progress
+            Called after each message.
 
-        Raises RecordingError where the recording turns out to be damaged (everything before that
-        has been published) or has no message in the chosen time.
+        Returns
+        -------
+        int
+            Number of messages published.
+
+        Raises
+        ------
+        RecordingError
+            The recording is damaged (all before the damage has been published), or has no message
+            in the chosen time.
         """
         stop = stop or threading.Event()
         count = 0
@@ -208,9 +226,10 @@ class Replayer:
 
     def run_clock(self, begin: float, end: float) -> None:
         """
-        Let the time pass, on /clock too, from one second to another, without playing anything.
+        Let time pass, on /clock too, without playing anything.
 
-        Both count as `position` does, and may lie before the first message or after the last.
+        begin and end are seconds after `start`, as `position` is, and may lie before the first
+        message or after the last.
         """
         begun = time.monotonic()
         due = begun + (end - begin) / self.rate
@@ -235,91 +254,3 @@ def _quality(topic: Topic) -> QoSProfile:
         QoSDurabilityPolicy.TRANSIENT_LOCAL if topic.latched else QoSDurabilityPolicy.VOLATILE
     )
     return QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE, durability=durability)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='replay', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('recording', type=Path, help='its folder, or a .db3 or .mcap file')
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument('--topics', nargs='+', metavar='TOPIC', help='these (all images)')
-    which.add_argument('--all', action='store_true', help='every topic, not only images')
-    parser.add_argument('--rate', type=float, default=1.0, help='2.0 plays twice as fast (1.0)')
-    parser.add_argument('--start', type=float, default=0.0, help='begin at this second (0)')
-    parser.add_argument('--duration', type=float, help='play so many seconds of it (to the end)')
-    parser.add_argument('--loop', action='store_true', help='begin again at the end, for ever')
-    parser.add_argument('--clock', action='store_true', help='publish /clock, in recorded time')
-    parser.add_argument(
-        '--wait-for-subscribers',
-        action='store_true',
-        help='begin when every played topic has a subscriber',
-    )
-    return parser
-
-
-def _play(node: Node, recording: Recording, options: argparse.Namespace) -> None:
-    topics = sorted(recording.topics) if options.all else options.topics
-    replayer = Replayer(
-        node,
-        recording,
-        topics,
-        rate=options.rate,
-        start=options.start,
-        duration=options.duration,
-        clock=options.clock,
-    )
-    try:
-        if options.wait_for_subscribers:
-            print(f'waiting for subscribers of {", ".join(replayer.publishers)}', file=sys.stderr)
-            if not replayer.wait_for_subscribers():
-                return
-        origin = recording.start / 1e9 + options.start
-        with tqdm(
-            total=round(replayer.seconds, 1),
-            unit='s',
-            disable=None,
-            bar_format='{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}',
-        ) as bar:
-            sent = 0
-
-            def progress(message: Message) -> None:
-                nonlocal sent
-                sent += 1
-                # The bar draws only so often; setting it is cheap.
-                bar.set_postfix_str(f'{sent} messages', refresh=False)
-                bar.update(message.time / 1e9 - origin - bar.n)
-
-            count = replayer.play(loop=options.loop, progress=progress)
-    finally:
-        replayer.close()
-    print(f'{count} messages published')
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line."""
-    arguments = sys.argv if arguments is None else ['replay', *arguments]
-    parser = _parser()
-    options = parser.parse_args(remove_ros_args(arguments)[1:])
-
-    def work() -> None:
-        # An interrupt is how --loop ends, and no failure.
-        with (
-            suppress(KeyboardInterrupt, ExternalShutdownException),
-            Recording(options.recording) as recording,
-        ):
-            rclpy.init(args=arguments)
-            node = rclpy.create_node('replay')
-            try:
-                _play(node, recording, options)
-            finally:
-                node.destroy_node()
-
-    try:
-        return run_cli('replay', work)
-    finally:
-        rclpy.try_shutdown()
-
-
-if __name__ == '__main__':
-    sys.exit(main())

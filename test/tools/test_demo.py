@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The demo: any frames through the real node in a process of its own, a table and a picture."""
+"""The demo: any frames through the real nodes in processes of their own, tables and an image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import fcntl
 import os
 from pathlib import Path
@@ -26,26 +26,17 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 
 import cv2
-from node_fixtures import Client
-import numpy as np
 import pytest
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle, picture
 
 import dual_cnn_ros
 from dual_cnn_ros.data import recording
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recorder
-from dual_cnn_ros.messages.images import to_image_msg
-from dual_cnn_ros.playback import watts
-from dual_cnn_ros.playback.demo import Audience
-from dual_cnn_ros.playback.sheet import contact_sheet
 
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
 COLOURS = ('red', 'green', 'blue')
 
 
@@ -57,7 +48,7 @@ def command(*arguments: str) -> list[str]:
     return [
         sys.executable,
         '-m',
-        'dual_cnn_ros.playback.demo',
+        'dual_cnn_ros.tools.demo',
         '--domain',
         str(81 + os.getpid() % 20),
         *arguments,
@@ -70,14 +61,6 @@ def demo(*arguments: str, sysfs_root: str = '/none') -> subprocess.CompletedProc
     return subprocess.run(
         command(*arguments), text=True, timeout=120, capture_output=True, cwd=ROOT
     )
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    """Return the test's own node, which hears the others."""
-    client = Client()
-    yield client
-    client.close()
 
 
 @pytest.fixture
@@ -159,72 +142,6 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('rate', 'trace', 'said'),
-    [
-        (1.0, None, 'energy: none, no power sensor here (ina3221: no INA3221'),
-        (6.0, Path('trace.csv'), 'and no trace at a --rate outside of 0.5 to 5'),
-        (0.4, Path('trace.csv'), 'and no trace at a --rate outside of 0.5 to 5'),
-    ],
-)
-def test_no_joules_without_a_sensor(
-    monkeypatch: pytest.MonkeyPatch, rate: float, trace: Path | None, said: str
-) -> None:
-    monkeypatch.setitem(sys.modules, 'pynvml', None)
-    meter, line = watts.find(Path('/none'), trace, rate)
-    assert meter is None and said in line
-
-
-def test_pictures_show_no_watts_of_a_constructed_trace() -> None:
-    constructed = watts.Meter(watts.MARK, Path('/sys'), Path('trace.csv')).nodes(2.0)
-    for topic in ('power_topic:=""', 'energy_topic:=""'):
-        assert topic in constructed['classifier']
-    assert all('use_sim_time:=true' in arguments for arguments in constructed.values())
-    measured = watts.Meter('by ina3221', Path('/sys')).nodes(2.0)
-    assert measured['classifier'] == [] and 'use_sim_time:=true' not in measured['power']
-
-
-def test_idle_is_asked_for_until_it_is_being_measured(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An answer that is lost and refusals for want of readings cost time and nothing else."""
-    monkeypatch.setattr(watts, 'ANSWER', 0.5)
-    asked: list[int] = []
-
-    def measure_idle(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        asked.append(1)
-        if len(asked) == 1:
-            time.sleep(1.0)  # a success, but the answer comes when nobody waits for it any more
-        response.success = len(asked) in (1, 4)
-        return response
-
-    client.node.create_service(Trigger, '/energy_monitor/measure_idle', measure_idle)
-    listener = watts.Listener(client.node, [])
-    client.wait_until('the service', listener._idle.service_is_ready)
-    listener.rest(lambda: time.sleep(0.02))
-    assert len(asked) == 4
-    # Where it is never granted, that is not waited for without end.
-    monkeypatch.setattr(watts, 'REST', 0.5)
-    listener.rest(lambda: time.sleep(0.02))
-    assert len(asked) > 4
-
-
-def test_video_is_shown_to_the_node(tmp_path: Path) -> None:
-    file = tmp_path / 'drive.avi'
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
-    for number in range(10):
-        writer.write(cv2.resize(picture('green', seed=number), (64, 48)))
-    writer.release()
-    bundle = make_bundle(tmp_path / 'bundle')
-    done = demo('--video', str(file), '--bundle', f'{bundle}/', '--out', str(tmp_path / 's.png'))
-    assert done.returncode == 0, done.stderr
-    assert 'all' in done.stdout and ' -  ' in done.stdout  # nobody says what is right
-    # A GPU would be a sensor; without any there are no joules, and that is said.
-    measured = 'energy: by nvml' in done.stdout
-    assert measured != ('energy: none, no power sensor here' in done.stdout)
-    assert 'constructed' not in done.stdout.lower()
-
-
-@pytest.mark.parametrize(
     ('arguments', 'said'),
     [
         (['--bag', 'nowhere'], 'no recording at nowhere'),
@@ -246,12 +163,6 @@ def test_node_that_ends_is_a_failure(photographs: Path, tmp_path: Path) -> None:
     (bundle / 'bundle.yaml').write_text(text.replace('[red,', '[white, red,'))
     done = demo('--images', str(photographs), '--bundle', f'{bundle}/')
     assert done.returncode == 1 and 'the classifier node ended' in done.stderr
-
-
-@pytest.mark.parametrize('fps', ['0', '-1', 'nan', 'x'])
-def test_a_rate_of_pictures_must_be_positive(fps: str, tmp_path: Path) -> None:
-    done = demo('--images', str(tmp_path), '--fps', fps)
-    assert done.returncode == 2 and 'argument --fps' in done.stderr
 
 
 def test_ctrl_c_shows_what_came_of_it_so_far(photographs: Path, tmp_path: Path) -> None:
@@ -316,28 +227,6 @@ def write_bag(path: Path, topics: dict[str, str], stamps: Sequence[int]) -> None
             )
 
 
-@pytest.mark.parametrize(
-    ('other', 'kind', 'frames'),
-    [('/front/image_raw/compressed', COMPRESSED_IMAGE, 10), ('/front/image_rect', IMAGE, 20)],
-)
-def test_two_topics_of_one_camera(tmp_path: Path, other: str, kind: str, frames: int) -> None:
-    write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE, other: kind}, range(1, 11))
-    done = demo(
-        '--bag',
-        str(tmp_path / 'bag'),
-        '--bundle',
-        f'{make_bundle(tmp_path / "b")}/',
-        '--rate',
-        '0.2',
-        '--out',
-        str(tmp_path / 'sheet.png'),
-    )
-    assert done.returncode == 0, done.stderr
-    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
-    assert total[1:4] == [f'{frames}', '100.0%', '100.0%']
-    assert (f'left out: {other}, the same pictures' in done.stderr) == (frames == 10)
-
-
 def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) -> None:
     write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE}, [0] * 5 + [7, 7, 7, 8, 9])
     done = demo(
@@ -355,23 +244,3 @@ def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) ->
     assert total[1] == '10' and 'Correct: of the 3 frames that have a true label' in done.stdout
     assert '7 frames had no time stamp of their own' in done.stdout
     assert 'left out the label /front/ground_truth' in done.stderr
-
-
-def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
-    audience = Audience()
-    message = to_image_msg(picture('red'), Header(), 'bgr8', Image)
-    for number in range(1000):
-        message.header.stamp.sec = number
-        audience.on_overlay('front', message)
-    stamps = [stamp // 10**9 for _, stamp in audience.pictures]
-    assert len(stamps) == 96 and audience.overlays == 1000
-    assert min(stamps) < 100 and max(stamps) > 900 and 350 < np.mean(stamps) < 650
-
-
-def test_sheet_has_a_tile_for_each_picture_and_marks_what_is_wrong() -> None:
-    tile = cv2.imencode('.png', np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
-    right = contact_sheet([tile] * 7, ['a'] * 7, ['a'] * 7, ('first', 'second'))
-    wrong = contact_sheet([tile] * 7, ['a'] * 6 + ['b'], ['a'] * 7, ('first', 'second'))
-    assert right.shape == wrong.shape and right.shape[1] == 6 * 328 + 8
-    rows, columns = np.nonzero((right != wrong).any(axis=2))
-    assert rows.min() > right.shape[0] // 2 and columns.max() < 328  # the seventh: second row

@@ -1,0 +1,149 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The contact sheet: overlays of a session side by side, as one would show a colleague."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.nodes.overlay import COLOURS
+from dual_cnn_ros.playback.audience import Audience, FrameKey
+from dual_cnn_ros.playback.node_processes import NodeError
+from dual_cnn_ros.typeface import draw_text, text_width
+
+TILES = 24
+TILE = (320, 240)  # width, height
+COLUMNS = 6
+GAP, HEAD, FOOT = 8, 56, 32
+PAPER, BACKGROUND, INK = (250,) * 3, (200,) * 3, (40,) * 3
+WHITE, WRONG = (255,) * 3, (60, 60, 220)
+
+
+def check_format(file: Path) -> None:
+    """Raise ValueError where no picture can be written to a file of this name."""
+    if not cv2.haveImageWriter(str(file)):
+        raise ValueError(f'--out {file}: the name must end in .png or .jpg')
+
+
+def write_contact_sheet(
+    file: Path,
+    audience: Audience,
+    labels: Mapping[FrameKey, str],
+    stages: Sequence[str],
+    note: str = '',
+) -> int:
+    """
+    Write the contact sheet of a session, with overlays spread over its time.
+
+    Parameters
+    ----------
+    file
+        A .png or .jpg; its folder is made.
+    audience
+        Holds the overlays and decisions.
+    labels
+        True labels, as far as they are known.
+    stages
+        Names of the stages, in order.
+    note
+        Written at the bottom.
+
+    Returns
+    -------
+    int
+        Number of frames on it.
+
+    Raises
+    ------
+    NodeError
+        There is no overlay.
+    OSError
+        The file cannot be written.
+    """
+    if not audience.overlays:
+        raise NodeError('the classifier node drew no overlay of any frame')
+    keys = sorted(audience.overlays.keys() & audience.decisions.keys(), key=lambda key: key[1])
+    chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, TILES).astype(int))]
+    overlays = [audience.overlays[key] for key in chosen]
+    wrong = [
+        labels[key] if labels.get(key, answer) != answer else None
+        for key in chosen
+        for answer in [audience.decisions[key].label]
+    ]
+    sheet = contact_sheet(overlays, wrong, stages, note)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(file), sheet):
+        raise OSError(f'{file} cannot be written; choose another file with --out')
+    return len(chosen)
+
+
+def contact_sheet(
+    overlays: Sequence[bytes],
+    wrong: Sequence[str | None],
+    stages: Sequence[str],
+    note: str = '',
+) -> Image:
+    """
+    Return images in a grid under a legend of the sources' colours, uint8 (H, W, 3) BGR.
+
+    Parameters
+    ----------
+    overlays
+        Encoded images.
+    wrong
+        For each, the true label where the answer is wrong, which is written on it; else None.
+    stages
+        Names of the stages, in order.
+    note
+        Written at the bottom.
+    """
+    rows = -(-len(overlays) // COLUMNS)
+    width = COLUMNS * (TILE[0] + GAP) + GAP
+    height = HEAD + rows * (TILE[1] + GAP) + GAP + (FOOT if note else 0)
+    sheet = np.full((height, width, 3), PAPER, dtype=np.uint8)
+    left = GAP
+    for name, shade in zip(('memory', *stages), COLOURS):
+        cv2.rectangle(sheet, (left, 16), (left + 28, 44), shade, -1)
+        left += 40
+        draw_text(sheet, name, (left, 39), 24, INK)
+        left += text_width(name, 24) + 40
+    for i, (overlay, truth) in enumerate(zip(overlays, wrong)):
+        tile = _fit(np.asarray(cv2.imdecode(np.frombuffer(overlay, np.uint8), cv2.IMREAD_COLOR)))
+        if truth is not None:
+            at = (12, TILE[1] - 14)
+            draw_text(tile, f'is: {truth}', at, 22, WRONG, outline=(WHITE, 3))
+        top = HEAD + GAP + (i // COLUMNS) * (TILE[1] + GAP)
+        left = GAP + (i % COLUMNS) * (TILE[0] + GAP)
+        sheet[top : top + TILE[1], left : left + TILE[0]] = tile
+    if note:
+        draw_text(sheet, note, (GAP, height - 12), 18, INK)
+    return sheet
+
+
+def _fit(image: Image) -> Image:
+    """Return an image as large as the tile lets it be, on grey."""
+    scale = min(TILE[0] / image.shape[1], TILE[1] / image.shape[0])
+    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
+    tile = np.full((TILE[1], TILE[0], 3), BACKGROUND, dtype=np.uint8)
+    top, left = (TILE[1] - height) // 2, (TILE[0] - width) // 2
+    tile[top : top + height, left : left + width] = cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA
+    )
+    return tile
