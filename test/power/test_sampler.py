@@ -54,20 +54,22 @@ class Rail:
         return [Reading(self.rails[0], time.monotonic(), watts=1.0)]
 
 
-class Sets:
-    """What a sampler delivers."""
+class Sets(Sampler):
+    """A running sampler, and what it has delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, sensor: Sensor, period: float = 0.01) -> None:
         self._changed = threading.Condition()
         self.sets: list[dict[str, Reading]] = []
+        super().__init__(sensor, period, self._keep)
+        self.start()
 
-    def __call__(self, readings: list[Reading]) -> None:
+    def _keep(self, readings: list[Reading]) -> None:
         with self._changed:
             self.sets.append({reading.rail: reading for reading in readings})
             self._changed.notify_all()
 
     def more(self, count: int = 3) -> list[dict[str, Reading]]:
-        """Return the next sets, leaving out the one that may be under way."""
+        """Return the next sets, leaving out the one that may be in progress."""
         with self._changed:
             have = len(self.sets)
             assert self._changed.wait_for(lambda: len(self.sets) > have + count, PATIENCE)
@@ -85,10 +87,8 @@ def sensor(*rails: Rail) -> Sensor:
 
 def test_a_rail_that_blocks_stalls_no_other_and_comes_back() -> None:
     stuck, fine = Rail('stuck'), Rail('fine')
-    sets = Sets()
     source = sensor(stuck, fine)
-    sampler = Sampler(source, 0.01, sets)
-    sampler.start()
+    sets = Sets(source)
     assert not any(reading.error for one in sets.more() for reading in one.values())
     stuck.go.clear()
     sets.more(1)
@@ -103,32 +103,28 @@ def test_a_rail_that_blocks_stalls_no_other_and_comes_back() -> None:
     stuck.go.set()
     sets.more(1)
     assert not sets.more()[-1]['stuck'].error
-    sampler.stop()
+    sets.stop()
 
 
 def test_what_a_blocked_rail_answers_in_the_end_is_dropped() -> None:
     rail = Rail('rail')
-    sets = Sets()
-    sampler = Sampler(sensor(rail), 0.01, sets)
     rail.go.clear()
-    sampler.start()
+    sets = Sets(sensor(rail))
     sets.more(1)
     released = time.monotonic()
     rail.go.set()
     good = [one['rail'] for one in sets.more(3) if not one['rail'].error]
     assert good and all(reading.time > released for reading in good)
     assert len({reading.time for reading in good}) == len(good)
-    sampler.stop()
+    sets.stop()
 
 
 def test_stop_does_not_wait_for_a_rail_that_blocks() -> None:
     rail = Rail('rail')
     rail.go.clear()
-    sets = Sets()
-    sampler = Sampler(sensor(rail), 0.01, sets)
-    sampler.start()
+    sets = Sets(sensor(rail))
     sets.more(1)
-    sampler.stop()
+    sets.stop()
     delivered = len(sets.sets)
     rail.go.set()
     assert not [t for t in threading.enumerate() if t.name == 'sampler']
@@ -138,24 +134,20 @@ def test_stop_does_not_wait_for_a_rail_that_blocks() -> None:
 def test_an_unforeseen_fault_is_a_failed_reading() -> None:
     rail = Rail('rail')
     rail.fault = RuntimeError('what is this')
-    sets = Sets()
-    sampler = Sampler(sensor(rail), 0.01, sets)
-    sampler.start()
+    sets = Sets(sensor(rail))
     assert 'what is this' in sets.more()[-1]['rail'].error
     rail.fault = None
     sets.more(1)
     assert not sets.more()[-1]['rail'].error
-    sampler.stop()
+    sets.stop()
 
 
 def test_moments_are_one_in_each_period_and_in_no_fixed_phase() -> None:
     rail = Rail('rail')
-    sets = Sets()
     period = 0.05
-    sampler = Sampler(sensor(rail), period, sets)
-    sampler.start()
+    sets = Sets(sensor(rail), period)
     times = [one['rail'].time for one in sets.more(40)]
-    sampler.stop()
+    sets.stop()
     steps = [b - a for a, b in pairwise(times)]
     # No promptness is assumed of a busy machine: only that the phase varies, and the rate is kept.
     assert max(steps) - min(steps) > 0.2 * period
@@ -172,12 +164,10 @@ def test_each_look_at_a_recording_gives_all_that_is_due(
     source = open_power_trace(path, lambda: now)
     # The first look comes at once, the second in an hour.
     monkeypatch.setattr(random, 'random', lambda: 0.0)
-    sets = Sets()
-    sampler = Sampler(source, 3600.0, sets)
     now = 15.0
-    sampler.start()
+    sets = Sets(source, 3600.0)
     sets.until(151)
-    sampler.stop()
+    sets.stop()
     assert [one['A'].watts for one in sets.sets if one] == list(range(151))
 
 
@@ -196,11 +186,9 @@ def test_a_recording_on_a_busy_machine_loses_nothing_and_fails_never(
             return [Reading('A', float(self.left), watts=1.0)] if self.left >= 0 else []
 
     source = Sensor('recording', '', (Slow(),), ('A',), 'module', period=0.1)
-    sets = Sets()
-    sampler = Sampler(source, 0.01, sets)
-    sampler.start()
+    sets = Sets(source)
     sets.until(6)
-    sampler.stop()
+    sets.stop()
     assert [one['A'] for one in sets.sets if one] == [
         Reading('A', float(n), watts=1.0) for n in (4, 3, 2, 1, 0)
     ]
