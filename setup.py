@@ -47,6 +47,7 @@ setup(
     maintainer_email=MANIFEST.findall('maintainer')[0].get('email'),
     license=text('license'),
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={f'{PACKAGE}.evaluation': ['*.j2']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
@@ -56,7 +57,7 @@ setup(
     python_requires='>=3.10',
     install_requires=['setuptools'],
     extras_require={'test': ['pytest']},
-    zip_safe=True,
+    zip_safe=False,
     entry_points={
         'console_scripts': [
             f'{name} = {PACKAGE}.{folder}.{name}:main'

@@ -52,11 +52,14 @@ KEYS = {
 }
 # Modules that package.xml leaves to the user, for the reason that stands there.
 LEFT_TO_THE_USER = {
+    'jinja2',
+    'matplotlib',
     'onnx',
     'onnxruntime',
     'onnxscript',
     'rosbags',
     'safetensors',
+    'scipy',
     'torch',
     'torchvision',
 }

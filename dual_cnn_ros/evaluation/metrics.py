@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a run of answers is worth: accuracy with intervals, calibration, confusion."""
+"""What a series of answers is worth: accuracy with intervals, calibration, confusion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,33 +25,87 @@ import numpy.typing as npt
 RESAMPLES = 2000
 CHUNK = 50
 BINS = 15
-# Fewer than these tell next to nothing of how far the next ones lie apart.
-LEAST_UNITS = 10
+# With fewer clusters than these, the spread of the resampled means says little of the true one.
+LEAST_CLUSTERS = 10
 
+Interval = tuple[float, float]
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 
 
-def bootstrap(
-    right: Sequence[Bools], units: Ints, reference: Sequence[int | None], seed: int
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class AccuracyEstimate:
     """
-    Return accuracies with 95 % percentile bootstrap intervals, and paired differences.
+    The accuracy of one system, and how it differs from that of another on the same frames.
 
-    right: for each system (N,), whether its answers to the same frames are right. units: (N,),
-    equal where frames are drawn together: a picture with its repeats, a stretch of a recording.
-    reference: for each system the number of the one it is compared with, or None. Each result has
-    units (how many there are), accuracy and interval, and a difference with its interval where
-    there is a reference. Intervals are None below 10 units, and where all units are alike, of
-    which no draw differs from another, the exact ones of Clopper and Pearson.
+    Attributes
+    ----------
+    clusters
+        Number of clusters that the bootstrap draws from.
+    accuracy
+        Share of right answers.
+    interval
+        95 % confidence interval of the accuracy; None below LEAST_CLUSTERS.
+    difference, difference_interval
+        From the accuracy of the other system, paired by cluster; None without one.
     """
-    _, unit = np.unique(units, return_inverse=True)
-    count = int(unit.max()) + 1
-    frames = np.bincount(unit, minlength=count).astype(np.float64)
-    sums = np.array([np.bincount(unit, weights=row, minlength=count) for row in right])
+
+    clusters: int
+    accuracy: float
+    interval: Interval | None
+    difference: float | None = None
+    difference_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Answers of similar confidence: their mean confidence, their accuracy, and their number."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram: its expected calibration error, and the bins that hold answers."""
+
+    error: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+def bootstrap(
+    right: Sequence[Bools], clusters: Ints, reference: Sequence[int | None], seed: int
+) -> list[AccuracyEstimate]:
+    """
+    Return accuracies with percentile intervals of a paired cluster bootstrap.
+
+    Parameters
+    ----------
+    right
+        For each system (N,), whether its answers to the same N frames are right.
+    clusters
+        (N,), equal for frames that are drawn together: an image with its repeats, or a stretch of
+        a recording.
+    reference
+        For each system the index of the one that it is compared with, or None.
+    seed
+        Of the draws.
+
+    Notes
+    -----
+    Every resample draws as many clusters as there are, with replacement, the same ones for all
+    systems. Where all clusters have the same value no resample differs from another, and the
+    interval is the exact one of Clopper and Pearson.
+    """
+    _, cluster = np.unique(clusters, return_inverse=True)
+    count = int(cluster.max()) + 1
+    frames = np.bincount(cluster, minlength=count).astype(np.float64)
+    sums = np.array([np.bincount(cluster, weights=row, minlength=count) for row in right])
     random = np.random.default_rng(seed)
     drawn = np.empty((RESAMPLES, len(right)))
+    # scipy.stats.bootstrap has no clusters and holds all resamples of all frames at once.
     for start in range(0, RESAMPLES, CHUNK):
         weights = np.array(
             [np.bincount(random.integers(0, count, count), minlength=count) for _ in range(CHUNK)],
@@ -59,62 +113,58 @@ def bootstrap(
         )
         drawn[start : start + CHUNK] = (weights @ sums.T) / (weights @ frames)[:, np.newaxis]
     accuracy = sums.sum(axis=1) / frames.sum()
-    results = []
+    estimates = []
     for i, other in enumerate(reference):
-        result = {
-            'units': count,
-            'accuracy': float(accuracy[i]),
-            'interval': _interval(drawn[:, i], sums[i] / frames, 0.0),
-        }
+        interval = _interval(drawn[:, i], sums[i] / frames, 0.0)
+        estimate = AccuracyEstimate(count, float(accuracy[i]), interval)
         if other is not None:
-            result['difference'] = float(accuracy[i] - accuracy[other])
-            result['difference_interval'] = _interval(
-                drawn[:, i] - drawn[:, other], (sums[i] - sums[other]) / frames, -1.0
+            estimate = AccuracyEstimate(
+                count,
+                float(accuracy[i]),
+                interval,
+                float(accuracy[i] - accuracy[other]),
+                _interval(drawn[:, i] - drawn[:, other], (sums[i] - sums[other]) / frames, -1.0),
             )
-        results.append(result)
-    return results
+        estimates.append(estimate)
+    return estimates
 
 
-def interval(right: Bools, seed: int = 0) -> list[float] | None:
-    """Return the interval of an accuracy over pictures, (N,), as of `bootstrap`."""
-    hits = np.random.default_rng(seed).binomial(len(right), right.mean(), RESAMPLES)
-    found = _interval(hits / len(right), right.astype(np.float64), 0.0)
-    return found and [round(edge, 4) for edge in found]
-
-
-def _interval(drawn: Floats, units: Floats, least: float) -> list[float] | None:
-    """Return the interval of a mean of values from least to 1, (U,), as it was drawn."""
-    if len(units) < LEAST_UNITS:
+def _interval(drawn: Floats, values: Floats, least: float) -> Interval | None:
+    """Return the interval of the mean of the clusters' values, (C,), each in [least, 1]."""
+    if len(values) < LEAST_CLUSTERS:
         return None
-    if np.ptp(units) == 0:
-        share = all_alike(len(units))
-        return [float(share * units[0] + (1 - share) * edge) for edge in (least, 1.0)]
-    return [float(edge) for edge in np.percentile(drawn, (2.5, 97.5))]
+    if np.ptp(values) == 0:
+        from scipy.stats import binomtest
+
+        alike = binomtest(len(values), len(values)).proportion_ci().low
+        low, high = (float(alike * values[0] + (1 - alike) * edge) for edge in (least, 1.0))
+    else:
+        low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
+    return low, high
 
 
-def all_alike(count: int) -> float:
-    """Return the least share of the units that is like all `count` seen, at 97.5 % confidence."""
-    return float(0.025 ** (1 / count))
-
-
-def reliability(confidence: Floats, right: Bools) -> tuple[float, list[dict[str, float]]]:
+def reliability(confidence: Floats, right: Bools) -> Reliability:
     """
     Return the expected calibration error over 15 equally wide bins, and the bins that hold frames.
 
-    confidence: (N,), the probability of the answer. right: (N,). Each bin has its mean confidence,
-    its accuracy and its number of frames.
+    Parameters
+    ----------
+    confidence
+        (N,), the probability of the answer.
+    right
+        (N,), whether it is right.
     """
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins = [
-        {
-            'confidence': float(confidence[place == b].mean()),
-            'accuracy': float(right[place == b].mean()),
-            'frames': int(np.count_nonzero(place == b)),
-        }
+    bins = tuple(
+        ReliabilityBin(
+            float(confidence[place == b].mean()),
+            float(right[place == b].mean()),
+            int(np.count_nonzero(place == b)),
+        )
         for b in np.unique(place)
-    ]
-    error = sum(abs(b['confidence'] - b['accuracy']) * b['frames'] for b in bins)
-    return float(error / len(confidence)), bins
+    )
+    error = sum(abs(b.confidence - b.accuracy) * b.count for b in bins)
+    return Reliability(float(error / len(confidence)), bins)
 
 
 def confusion(truth: Ints, answer: Ints, labels: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -12,116 +12,267 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures of results, drawn with OpenCV, because a robot has no plotting library."""
+"""Figures of results, drawn with matplotlib in colours that colour-blind eyes tell apart."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from typing import Any, Literal
 
-import cv2
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.evaluation.metrics import Reliability
 
-PAPER, INK, DEEP, MARK = (255, 255, 255), (40, 40, 40), (110, 50, 8), (40, 110, 240)
-FONT, SCALE, GAP = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 12
-CELL = (56, 36)  # width, height
+# Okabe and Ito, "Color Universal Design" (2008), and two more.
+COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b4c9a', '#555555')
+INK = '#333333'
+
+Form = Literal['disc', 'ring', 'diamond', 'line', 'dashed']
+# Names of classes may hold a $; text stays text; ids do not differ from run to run.
+_STYLE: dict[Any, Any] = {
+    'text.parse_math': False,
+    'svg.fonttype': 'none',
+    'svg.hashsalt': 'dual_cnn_ros',
+}
+_MARKERS = {'disc': 'o', 'ring': 'o', 'diamond': 'D'}
 
 
+@dataclass(frozen=True)
+class LegendEntry:
+    """A line of a legend."""
+
+    text: str
+    colour: str
+    form: Form
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mark in a chart; interval: of y, drawn as a line to either side."""
+
+    x: float
+    y: float
+    colour: str
+    form: Form = 'disc'
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points in a chart."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+    form: Form = 'line'
+
+
+@rc_context(_STYLE)
+def accuracy_chart(
+    points: Sequence[Point],
+    lines: Sequence[Line],
+    legend: Sequence[LegendEntry],
+    x_label: str,
+    size: tuple[float, float] = (6.0, 4.5),
+) -> Figure:
+    """Return a chart of accuracy in percent over a cost; size: width and height in inches."""
+    figure, (axes,) = _figure(size)
+    for line in lines:
+        axes.plot(line.x, line.y, **_style(line.colour, line.form))
+    for point in points:
+        axes.plot(point.x, point.y, **_style(point.colour, point.form))
+        if point.interval is not None:
+            low, high = point.interval
+            axes.errorbar(
+                point.x,
+                point.y,
+                [[point.y - low], [high - point.y]],
+                color=point.colour,
+                capsize=3,
+                linewidth=1,
+            )
+    axes.set_xlabel(x_label)
+    axes.set_ylabel('accuracy, %')
+    axes.grid(color='#dddddd')
+    axes.set_axisbelow(True)
+    if legend:
+        figure.legend(
+            [Line2D([], [], **_style(entry.colour, entry.form)) for entry in legend],
+            [entry.text for entry in legend],
+            loc='outside lower center',
+            ncols=2,
+            frameon=False,
+            fontsize='small',
+        )
+    return figure
+
+
+@rc_context(_STYLE)
+def reliability_diagrams(diagrams: Mapping[str, Reliability], columns: int = 4) -> Figure:
+    """
+    Return one diagram for each title: the accuracy of answers over their confidence.
+
+    A dot for each bin, larger for more answers; on the diagonal, confidence is what it promises.
+    """
+    columns = min(columns, len(diagrams))
+    rows = -(-len(diagrams) // columns)
+    figure, grid = _figure((2.8 * columns, 2.9 * rows), rows, columns)
+    for axes, (title, diagram) in zip(grid, diagrams.items()):
+        bins, count = diagram.bins, sum(b.count for b in diagram.bins)
+        x = [100 * b.confidence for b in bins]
+        axes.plot([0, 100], [0, 100], color='#888888', linestyle='--', linewidth=1)
+        axes.vlines(x, x, [100 * b.accuracy for b in bins], color=COLOURS[1], linewidth=1.5)
+        areas = [10 + 150 * b.count / count for b in bins]
+        axes.scatter(x, [100 * b.accuracy for b in bins], areas, color=COLOURS[0], zorder=3)
+        axes.set(xlim=(0, 100), ylim=(0, 100), aspect='equal')
+        axes.set_xlabel('confidence, %')
+        axes.set_ylabel('accuracy, %')
+        axes.set_title(title, fontsize='medium')
+    for axes in grid[len(diagrams) :]:
+        axes.set_visible(False)
+    return figure
+
+
+@rc_context(_STYLE)
 def heat_map(
     values: npt.ArrayLike,
     rows: Sequence[str],
     columns: Sequence[str],
-    title: str,
+    title: str = '',
     marked: tuple[int, int] | None = None,
-) -> Image:
+    texts: Sequence[Sequence[str]] | None = None,
+    labels: tuple[str, str] = ('', ''),
+) -> Figure:
     """
-    Return a table of numbers on cells that darken with them, uint8 (H, W, 3) BGR.
+    Return a table of numbers on cells that darken with them.
 
-    values: (R, C), 0 or more, written with one decimal; NaN leaves a cell grey. rows, columns:
-    their names, the latter written upwards. marked: the row and the column of a cell to frame.
+    Parameters
+    ----------
+    values
+        (R, C), 0 or more; NaN leaves a cell grey.
+    rows, columns
+        Their R and C names.
+    title
+        Of the figure.
+    marked
+        Row and column of a cell to frame.
+    texts
+        What to write into the cells; None for the values with one decimal.
+    labels
+        What the rows and the columns are.
     """
-    table = np.asarray(values, dtype=np.float64)
-    highest = np.nanmax(table, initial=0) or 1.0
-    left, top = GAP + max(map(_width, rows)) + GAP, 3 * GAP + max(map(_width, columns)) + GAP
-    width = left + table.shape[1] * CELL[0] + GAP
-    picture = np.full(
-        (top + table.shape[0] * CELL[1] + GAP, max(width, _width(title) + 2 * GAP), 3),
-        PAPER,
-        np.uint8,
-    )
-    _write(picture, title, (GAP, 2 * GAP))
-    for i, name in enumerate(rows):
-        _write(picture, name, (left - GAP - _width(name), top + i * CELL[1] + CELL[1] // 2 + 5))
-    # OpenCV writes from left to right only.
-    turned = np.full((table.shape[1] * CELL[0], top, 3), PAPER, np.uint8)
-    for j, name in enumerate(columns):
-        _write(turned, name, (GAP, j * CELL[0] + CELL[0] // 2 + 5))
-    upright = cv2.rotate(turned, cv2.ROTATE_90_COUNTERCLOCKWISE)[3 * GAP :]
-    picture[3 * GAP : top, left : left + upright.shape[1]] = upright
-    for (i, j), value in np.ndenumerate(table):
-        corner = (left + j * CELL[0], top + i * CELL[1])
-        end = (corner[0] + CELL[0] - 2, corner[1] + CELL[1] - 2)
-        if np.isnan(value):
-            cv2.rectangle(picture, corner, end, (225,) * 3, -1)
-            continue
-        depth = value / highest
-        shade = [(1 - depth) * light + depth * dark for light, dark in zip(PAPER, DEEP)]
-        cv2.rectangle(picture, corner, end, shade, -1)
-        text = f'{value:.1f}'
-        _write(
-            picture,
-            text,
-            (corner[0] + (CELL[0] - _width(text)) // 2, corner[1] + 23),
-            PAPER if depth > 0.5 else INK,
-        )
+    table = np.ma.masked_invalid(np.asarray(values, np.float64))
+    size = 1.5 + 0.5 * len(columns), 1.5 + 0.4 * len(rows)
+    figure, (axes,) = _figure(size)
+    axes.set_facecolor('#e1e1e1')
+    highest = float(table.max()) if table.count() else 0.0
+    # Small values are told apart better on the scale of their roots.
+    norm = PowerNorm(0.5, 0, highest or 1.0)
+    axes.pcolormesh(table, cmap='Blues', norm=norm, edgecolors='white', linewidth=1)
+    for (i, j), value in np.ma.ndenumerate(table):
+        text = texts[i][j] if texts is not None else f'{value:.1f}'
+        colour = 'white' if norm(value) > 0.6 else INK
+        axes.text(j + 0.5, i + 0.5, text, ha='center', va='center', color=colour, fontsize='small')
     if marked is not None:
-        corner = (left + marked[1] * CELL[0], top + marked[0] * CELL[1])
-        cv2.rectangle(picture, corner, (corner[0] + CELL[0] - 2, corner[1] + CELL[1] - 2), MARK, 3)
-    return picture
+        i, j = marked
+        corners = [(j, i), (j + 1, i), (j + 1, i + 1), (j, i + 1), (j, i)]
+        axes.plot(*zip(*corners), color=COLOURS[1], linewidth=2.5, clip_on=False)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position('top')
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    axes.set_ylabel(labels[0])
+    axes.set_xlabel(labels[1])
+    figure.suptitle(title)
+    return figure
 
 
-def reliability(bins: Sequence[Mapping[str, float]], title: str, side: int = 300) -> Image:
+@rc_context(_STYLE)
+def stacked_bars(
+    names: Sequence[str],
+    parts: Mapping[str, Sequence[float]],
+    colours: Sequence[str],
+    x_label: str,
+) -> Figure:
     """
-    Return the accuracy of answers over their confidence, uint8 (H, W, 3) BGR.
+    Return horizontal bars.
 
-    bins: as judge.reliability has them. A dot for each, the larger the more frames it holds; on
-    the line, confidence is what it promises to be.
+    Parameters
+    ----------
+    names
+        Of the N bars, from the top.
+    parts
+        Title of a part to its length in each bar, (N,).
+    colours
+        One for each part.
+    x_label
+        What the lengths are.
     """
-    left, top = 5 * GAP, 3 * GAP
-    picture = np.full((top + side + 4 * GAP, left + side + 2 * GAP, 3), PAPER, np.uint8)
-
-    def place(confidence: float, accuracy: float) -> tuple[int, int]:
-        return left + round(confidence * side), top + round((1 - accuracy) * side)
-
-    _write(picture, title, (GAP, 2 * GAP))
-    cv2.rectangle(picture, place(0, 1), place(1, 0), INK, 1)
-    for tick in (0.0, 0.5, 1.0):
-        name = f'{tick:.1f}'
-        x, y = place(tick, tick)
-        _write(picture, name, (left - GAP // 2 - _width(name), y + 5))
-        _write(picture, name, (x - _width(name) // 2, top + side + GAP + 5))
-    _write(
-        picture,
-        'confidence',
-        (left + (side - _width('confidence')) // 2, top + side + 3 * GAP - 2),
+    figure, (axes,) = _figure((6.0, 1.2 + 0.28 * len(names)))
+    left = np.zeros(len(names))
+    bars: list[Any] = []
+    for lengths, colour in zip(parts.values(), colours):
+        bars.append(axes.barh(range(len(names)), lengths, left=left, color=colour, height=0.7))
+        left += np.asarray(lengths)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    axes.grid(axis='x', color='#dddddd')
+    axes.set_axisbelow(True)
+    figure.legend(
+        bars,
+        list(parts),
+        loc='outside upper center',
+        ncols=len(parts),
+        frameon=False,
+        fontsize='small',
     )
-    cv2.line(picture, place(0, 0), place(1, 1), (170,) * 3, 1, cv2.LINE_AA)
-    frames = sum(entry['frames'] for entry in bins)
-    for entry in bins:
-        x, y = place(entry['confidence'], entry['accuracy'])
-        cv2.line(picture, (x, y), place(entry['confidence'], entry['confidence']), MARK, 2)
-        radius = 3 + round(12 * (entry['frames'] / frames) ** 0.5)
-        cv2.circle(picture, (x, y), radius, DEEP, -1, cv2.LINE_AA)
-    return picture
+    return figure
 
 
-def _width(text: str) -> int:
-    return int(cv2.getTextSize(text, FONT, SCALE, 1)[0][0])
+@rc_context(_STYLE)
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG element, the same for the same figure, with its text as text."""
+    file = StringIO()
+    nothing: dict[str, Any] = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
+    figure.savefig(file, format='svg', metadata=nothing)
+    text = file.getvalue()
+    return text[text.index('<svg ') :]
 
 
-def _write(
-    picture: Image, text: str, at: tuple[int, int], colour: tuple[int, int, int] = INK
-) -> None:
-    cv2.putText(picture, text, at, FONT, SCALE, colour, 1, cv2.LINE_AA)
+@rc_context(_STYLE)
+def png(figure: Figure) -> bytes:
+    """Return a figure as the content of a PNG file."""
+    file = BytesIO()
+    figure.savefig(file, format='png')
+    return file.getvalue()
+
+
+def _figure(
+    size: tuple[float, float], rows: int = 1, columns: int = 1
+) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(size, layout='constrained')
+    grid = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(grid.flat)
+
+
+def _style(colour: str, form: Form) -> dict[str, Any]:
+    if form in ('line', 'dashed'):
+        return {'color': colour, 'linestyle': '-' if form == 'line' else '--', 'linewidth': 1.6}
+    return {
+        'color': colour,
+        'marker': _MARKERS[form],
+        'markerfacecolor': colour if form == 'disc' else 'white',
+        'markersize': 7,
+        'linestyle': 'none',
+    }

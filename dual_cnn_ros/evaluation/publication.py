@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the node would have published about frames, written into a recording."""
+"""What the classifier node would publish about frames, written into a recording without ROS."""
 
 from __future__ import annotations
 
@@ -23,30 +23,48 @@ import re
 import shutil
 from types import TracebackType
 
-from rclpy.serialization import serialize_message
-from std_msgs.msg import Float64, Header
-
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.data.labelled_frames import LabelledFrame
-from dual_cnn_ros.data.recording import CLASSIFICATION, NANOSECONDS, Recorder, RecordingError
-from dual_cnn_ros.messages import decisions as messages
-from dual_cnn_ros.nodes.parameters import PARAMETERS
+from dual_cnn_ros.data.recording import (
+    CLASSIFICATION,
+    NANOSECONDS,
+    recorded_header,
+    recorded_types,
+    Recorder,
+    RecordingError,
+)
+from dual_cnn_ros.messages.decisions import classification_message, decision_message
 
 NODE = 'dual_cnn'
+# The default of the node's parameter top_k.
+TOP_K = 5
 DECISION = 'diagnostic_msgs/msg/DiagnosticArray'
 CONFIDENCE = 'std_msgs/msg/Float64'
 
 
-class Publisher:
+class DecisionRecorder:
     """
-    Writes classification, confidence and decision of each frame, a context manager.
+    Writes classification, confidence and decision of each frame; a context manager.
 
-    cameras: names; with several, each has topics of its own, as in the node. systems: names; with
-    several, each is in a namespace of that name, with _ for what a topic's name cannot hold. All
-    times are those at which the frames were received, and a decision has no seconds, because
-    offline most answers are not measured. Until all is written the recording is in PATH.partial;
-    what a run that was cut off left there is replaced. RecordingError where PATH exists.
+    All times are those at which the frames were received. A decision has no seconds, because most
+    answers of an evaluation are not timed. Until all is written, the recording is in PATH.partial;
+    what a run that was cut off left there is replaced.
+
+    Parameters
+    ----------
+    path
+        Of the recording.
+    cameras
+        Names; with several, each has topics of its own, as in the node.
+    systems
+        Names; with several, each has a namespace of that name, with _ for what the name of a topic
+        cannot hold.
+
+    Raises
+    ------
+    RecordingError
+        The path exists.
     """
 
     def __init__(self, path: Path, cameras: Sequence[str], systems: Sequence[str]) -> None:
@@ -57,7 +75,7 @@ class Publisher:
         self._path, self._partial = path, path.with_name(f'{path.name}.partial')
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
-        # The files of a recording are called as its folder.
+        # The files of a recording have the name of its folder.
         self._recorder = Recorder(
             self._partial / path.name, notes={'origin': 'evaluate of dual_cnn_ros, offline'}
         )
@@ -70,33 +88,31 @@ class Publisher:
                 word += '_other'
             self._spaces[name] = f'/{word}' if len(systems) > 1 else ''
 
-    def write(self, item: LabelledFrame, system: str, bundle: Bundle, decision: Decision) -> None:
+    def write(self, frame: LabelledFrame, system: str, bundle: Bundle, decision: Decision) -> None:
         """Append what one system says of one frame."""
-        header = Header(frame_id=item.frame_id)
-        header.stamp.sec, header.stamp.nanosec = divmod(item.stamp, NANOSECONDS)
-        top = f'{self._spaces[system]}/{NODE}/' + (f'{item.camera}/' if self._several else '')
+        header = recorded_header(frame.stamp, frame.frame_id)
+        top = f'{self._spaces[system]}/{NODE}/' + (f'{frame.camera}/' if self._several else '')
         decision = replace(decision, seconds={})
+        finished = frame.time / NANOSECONDS
         for topic, kind, message in (
             (
                 'classification',
                 CLASSIFICATION,
-                messages.classification(
-                    decision, bundle.labels, PARAMETERS['top_k'].default, header
-                ),
+                classification_message(recorded_types, decision, bundle.labels, TOP_K, header),
             ),
-            ('confidence', CONFIDENCE, Float64(data=decision.score)),
+            ('confidence', CONFIDENCE, recorded_types(CONFIDENCE)(decision.score)),
             (
                 'decision',
                 DECISION,
-                messages.decision_array(
-                    decision, item.camera, NODE, bundle, item.time / NANOSECONDS, header
+                decision_message(
+                    recorded_types, decision, frame.camera, NODE, bundle, finished, header
                 ),
             ),
         ):
-            self._recorder.write(top + topic, kind, item.time, serialize_message(message))
+            self._recorder.write(top + topic, kind, frame.time, message)
 
-    def __enter__(self) -> Publisher:
-        """Return the open publisher."""
+    def __enter__(self) -> DecisionRecorder:
+        """Return the open recorder."""
         return self
 
     def __exit__(

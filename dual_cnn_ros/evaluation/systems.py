@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Cascades to compare: named on a command line, sharing the CNNs and what these answered."""
+"""Systems to compare: named on a command line, sharing their CNNs and what these answered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 import json
 import math
@@ -28,172 +28,198 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros import bundle as bundles
-from dual_cnn_ros.bundle import Bundle, BundleError, StageSpec
-from dual_cnn_ros.calibration.predictions import read_trained, Trained
+from dual_cnn_ros.bundle import Bundle, BundleError, FILE, StageSpec
 from dual_cnn_ros.cascade.cascade import Cascade, Probabilities, Stage
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.inference import BACKENDS, ModelSource
-from dual_cnn_ros.nodes.parameters import bundle_path
+from dual_cnn_ros.cascade.settings import Rule, Settings
+from dual_cnn_ros.inference import BACKENDS
 
 
 @dataclass(frozen=True)
 class System:
     """
-    A bundle's cascade under one rule, or one of its stages alone.
+    A cascade to compare.
 
-    stages: the indices of the stages that may be asked. settings: those of the bundle, of its
-    operating point, or of a single stage.
+    Attributes
+    ----------
+    name
+        Unique in a comparison.
+    bundle
+        Has the stages that may be asked, and no others.
+    rule
+        Of the bundle, or of one of its operating points.
     """
 
     name: str
     bundle: Bundle
-    stages: tuple[int, ...]
-    settings: Settings
-
-    @property
-    def specs(self) -> tuple[StageSpec, ...]:
-        """The stages that may be asked."""
-        return tuple(self.bundle.stages[i] for i in self.stages)
+    rule: Rule
 
 
-def parse(text: str) -> System:
+def parse_system(text: str) -> System:
     """
-    Return the system that BUNDLE, BUNDLE@POINT, BUNDLE@STAGE or MODEL.json names; see evaluate.
+    Return the system that BUNDLE, BUNDLE@POINT or BUNDLE@STAGE names.
 
-    NAME= before it gives it another name. ValueError says which points and stages there are.
+    NAME= before it gives it another name.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong with the bundle, or which operating points and stages it has.
     """
     given = ''
     if not _is_bundle(text) and (match := re.fullmatch(r'([^/@=]+)=(.+)', text)):
         given, text = match.groups()
-    if text.endswith('.json'):
-        alone = _alone(read_trained(Path(text)))
-        return System(given or alone.name, alone, (0,), alone.settings)
     name, _, part = (text, '', '') if _is_bundle(text) or '@' not in text else text.rpartition('@')
-    bundle = bundles.read(Path(name) if _is_bundle(name) else bundle_path(name))
-    title = given or f'{bundle.name}@{part}'.removesuffix('@')
+    bundle = Bundle.open(name)
     if not part:
-        return System(title, bundle, tuple(range(len(bundle.stages))), bundle.settings)
-    for i, stage in enumerate(bundle.stages):
+        return System(given or bundle.name, bundle, bundle.rule)
+    title = given or f'{bundle.name}@{part}'
+    for stage in bundle.stages:
         if stage.name == part:
-            # Its score is only shown: there is nobody to ask after it.
-            return System(title, bundle, (i,), Settings(thresholds=()))
-    if part in bundle.points:
-        return System(title, bundle, tuple(range(len(bundle.stages))), bundle.points[part])
-    there = [*(stage.name for stage in bundle.stages), *bundle.points]
+            alone = bundle.alone(stage)
+            return System(title, alone, alone.rule)
+    if part in bundle.rules:
+        return System(title, bundle, bundle.rules[part])
+    there = [*(stage.name for stage in bundle.stages), *bundle.rules]
     raise ValueError(
         f'{text}: bundle {bundle.name} has no stage or operating point {part!r}; '
         f'it has: {"; ".join(there)}'
     )
 
 
-def _alone(trained: Trained) -> Bundle:
-    """Return a CNN that is in no bundle as one of a single stage, its logits as they are."""
-    files = {kind: trained.file(kind) for kind in ('onnx', 'safetensors')}
-    stage = StageSpec(
-        'alone',
-        ModelSource(files, trained.metrics['architecture']),
-        {kind: bundles.sha256(file) for kind, file in files.items()},
-        trained.input,
-        multiply_adds=trained.metrics['multiply_adds'],
-    )
-    return Bundle(
-        trained.folder / f'{trained.name}.json',
-        trained.name,
-        '',
-        tuple(trained.metrics['labels']),
-        (stage,),
-        Settings(thresholds=()),
-    )
+def parse_systems(texts: Sequence[str]) -> list[System]:
+    """Return systems that can be compared: of different names, with the same labels."""
+    systems = [parse_system(text) for text in texts]
+    for system in systems:
+        same = [text for text, other in zip(texts, systems) if other.name == system.name]
+        if len(same) > 1:
+            raise ValueError(
+                f'{" and ".join(same)} are both called {system.name!r}; '
+                'put NAME= before one of them'
+            )
+        if set(system.bundle.labels) != set(systems[0].bundle.labels):
+            raise ValueError(
+                f'{system.name} has other labels than {systems[0].name}, so they '
+                'cannot be compared'
+            )
+    return systems
 
 
 def _is_bundle(text: str) -> bool:
-    return (Path(text) / bundles.FILE).is_file()
+    return (Path(text) / FILE).is_file()
 
 
 class Networks:
     """
-    All CNNs of some systems, each loaded once, and what they answered to each frame.
+    All CNNs of some systems, each loaded once, and what they answered to the current frame.
 
-    A stage made by `cascade` runs its CNN while `live` is set. Otherwise it gives what `ask` found
-    for the current frame, so that any number of rules is tried at the cost of asking every CNN
-    once. Equal files with equal input and temperature are one CNN, in whatever place and with
-    whatever learned score each bundle has it.
+    While `live` is set, a stage of a `cascade` runs its CNN. Otherwise it gives what is in
+    `answers`, so that any number of rules is tried at the cost of running every CNN once. Stages
+    with equal files, input and temperature are one CNN, whatever their bundles.
 
-    answers: probabilities by number of the CNN, (K,), in each bundle's own order of labels. keys:
-    of the CNNs; ran_by: the backend and device that each of them was loaded for.
+    Parameters
+    ----------
+    systems
+        Whose CNNs to load.
+    backend, device
+        As in Bundle.load.
+
+    Attributes
+    ----------
+    live
+        Whether stages run their CNNs.
+    answers
+        Of each CNN the probabilities, (K,), in its bundle's own order of labels.
+    keys
+        What each CNN is: files, input and temperature.
+    ran_by
+        Backend and device that each CNN was loaded for.
+    widths
+        Number of labels of each CNN.
+
+    Raises
+    ------
+    BundleError
+        Names the stage that cannot be run, and why.
     """
 
     def __init__(self, systems: Iterable[System], backend: str, device: str) -> None:
-        """Load the bundles of the systems; BundleError says which cannot be run."""
         self.live = False
         self.answers: Sequence[Probabilities] = ()
         self.keys: list[str] = []
         self.ran_by: list[tuple[str, str]] = []
         self.widths: list[int] = []
         self._stages: list[Stage] = []
-        self._numbers: dict[tuple[Path, int], int] = {}
-        for bundle in {system.bundle.path: system.bundle for system in systems}.values():
-            for i, spec in enumerate(bundle.stages):
-                key = _key(spec)
-                if key not in self.keys:
-                    ran_by, stage = _load(replace(bundle, stages=(spec,)), backend, device)
+        for bundle in (system.bundle for system in systems):
+            for spec in bundle.stages:
+                if (key := _key(spec)) not in self.keys:
+                    ran_by, stage = _load(bundle.alone(spec), backend, device)
                     self.keys.append(key)
                     self.ran_by.append(ran_by)
                     self.widths.append(len(bundle.labels))
                     self._stages.append(stage)
-                self._numbers[bundle.path, i] = self.keys.index(key)
 
     def ask(self, frame: Frame) -> list[Probabilities]:
         """Return what each CNN answers to a frame."""
-        return [stage.classify(frame) for stage in self._stages]
+        return [stage.predict(frame) for stage in self._stages]
 
     def cascade(self, system: System, settings: Settings) -> Cascade:
-        """Return the cascade of a system."""
-        return Cascade([self._stage(system, i) for i in system.stages], settings)
+        """Return the cascade of a system, whose CNNs must be among these."""
+        return Cascade([self._stage(spec) for spec in system.bundle.stages], settings)
 
-    def _stage(self, system: System, index: int) -> Stage:
-        number = self._numbers[system.bundle.path, index]
-        ask, spec = self._stages[number].classify, system.bundle.stages[index]
+    def _stage(self, spec: StageSpec) -> Stage:
+        number = self.keys.index(_key(spec))
+        run = self._stages[number].predict
 
-        def classify(frame: Frame) -> Probabilities:
-            return ask(frame) if self.live else self.answers[number]
+        def predict(frame: Frame) -> Probabilities:
+            return run(frame) if self.live else self.answers[number]
 
-        return Stage(spec.name, classify, spec.deferral)
+        return Stage(spec.name, predict)
 
 
 def _load(alone: Bundle, backend: str, device: str) -> tuple[tuple[str, str], Stage]:
-    """Return what 'auto' comes to here, backend and device, and the stage of a bundle of one."""
+    """Return backend and device, with 'auto' resolved, and the stage of a bundle of one."""
     for ran_by in product(
         BACKENDS if backend == 'auto' else (backend,),
         ('cuda', 'cpu') if device == 'auto' else (device,),
     ):
         with suppress(BundleError):
             return ran_by, alone.load(*ran_by)[0]
-    # It says why not, of each backend.
+    # Its error says of each backend why it cannot.
     return (backend, device), alone.load(backend, device)[0]
 
 
 def _key(spec: StageSpec) -> str:
     return json.dumps(
         [
-            dict(sorted(spec.digests.items())),
-            spec.source.torchvision,
-            spec.source.architecture,
+            {kind: spec.files[kind].sha256 for kind in sorted(spec.files)},
+            spec.torchvision,
+            spec.architecture,
             repr(spec.input),
             spec.temperature,
         ]
     )
 
 
-class Answers:
+class AnswerFile:
     """
     What every CNN answered to every frame, in a file, so that a run that was cut off goes on.
 
-    path: of the file; `identity` of what belongs in it stands beside it. shape: frames or variants
-    of frames, then as many numbers as each has. Raises ValueError where the file belongs to
-    something else, and `restart` is not set.
+    Parameters
+    ----------
+    path
+        The file; what belongs in it is written beside it.
+    identity
+        Names what belongs in it: data, CNNs, seed. Any JSON value.
+    shape
+        Numbers of frames, and of variants of each, then of probabilities that each has.
+    restart
+        Whether to begin anew what another run began.
+
+    Raises
+    ------
+    ValueError
+        The file belongs to something else, and `restart` is not set.
     """
 
     def __init__(
@@ -207,7 +233,7 @@ class Answers:
                 f'{path} was begun with other data, CNNs, seed, backend or device; '
                 'finish that run, name another --out, or give it up with --restart'
             )
-        # One number more says whether a row is complete: a hole in a file reads as zeros.
+        # One more number marks a complete row: parts of a file that were not written read as 0.
         whole = (*shape[:-1], shape[-1] + 1)
         if not goes_on:
             with path.open('wb') as file:
@@ -219,7 +245,7 @@ class Answers:
     def get(
         self, place: tuple[int, ...], ask: Callable[[], Sequence[Probabilities]]
     ) -> npt.NDArray[np.float32]:
-        """Return the numbers of a frame, which `ask` gives where they are not known yet."""
+        """Return the probabilities of a frame, which `ask` gives where they are not known yet."""
         row = self._rows[place]
         if not row[-1]:
             row[:-1] = np.concatenate(ask())

@@ -24,13 +24,15 @@ _NUMBER = re.compile(r'[-+(\[]?\d.*|-?|nan|inf')
 
 def text_table(rows: Sequence[Sequence[str]], total: bool = False) -> list[str]:
     """
-    Return rows as aligned lines, columns of numbers to the right, others to the left.
+    Return rows as aligned lines.
+
+    The first column is set to the left; of the others those that hold numbers to the right.
 
     Parameters
     ----------
     rows
         Cells of equal number; the first row is the head, and a line is ruled below it. A cell
-        that is empty or '-' fits a column of numbers. The first column names the rows: to the left.
+        that is empty or '-' fits a column of numbers.
     total
         Whether the last row holds totals: a line is ruled above it.
     """

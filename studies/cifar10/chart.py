@@ -14,118 +14,95 @@
 
 """Draw the study's charts: chart.py evaluate.json OUT, which gets once.svg and twice.svg."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import cycle
-import json
 from pathlib import Path
 import sys
-from typing import Any
 
-from dual_cnn_ros.evaluation.page import chart, COLOURS, INK, Line, Point
+from matplotlib.figure import Figure
 
-X, Y = 'multiply-adds per image, millions', 'accuracy, %'
+from dual_cnn_ros.evaluation.findings import Findings, NO_MEMORY, read_findings
+from dual_cnn_ros.evaluation.plots import (
+    accuracy_chart,
+    COLOURS,
+    Form,
+    INK,
+    LegendEntry,
+    Line,
+    Point,
+    svg,
+)
+
+X, SIZE = 'MACs per image, millions', (8.0, 6.0)
 
 
-def charts(findings: dict[str, Any]) -> dict[str, str]:
-    """Return a chart of pictures seen once, with the curves of all thresholds, and seen twice."""
-    systems = findings['systems']
-    singles = [system['name'] for system in systems if len(system['stages']) == 1]
-    pairs = list(
-        dict.fromkeys(
-            name.partition(': ')[0]
-            for name in (system['name'] for system in systems)
-            if name not in singles
-        )
-    )
+def charts(findings: Findings) -> dict[str, Figure]:
+    """Return a chart of images seen once, with the curves of all thresholds, and seen twice."""
+    singles = [system.name for system in findings.systems if len(system.stages) == 1]
+    cascades = [system.name for system in findings.systems if len(system.stages) > 1]
+    pairs = list(dict.fromkeys(name.partition(': ')[0] for name in cascades))
     colours = dict(zip((*pairs, *singles), cycle(COLOURS)))
+
+    def points(protocol: str, names: list[str], memory: str, form: Form) -> Iterator[Point]:
+        for result in findings.of_protocol(protocol):
+            if result.system in names and result.memory == memory:
+                interval = result.interval if protocol == 'd=0' else None
+                yield Point(
+                    1e-6 * result.macs,
+                    100 * (result.accuracy or 0.0),
+                    colours[result.system.partition(': ')[0]],
+                    form,
+                    interval and (100 * interval[0], 100 * interval[1]),
+                )
+
+    forms: dict[str, Form] = {'average': 'line', 'none': 'dashed'}
+    curves = {curve.system: curve for curve in findings.curves}
     lines = [
         Line(
-            [1e-6 * m for m in curve['multiply_adds']],
-            [100 * a for a in curve['accuracy']],
+            [1e-6 * macs for macs in curves[name].macs],
+            [100 * accuracy for accuracy in curves[name].accuracy],
             colours[pair],
-            check == 'none',
+            form,
         )
-        for check in ('average', 'none')
+        for check, form in forms.items()
         for pair in pairs
-        for curve in findings['curves']
-        if (curve['system'], curve['protocol']) == (f'{pair}: max_probability, {check}', 'd=0')
+        if (name := f'{pair}: max_probability, {check}') in curves
     ]
-    marks = [(colours[name], 'disc', name) for name in singles]
-    legend = [
-        *((colours[pair], 'line', f'{pair}, average (dashed: none)') for pair in pairs),
-        *((colours[pair], 'diamond', f'{pair}, certified') for pair in pairs),
-        *marks,
-    ]
-    once = chart(
+    certified = [f'{pair}: certified' for pair in pairs]
+    marks = [LegendEntry(name, colours[name], 'disc') for name in singles]
+    once = accuracy_chart(
         [
-            *(_point(findings, name, 'off', 'd=0', colours[name], 'disc') for name in singles),
-            *(
-                _point(findings, f'{pair}: certified', 'off', 'd=0', colours[pair], 'diamond')
-                for pair in pairs
-            ),
+            *points('d=0', singles, NO_MEMORY, 'disc'),
+            *points('d=0', certified, NO_MEMORY, 'diamond'),
         ],
         lines,
-        X,
-        Y,
-        legend,
-        (760, 440),
-    )
-    legend = [
-        *marks,
-        *((colours[pair], 'diamond', f'{pair} + memory, every rule') for pair in pairs),
-        (INK, 'ring', 'single CNN + memory'),
-    ]
-    twice = chart(
         [
-            *(
-                _point(findings, name, memory, 'd=1', colours[name], form)
-                for name in singles
-                for memory, form in (('off', 'disc'), ('dhash', 'ring'))
-            ),
-            *(
-                _point(findings, system['name'], 'dhash', 'd=1', colours[pair], 'diamond')
-                for pair in pairs
-                for system in systems
-                if system['name'].startswith(f'{pair}: ')
-            ),
+            *(LegendEntry(f'{p}, average (dashed: none)', colours[p], 'line') for p in pairs),
+            *(LegendEntry(f'{p}, certified', colours[p], 'diamond') for p in pairs),
+            *marks,
+        ],
+        X,
+        SIZE,
+    )
+    twice = accuracy_chart(
+        [
+            *points('d=1', singles, NO_MEMORY, 'disc'),
+            *points('d=1', singles, 'dhash', 'ring'),
+            *points('d=1', cascades, 'dhash', 'diamond'),
         ],
         [],
+        [
+            *marks,
+            *(LegendEntry(f'{p} + memory, every rule', colours[p], 'diamond') for p in pairs),
+            LegendEntry('single CNN + memory', INK, 'ring'),
+        ],
         X,
-        Y,
-        legend,
-        (760, 440),
+        SIZE,
     )
-    return {'once.svg': _alone(once), 'twice.svg': _alone(twice)}
-
-
-def _point(
-    findings: dict[str, Any], system: str, memory: str, protocol: str, colour: str, form: str
-) -> Point:
-    result = next(
-        r
-        for r in findings['results']
-        if (r['system'], r['memory'], r['protocol']) == (system, memory, protocol)
-    )
-    interval: Sequence[float] | None = (
-        [100 * edge for edge in result['interval']] if protocol == 'd=0' else None
-    )
-    return Point(1e-6 * result['multiply_adds'], 100 * result['accuracy'], colour, form, interval)
-
-
-def _alone(svg: str) -> str:
-    """Give a part of a page what it needs to be a file."""
-    return (
-        svg.replace(
-            '<svg ',
-            '<svg xmlns="http://www.w3.org/2000/svg" font-size="12" '
-            'font-family="sans-serif" style="background:#fff" ',
-            1,
-        )
-        + '\n'
-    )
+    return {'once.svg': once, 'twice.svg': twice}
 
 
 if __name__ == '__main__':
     evaluation, out = map(Path, sys.argv[1:])
-    for name, svg in charts(json.loads(evaluation.read_text(encoding='utf-8'))).items():
-        (out / name).write_text(svg, encoding='utf-8')
+    for name, figure in charts(read_findings(evaluation)).items():
+        (out / name).write_text(svg(figure), encoding='utf-8')

@@ -18,26 +18,26 @@ import json
 from pathlib import Path
 import sys
 
+from dual_cnn_ros.bundle import read_bundle
+
 
 def pairs(recommendation: Path) -> list[str]:
-    """Return lines of a name and the metrics files of the first and the second CNN."""
+    """Return lines of a name and the bundles of the first and the second CNN."""
     found = json.loads(recommendation.read_text(encoding='utf-8'))
     chosen: dict[tuple[str, str], str] = {}
     for name in ('complementary', 'cheapest', 'most_accurate'):
-        row = found[name]
-        if row is not None and row['second']:
+        row = found['recommendation'].get(name)
+        if row and row['second']:
             chosen.setdefault((row['first'], row['second']), name)
+    bundles = found['bundles']
     return [
-        f'{name} {found["files"][first]} {found["files"][second]}'
-        for (first, second), name in chosen.items()
+        f'{name} {bundles[first]} {bundles[second]}' for (first, second), name in chosen.items()
     ]
 
 
-def largest(models: list[Path]) -> str:
-    """Return the name of the model of most multiply-adds."""
-    return max(
-        models, key=lambda model: json.loads(model.read_text(encoding='utf-8'))['multiply_adds']
-    ).stem
+def largest(bundles: list[Path]) -> str:
+    """Return the name of the bundle, of one stage each, of most MACs."""
+    return max(map(read_bundle, bundles), key=lambda bundle: bundle.stages[0].macs).name
 
 
 if __name__ == '__main__':

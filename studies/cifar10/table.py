@@ -14,93 +14,95 @@
 
 """Print the study's tables in Markdown: table.py evaluate.json recommendation.json."""
 
+from collections.abc import Iterator
 import json
 from pathlib import Path
 import sys
-from typing import Any
 
-# Memory and protocol: pictures once, exact repeats, turned repeats.
-ONCE, REPEATED, TURNED = ('off', 'd=0'), ('dhash', 'd=1'), ('invariants', 'd=1 rotated')
+from dual_cnn_ros.evaluation.findings import Findings, NO_MEMORY, read_findings, SystemResult
+
+# Memory and protocol: images once, exact repeats, turned repeats.
+ONCE, REPEATED, TURNED = (NO_MEMORY, 'd=0'), ('dhash', 'd=1'), ('invariants', 'd=1 rotated')
 
 
-def tables(findings: dict[str, Any], best: str) -> str:
+def tables(findings: Findings, best: str) -> Iterator[str]:
     """
-    Return a table of pictures seen once, and one in which each is seen twice.
+    Yield the lines of a table of images seen once, and of one in which each is seen twice.
 
-    best: the single CNN that was best on held-out pictures. Savings are against single CNNs that
-    have no memory; the two of them that matter are shown with one, too.
+    Savings are against single CNNs that have no memory; the two of them that matter are shown with
+    one, too. best: the single CNN that was best on validation images.
     """
-    results = {(r['system'], r['memory'], r['protocol']): r for r in findings['results']}
-    names = [system['name'] for system in findings['systems']]
-    singles = [s['name'] for s in findings['systems'] if len(s['stages']) == 1]
-    largest = findings['reference']
-    lines = [
-        '| System | Accuracy (95 % interval) | Second asked | Multiply-adds, M | CPU, ms '
-        f'| M against {largest} | M against {best} |',
-        '|---' * 7 + '|',
-    ]
+    results = {result.key: result for result in findings.results}
+    names = [system.name for system in findings.systems]
+    singles = [system.name for system in findings.systems if len(system.stages) == 1]
+    others = (findings.reference, best)
+    yield _row(
+        'System',
+        'Accuracy (95 % interval)',
+        'Deferred',
+        'MACs, M',
+        'CPU, ms',
+        *(f'M against {other}' for other in others),
+    )
+    yield _row(*['---'] * 7)
     for name in names:
         result = results[(name, *ONCE)]
-        low, high = result['interval']
-        lines.append(
-            _row(
-                name,
-                f'{result["accuracy"]:.2%} ({100 * low:.2f} to {100 * high:.2f})',
-                '' if name in singles else f'{result["second_share"]:.1%}',
-                *_costs(result),
-                *(_change(result, results[(other, *ONCE)]) for other in (largest, best)),
-            )
+        low, high = result.interval or (0.0, 0.0)
+        yield _row(
+            name,
+            f'{result.accuracy:.2%} ({100 * low:.2f} to {100 * high:.2f})',
+            '' if name in singles else f'{result.deferral_rate:.1%}',
+            *_costs(result),
+            *(_saved_macs(result, results[(other, *ONCE)]) for other in others),
         )
-    lines += [
-        '',
-        '| System | Repeats: accuracy | M | ms '
-        f'| M, ms against {largest} | M, ms against {best} '
-        '| Turned repeats: accuracy | M | ms |',
-        '|---' * 9 + '|',
-    ]
-    shown = [
-        *((name, False) for name in singles),
-        *(
-            (name, True)
-            for name in dict.fromkeys((largest, best, *names))
-            if name not in singles or name in (largest, best)
-        ),
-    ]
-    for name, memory in shown:
+    yield ''
+    yield _row(
+        'System',
+        'Repeats: accuracy',
+        'M',
+        'ms',
+        *(f'M, ms against {other}' for other in others),
+        'Turned repeats: accuracy',
+        'M',
+        'ms',
+    )
+    yield _row(*['---'] * 9)
+    cascades = [name for name in names if name not in singles]
+    with_memory = dict.fromkeys((*others, *cascades))
+    for name, memory in [*((n, False) for n in singles), *((n, True) for n in with_memory)]:
         exact, turned = (
-            results[name, where[0] if memory else 'off', where[1]] for where in (REPEATED, TURNED)
+            results[name, where[0] if memory else NO_MEMORY, where[1]]
+            for where in (REPEATED, TURNED)
         )
-        lines.append(
-            _row(
-                name + (' + memory' if memory else ''),
-                f'{exact["accuracy"]:.2%}',
-                *_costs(exact),
-                *(
-                    f'{_change(exact, base)}, {_change(exact, base, "cpu_seconds")}'
-                    for base in (results[other, 'off', 'd=1'] for other in (largest, best))
-                ),
-                f'{turned["accuracy"]:.2%}',
-                *_costs(turned),
-            )
+        bases = [results[other, NO_MEMORY, 'd=1'] for other in others]
+        yield _row(
+            name + (' + memory' if memory else ''),
+            f'{exact.accuracy:.2%}',
+            *_costs(exact),
+            *(f'{_saved_macs(exact, base)}, {_saved_seconds(exact, base)}' for base in bases),
+            f'{turned.accuracy:.2%}',
+            *_costs(turned),
         )
-    return '\n'.join(lines)
 
 
 def _row(*cells: str) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def _costs(result: dict[str, Any]) -> tuple[str, str]:
-    return f'{result["multiply_adds"] / 1e6:.2f}', f'{1e3 * result["times"]["cpu_seconds"]:.3f}'
+def _costs(result: SystemResult) -> tuple[str, str]:
+    return f'{result.macs / 1e6:.2f}', f'{1e3 * (result.timing.cpu_seconds or 0.0):.3f}'
 
 
-def _change(result: dict[str, Any], base: dict[str, Any], what: str = 'multiply_adds') -> str:
-    cost, other = ((r if what == 'multiply_adds' else r['times'])[what] for r in (result, base))
-    return f'{cost / other - 1:+.1%}'
+def _saved_macs(result: SystemResult, base: SystemResult) -> str:
+    return f'{result.macs / base.macs - 1:+.1%}'
+
+
+def _saved_seconds(result: SystemResult, base: SystemResult) -> str:
+    seconds, other = (r.timing.cpu_seconds or 0.0 for r in (result, base))
+    return f'{seconds / other - 1:+.1%}' if other else '-'
 
 
 if __name__ == '__main__':
-    evaluation, recommendation = (
-        json.loads(Path(argument).read_text(encoding='utf-8')) for argument in sys.argv[1:]
-    )
-    print(tables(evaluation, recommendation['single']['first']))
+    evaluation, recommendation = map(Path, sys.argv[1:])
+    advice = json.loads(recommendation.read_text(encoding='utf-8'))['recommendation']
+    print('\n'.join(tables(read_findings(evaluation), advice['single']['first'])))

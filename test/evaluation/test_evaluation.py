@@ -1,0 +1,374 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""evaluate: against a plain loop over the real cascade, in every protocol and for every source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+import shutil
+from typing import Any
+
+import cv2
+from evaluated import result_of, RULE, run, write_recording
+import numpy as np
+import pytest
+from tiny_bundle import LABELS, make_bundle, picture
+
+from dual_cnn_ros.bundle import Bundle, BundleError, read_bundle, write_bundle
+from dual_cnn_ros.cascade.cascade import Cascade, Stage
+from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.evaluation import player as player_module
+from dual_cnn_ros.evaluation import systems
+from dual_cnn_ros.evaluation.findings import Conditions, Findings, read_findings, Timing
+from dual_cnn_ros.evaluation.player import Playthrough
+from dual_cnn_ros.evaluation.protocol import turn
+from dual_cnn_ros.evaluation.summary import summary
+
+pytestmark = pytest.mark.usefixtures('no_page')
+
+
+@pytest.fixture(scope='module')
+def odd(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Path:
+    """Return a bundle whose second CNN takes red for blue and blue for red."""
+    folder = tmp_path_factory.mktemp('odd') / 'tiny'
+    shutil.copytree(bundle, folder)
+    straight = read_bundle(folder)
+    first, second = straight.stages
+    second = replace(second, input=replace(second.input, colour='bgr'))
+    write_bundle(replace(straight, stages=(first, second)))
+    return folder
+
+
+def without_times(findings: Findings) -> Findings:
+    return replace(
+        findings,
+        conditions=Conditions(0.0, '', ''),
+        results=tuple(replace(result, timing=Timing()) for result in findings.results),
+    )
+
+
+def plainly(
+    folder: Path, bundle: Path, settings: Settings, turned: bool, repeats: list[int]
+) -> tuple[float, float, dict[str, float]]:
+    """Return accuracy, MACs and shares by a loop that runs the real cascade on every frame."""
+    opened = read_bundle(bundle)
+    cascade = Cascade(opened.load('onnxruntime'), settings)
+    files = sorted(folder.rglob('*.png'))
+    frames = [(file, cv2.imread(str(file))) for file in files]
+    frames += [(files[i], turn(frames[i][1], (0, i)) if turned else frames[i][1]) for i in repeats]
+    decisions = [cascade.classify(Frame(image)) for _, image in frames]
+    right = [
+        opened.labels[decision.label] == file.parent.name
+        for (file, _), decision in zip(frames, decisions)
+    ]
+    sources = [decision.source for decision in decisions]
+    return (
+        float(np.mean(right)),
+        float(np.mean([9 * len(decision.scores) for decision in decisions])),
+        {name: sources.count(name) / len(sources) for name in set(sources)},
+    )
+
+
+# Against a plain loop ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('timed', [0, 7])
+def test_agrees_with_a_plain_loop(odd: Path, images: Path, tmp_path: Path, timed: int) -> None:
+    """Whichever CNNs run once more to be timed, all answers are those of the real cascade."""
+    findings = run(
+        images,
+        tmp_path / 'out',
+        odd,
+        f'{odd}@never ask',
+        f'{odd}@always ask',
+        repeat=(0.0, 1.0),
+        rotate=True,
+        timed=timed,
+        fingerprints=('dhash', 'invariants'),
+    )
+    rules = {'tiny': RULE} | {f'tiny@{name}': r for name, r in read_bundle(odd).rules.items()}
+    assert len(findings.results) == len(rules) * 3 * 3
+    for found in findings.results:
+        memory = {'memory': False} if found.memory == 'off' else {'fingerprint': found.memory}
+        repeats = [] if found.protocol == 'd=0' else list(range(24))
+        turned = found.protocol == 'd=1 rotated'
+        plain = plainly(images, odd, Settings(rules[found.system], **memory), turned, repeats)
+        assert found.frames == found.judged == 24 + len(repeats) and found.clusters == 24
+        shares = {name: share.share for name, share in found.sources.items()}
+        assert (found.accuracy, found.macs) == pytest.approx(plain[:2])
+        assert shares == pytest.approx(plain[2])
+        assert bool(found.timing.by_source) == bool(timed)
+    # The protocols must differ in what they are for, or the above compares little.
+    exact = result_of(findings, 'tiny', 'dhash', 'd=1')
+    turned_ = result_of(findings, 'tiny', 'invariants', 'd=1 rotated')
+    assert exact.sources['memory'].share == turned_.sources['memory'].share == 0.5
+    assert 'memory' not in result_of(findings, 'tiny', 'dhash', 'd=1 rotated').sources
+    assert 0.3 < result_of(findings, 'tiny').deferral_rate < 0.7
+    assert read_findings(tmp_path / 'out/evaluate.json') == findings
+
+
+def test_half_of_the_images_is_repeated_after_all_of_them(
+    odd: Path, images: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {'memory': True, 'repeat': (0.5,)}
+    result = result_of(run(images, tmp_path, odd, **options), 'tiny', 'dhash', 'd=0.5')
+    assert result.frames == 36
+    assert result.sources['memory'].share == pytest.approx(12 / 36)
+    half = np.random.default_rng((0, 0)).permutation(24).tolist()[:12]
+    plain = plainly(images, odd, Settings(RULE), False, sorted(half))
+    assert result.accuracy == pytest.approx(plain[0])
+    small = run(images, tmp_path, odd, **options, capacity=1)
+    assert 'memory' not in result_of(small, 'tiny', 'dhash', 'd=0.5').sources
+
+
+def test_single_stages_and_the_reference(odd: Path, images: Path, tmp_path: Path) -> None:
+    names = (f'{odd}@first', f'strong={odd}@second', odd)
+    findings = run(images, tmp_path, *names, reference='strong', memory=False)
+    first, strong, both = (result_of(findings, name) for name in ('tiny@first', 'strong', 'tiny'))
+    assert (first.macs, strong.macs) == (9, 9) and both.macs > 9
+    assert set(first.sources) == {'first'} and set(strong.sources) == {'second'}
+    assert first.accuracy is not None and strong.accuracy is not None
+    assert strong.difference is None and both.difference is not None
+    difference = first.difference
+    assert difference is not None and difference.reference == 'strong'
+    assert difference.harmed == 4 and difference.helped > 4
+    assert difference.accuracy == pytest.approx(first.accuracy - strong.accuracy)
+    assert (difference.helped - difference.harmed) / 24 == pytest.approx(difference.accuracy)
+    # What is shown is a cascade, rather than the first system.
+    assert findings.disagreement is not None and findings.disagreement.system == 'tiny'
+
+
+def test_curve_passes_through_the_systems_that_are_on_it(
+    odd: Path, images: Path, tmp_path: Path
+) -> None:
+    findings = run(images, tmp_path, odd, f'{odd}@first', memory=False)
+    (curve,) = findings.curves
+    own, first = result_of(findings, 'tiny'), result_of(findings, 'tiny@first')
+    (near,) = np.flatnonzero(np.isclose(curve.deferral_rate, own.deferral_rate))
+    assert (curve.accuracy[near], curve.macs[near]) == pytest.approx((own.accuracy, own.macs))
+    assert curve.accuracy[-1] == pytest.approx(first.accuracy)
+    assert (curve.deferral_rate[0], curve.deferral_rate[-1]) == (1, 0)
+
+
+def test_same_seed_same_findings(odd: Path, images: Path, tmp_path: Path) -> None:
+    runs = [
+        run(images, tmp_path / n, odd, f'{odd}@first', repeat=(0.5,), rotate=True, seed=seed)
+        for n, seed in (('a', 3), ('b', 3), ('c', 4))
+    ]
+    assert without_times(runs[0]) == without_times(runs[1])
+    assert without_times(runs[0]).results != without_times(runs[2]).results
+
+
+def test_systems_may_have_their_labels_in_another_order(
+    bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    other = make_bundle(tmp_path / 'other', labels=('blue', 'green', 'red'), name='other')
+    findings = run(images, tmp_path / 'out', bundle, f'{other}@second', memory=False)
+    # It says blue where the frame is red: the right ones are green, and those labelled wrongly.
+    confusion = result_of(findings, 'other@second').confusion
+    assert confusion['green']['green'] > 0 and confusion['red']['blue'] > 0
+
+
+# Recordings, and what is wrong with data ----------------------------------------------------
+
+
+def test_frames_of_a_recording(bundle: Path, tmp_path: Path) -> None:
+    bag = write_recording(tmp_path / 'bag')
+    findings = run(bag, tmp_path / 'out', bundle, f'{bundle}@second')
+    data = findings.data
+    assert (data.frames, data.unlabelled, data.unknown_labels) == (23, 2, {'purple': 2})
+    assert list(data.bad) == ['/rear/image/compressed 1700000003.500']
+    result = result_of(findings, 'tiny')
+    # Of 24 frames one is damaged, two have no label and two a label that nobody knows.
+    assert result.judged == 19 and result.accuracy == 1
+    # Frames 0, 4 and 8 of the front camera are those that the first CNN is unsure of.
+    assert result.deferral_rate == pytest.approx(3 / 23)
+    # Front frames 6 to 11 repeat 0 to 5, but for the three that differ in being sure.
+    assert result_of(findings, 'tiny', 'dhash').sources['memory'].share == pytest.approx(3 / 23)
+    # Six seconds are three clusters.
+    second = result_of(findings, 'tiny@second')
+    assert second.clusters == 3 and second.interval is None and second.difference is not None
+    assert second.difference.interval is None
+    said = summary(findings)
+    assert 'no intervals: 3 clusters (2 s of the recording each) are too few' in said
+    assert "unknown label 'purple' on 2 frames" in said
+    assert 'left out: /rear/image/compressed 1700000003.500' in said
+
+
+def test_without_labels_there_is_everything_but_accuracy(bundle: Path, tmp_path: Path) -> None:
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), picture(LABELS[i % 3], sure=i < 3, seed=i))
+    findings = run(tmp_path, tmp_path / 'out', bundle, f'{bundle}@first')
+    result = result_of(findings, 'tiny')
+    assert result.accuracy is None and result.judged == 0 and not result.confusion
+    assert (result.deferral_rate, result.macs) == (0.5, 13.5)
+    assert findings.data.unlabelled == 6 and findings.curves == ()
+
+
+def test_data_and_references_of_no_use_are_refused(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / 'red').mkdir()
+    (tmp_path / 'red/cut.png').write_bytes(b'none')
+    with pytest.raises(ValueError, match='not one frame could be read, for example .*red/cut.png'):
+        run(tmp_path, tmp_path / 'out', bundle)
+    with pytest.raises(ValueError, match="--reference 'x' is none of the systems: tiny"):
+        run(tmp_path, tmp_path / 'out', bundle, reference='x')
+
+
+# Going on ------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_cut_off_goes_on(
+    bundle: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[Any] = []
+    ask = systems.Networks.ask
+
+    def count(self: systems.Networks, frame: Frame) -> Any:
+        asked.append(frame)
+        if len(asked) == 30:
+            raise KeyboardInterrupt
+        return ask(self, frame)
+
+    monkeypatch.setattr(systems.Networks, 'ask', count)
+    options: dict[str, Any] = {'repeat': (1.0,), 'rotate': True, 'timed': 0}
+    out = tmp_path / 'out'
+    with pytest.raises(KeyboardInterrupt):
+        run(images, out, bundle, **options)
+    with pytest.raises(ValueError, match='begun with other data, CNNs, seed.*--restart'):
+        run(images, out, bundle, **options, seed=5)
+    asked[:] = [None] * 100
+    findings = run(images, out, bundle, **options)
+    assert len(asked) - 100 == 2 * 24 - 29
+    assert 'going on with 29 frames' in capsys.readouterr().err
+    assert not list(out.glob('partial*'))
+    whole = run(images, tmp_path / 'whole', bundle, **options)
+    assert without_times(findings) == without_times(whole)
+
+
+@pytest.mark.parametrize('now', [('torch', 'cpu'), ('onnxruntime', 'cuda')])
+def test_a_run_does_not_go_on_where_auto_comes_to_something_else(
+    bundle: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    now: tuple[str, str],
+) -> None:
+    """As after an installation of another library, or on a machine that lost its GPU."""
+    load = Bundle.load
+    there = [('onnxruntime', 'cpu')]
+
+    def only(self: Bundle, backend: str = 'auto', device: str = 'auto') -> Any:
+        if backend != 'auto' and (backend, device) not in there:
+            raise BundleError('not here')
+        return load(self)
+
+    def interrupt(frame: Frame) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bundle, 'load', only)
+    with monkeypatch.context() as context:
+        context.setattr(player_module, 'Frame', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(images, tmp_path, bundle)
+    there[:] = [now]
+    with pytest.raises(ValueError, match='other data, CNNs, seed, backend or device'):
+        run(images, tmp_path, bundle)
+    there[:] = [('onnxruntime', 'cpu')]
+    run(images, tmp_path, bundle)
+
+
+# What runs a CNN -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the name of each CNN that is run."""
+    names: list[str] = []
+    load = Bundle.load
+
+    def counted(self: Bundle, *arguments: str) -> tuple[Stage, ...]:
+        def count(stage: Stage) -> Callable[[Frame], Any]:
+            def predict(frame: Frame) -> Any:
+                names.append(stage.name)
+                return stage.predict(frame)
+
+            return predict
+
+        return tuple(replace(s, predict=count(s)) for s in load(self, *arguments))
+
+    monkeypatch.setattr(Bundle, 'load', counted)
+    return names
+
+
+def test_every_source_is_timed_however_rare_it_is(
+    bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    """With one image in the sample, there is one source of each system in it."""
+    findings = run(
+        images,
+        tmp_path,
+        bundle,
+        repeat=(0.0, 0.5, 1.0),
+        rotate=True,
+        timed=1,
+        fingerprints=('dhash', 'invariants'),
+    )
+    for result in findings.results:
+        by_source = result.timing.by_source
+        assert set(by_source) == set(result.sources) >= {'first', 'second'}
+        seconds = sum(s.share * by_source[n].cpu_seconds for n, s in result.sources.items())
+        assert result.timing.cpu_seconds == pytest.approx(seconds)
+        assert max(timing.timed for timing in by_source.values()) >= 12
+    repeated = result_of(findings, 'tiny', 'dhash', 'd=1').timing.by_source
+    assert 1 <= repeated['memory'].timed <= 20
+
+
+def test_no_cnn_runs_twice_but_to_be_timed(
+    bundle: Path, images: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    findings = run(images, tmp_path, bundle, timed=0)
+    assert len(asked) == 2 * 24
+    assert result_of(findings, 'tiny').timing == Timing()
+    assert 'no CPU seconds for 2 results' in summary(findings)
+    asked.clear()
+    # The curve is made of what is known already, even where all frames are timed.
+    findings = run(images, tmp_path, bundle, memory=False, timed=24)
+    rate = result_of(findings, 'tiny').deferral_rate
+    assert len(asked) == 2 * 24 + 24 + round(24 * rate) and 0 < rate < 1
+
+
+def test_rules_that_differ_in_the_threshold_have_one_curve(
+    bundle: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    play = Playthrough.play
+
+    def counted(self: Playthrough, what: str, players: Any, *rest: Any, **more: Any) -> Any:
+        counts.append(len(players))
+        return play(self, what, players, *rest, **more)
+
+    monkeypatch.setattr(Playthrough, 'play', counted)
+    names = (bundle, f'{bundle}@never ask', f'{bundle}@always ask')
+    curves = run(images, tmp_path, *names, memory=False).curves
+    assert counts == [3 + 2]
+    assert [curve.system for curve in curves] == ['tiny', 'tiny@never ask', 'tiny@always ask']
+    assert len({replace(curve, system='') for curve in curves}) == 1

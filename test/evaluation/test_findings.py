@@ -1,0 +1,171 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Findings in a file, and what changed from one file to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+import shutil
+import tarfile
+from typing import Any
+
+from evaluated import run
+import pytest
+
+from dual_cnn_ros.evaluation.comparison import compare_findings
+from dual_cnn_ros.evaluation.findings import (
+    EnergyResult,
+    Findings,
+    read_findings,
+    SystemResult,
+    Timing,
+    write_findings,
+)
+
+
+@pytest.fixture(scope='module')
+def findings(bundle: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    """Return findings to change."""
+    out = tmp_path_factory.mktemp('findings')
+    return run(images, out, bundle, f'{bundle}@second', repeat=(0.0, 1.0))
+
+
+def changed(findings: Findings, change: Callable[[SystemResult], SystemResult]) -> Findings:
+    """Return findings of which one result was changed."""
+    key = ('tiny', 'dhash', 'd=1')
+    results = (change(result) if result.key == key else result for result in findings.results)
+    return replace(findings, results=tuple(results))
+
+
+def test_what_is_written_is_read_back_and_has_few_lines(
+    findings: Findings, tmp_path: Path
+) -> None:
+    file = tmp_path / 'evaluate.json'
+    odd = replace(findings.data, bad={'a [1,\n 2]  {x}.png': 'no "image"'})
+    write_findings(replace(findings, data=odd), file)
+    assert read_findings(file) == replace(findings, data=odd)
+    assert len(file.read_text().splitlines()) < 60 * len(findings.results)
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('{', 'evaluate.json is no JSON file'),
+        ('[]', 'evaluate.json is of format None, not 3; run evaluate once more'),
+        ('{"format": 2}', 'evaluate.json is of format 2, not 3'),
+        ('{"format": 3}', 'evaluate.json: the field data is missing'),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / 'evaluate.json').write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read_findings(tmp_path / 'evaluate.json')
+
+
+@pytest.mark.parametrize(
+    ('key', 'factor', 'shift', 'options', 'is_worse'),
+    [
+        ('accuracy', 1, 0, {}, False),
+        ('accuracy', 1, 0.3, {}, False),
+        ('accuracy', 1, -0.004, {}, False),
+        ('accuracy', 1, -0.006, {}, True),
+        ('accuracy', 1, -0.006, {'accuracy_tolerance': 0.01}, False),
+        ('macs', 1.04, 0, {}, False),
+        ('macs', 1.06, 0, {}, True),
+        ('macs', 0.5, 0, {}, False),
+        ('macs', 1.06, 0, {'cost_tolerance': 0.1}, False),
+        ('deferral_rate', 1, 0.04, {}, False),
+        ('deferral_rate', 1, 0.06, {}, True),
+        ('cpu_seconds', 2, 0, {}, False),
+        ('cpu_seconds', 2, 0, {'measured': ['cpu']}, True),
+        ('cpu_seconds', 0.9, 0, {'measured': ['cpu']}, False),
+    ],
+)
+def test_worse_is_what_is_beyond_the_tolerance(
+    findings: Findings,
+    key: str,
+    factor: float,
+    shift: float,
+    options: dict[str, Any],
+    is_worse: bool,
+) -> None:
+    def change(result: SystemResult) -> SystemResult:
+        if key == 'cpu_seconds':
+            assert result.timing.cpu_seconds is not None
+            return replace(result, timing=Timing(result.timing.cpu_seconds * factor))
+        return replace(result, **{key: getattr(result, key) * factor + shift})
+
+    given = {'accuracy_tolerance': 0.005, 'cost_tolerance': 0.05, **options}
+    table, worse = compare_findings(findings, changed(findings, change), **given)
+    what = {'macs': 'MACs', 'deferral_rate': 'deferral rate', 'cpu_seconds': 'CPU seconds'}
+    said = f'tiny, memory dhash, d=1: {what.get(key, key)} went from'
+    assert any(line.startswith(said) for line in worse) == bool(worse) == is_worse
+    assert len(table) == 2 + len(findings.results) + 1
+
+
+def test_joules_count_where_that_is_wanted(findings: Findings) -> None:
+    with pytest.raises(ValueError, match='no joules above idle were measured in both'):
+        compare_findings(findings, findings, 0, 0, ['joules'])
+    before, after = (
+        replace(
+            findings,
+            results=tuple(
+                replace(result, energy=EnergyResult(1, 1.0, 1.0, joules))
+                for result in findings.results
+            ),
+        )
+        for joules in (0.2, 0.3)
+    )
+    table, worse = compare_findings(before, after, 0.005, 0.05)
+    assert '+50.00%' in table[2] and not worse
+    worse = compare_findings(before, after, 0.005, 0.05, ['joules']).worse
+    assert 'joules above idle went from 0.2 to 0.3' in worse[0]
+    assert not compare_findings(after, before, 0.005, 0.05, ['joules']).worse
+
+
+def test_only_the_same_systems_labels_and_seeds_are_compared(findings: Findings) -> None:
+    fewer = replace(findings, results=tuple(r for r in findings.results if r.system == 'tiny'))
+    for before, after, said in (
+        (findings, fewer, 'the second report has no result of tiny@second, memory dhash, d=0;'),
+        (fewer, findings, 'the first report has no result of tiny@second'),
+        (findings, replace(findings, seed=9), 'not of the same seed'),
+        (findings, replace(findings, labels=('red',)), 'not of the same labels'),
+    ):
+        with pytest.raises(ValueError, match=said):
+            compare_findings(before, after, 0, 0)
+
+
+def test_only_the_same_images_and_labels_are_compared(
+    bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    def digest_of(data: Path) -> str:
+        out = tmp_path / f'{data.name}.out'
+        return run(data, out, bundle, memory=False, timed=0).data.digest
+
+    for name in ('moved', 'relabelled', 'changed'):
+        shutil.copytree(images, tmp_path / name)
+    with tarfile.open(tmp_path / 'packed.tar', 'w') as tar:
+        for file in sorted(images.rglob('*.png'), reverse=True):
+            tar.add(file, f'{file.parent.name}/{file.name}')
+    (tmp_path / 'relabelled/red/00.png').rename(tmp_path / 'relabelled/blue/00.png')
+    shutil.copy(images / 'red/00.png', tmp_path / 'changed/red/06.png')
+    digests = {p.name: digest_of(p) for p in tmp_path.iterdir() if not p.name.endswith('.out')}
+    expected = digest_of(images)
+    assert {name for name, digest in digests.items() if digest == expected} == {
+        'moved',
+        'packed.tar',
+    }

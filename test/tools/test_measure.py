@@ -1,0 +1,189 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""measure, on a board whose joules are known: what it prints, writes, and refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+import sys
+from typing import Any
+
+import pytest
+from simulated_machine import BUSY, IDLE, Machine, spent
+import sysfs_fixtures as fixtures
+from tiny_bundle import make_bundle
+from tiny_pool import make_trained
+
+from dual_cnn_ros.bundle import read_bundle
+from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.data import power_trace
+from dual_cnn_ros.energy.integration import energy_of
+from dual_cnn_ros.evaluation import measurement
+from dual_cnn_ros.power import ina3221
+from dual_cnn_ros.power.reading import Reading
+from dual_cnn_ros.tools import measure
+
+SLOW = 0.05
+CHIP = 'bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1'
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+@pytest.fixture
+def orin(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return the sysfs of an Orin Nano that draws what the machine does; a frame is its work."""
+    files = {f'sys/{CHIP}/in1_input': 5000, 'sys/firmware/devicetree/base/model': 'A board\0'}
+    root = fixtures.build(tmp_path, fixtures.ORIN_NANO | files)
+    machine.changed = lambda: (root / CHIP / 'curr1_input').write_text(
+        f'{200 * machine.watts:.0f}\n'
+    )
+    machine.changed()
+    monkeypatch.setattr(ina3221, 'time', machine)
+
+    def frame(image: Any) -> Frame:
+        machine.work(SLOW)
+        return Frame(image)
+
+    monkeypatch.setattr(measurement, 'Frame', frame)
+    return root
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return make_bundle(tmp_path / 'bundle')
+
+
+def command(*arguments: object) -> int:
+    return measure.main([str(argument) for argument in arguments])
+
+
+def test_table_baseline_and_trace(
+    orin: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = make_bundle(tmp_path / 'large', name='wide')
+    trace = tmp_path / 'trace.csv'
+    before = read_bundle(bundle)
+    options = ('--sysfs-root', orin, '--trace', trace, '--frame', 64, 48)
+    assert command(bundle, '--large', f'{large}@second', *options) == 0
+    out = capsys.readouterr().out
+    assert out.startswith('A board; ina3221: the board measures itself')
+    rows = {words[0]: words[1:] for words in map(str.split, out.splitlines()) if words}
+    for name in ('memory', 'first', 'second', 'both', 'wide@second'):
+        count, rate, above, error, bias, gross = (float(w) for w in rows[name] if w != 'mJ')
+        assert count == pytest.approx(10 / SLOW, abs=2)
+        assert rate == pytest.approx(1 / SLOW, rel=0.01)
+        assert above == pytest.approx(1e3 * spent(seconds=SLOW), rel=0.01)
+        assert gross == pytest.approx(1e3 * BUSY * SLOW, rel=0.01)
+        assert 0 <= error < 1 and bias == pytest.approx(0.0125 * above, rel=0.01)
+    after = read_bundle(bundle)
+    baseline = after.baseline
+    assert baseline is not None
+    assert baseline.joules == pytest.approx(spent(seconds=SLOW), rel=0.01)
+    assert baseline.idle_watts == pytest.approx(IDLE, rel=0.01)
+    expected = ('wide@second', 'ina3221', 'module', 'A board')
+    assert (baseline.name, baseline.source, baseline.scope, baseline.machine) == expected
+    assert '64 x 48 frame' in baseline.conditions
+    # Nothing else of the bundle changes.
+    assert replace(after, baseline=None) == before
+    # What was read plays as a trace, and holds the same energy.
+    played = power_trace.open_power_trace(trace)
+    assert 'Measured by measure on A board' in played.reason
+    assert (played.members, played.scope) == (('VDD_IN',), 'module')
+    lines = trace.read_text().splitlines()
+    watts = [float(line.split(',')[2]) for line in lines if ',VDD_IN,' in line]
+    assert min(watts) == pytest.approx(IDLE) and max(watts) == pytest.approx(BUSY)
+    totals = [Reading('total', n / 10, watts=w) for n, w in enumerate(watts)]
+    # Five works and two rests, each with its settling before and after.
+    assert energy_of(totals, 0.1).mean_watts == pytest.approx((5 * BUSY + 2 * IDLE) / 7, rel=0.03)
+
+
+def test_large_cnn_as_train_writes_it(orin: Path, bundle: Path, tmp_path: Path) -> None:
+    large = make_trained(tmp_path, 'big')
+    assert command(bundle, '--sysfs-root', orin, '--large', large) == 0
+    baseline = read_bundle(bundle).baseline
+    assert baseline is not None and baseline.name == 'big'
+
+
+def test_noise_leaves_the_bundle_as_it_was(
+    orin: Path, bundle: Path, machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.changed = lambda: (orin / CHIP / 'curr1_input').write_text(
+        f'{200 * machine.watts + machine.rng.gauss(0, 20_000):.0f}\n'
+    )
+    before = (bundle / 'bundle.yaml').read_bytes()
+    assert command(bundle, '--sysfs-root', orin, '--large', f'{bundle}@second') == 1
+    said = capsys.readouterr()
+    assert 'tiny@second: refused' in said.out and 'within the noise' in said.out
+    assert 'tiny@second has no figure above idle; the bundle keeps what it had' in said.err
+    assert (bundle / 'bundle.yaml').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ('large', 'said'),
+    [
+        ('nothing', 'nothing/bundle.yaml: not found'),
+        ('{}@third', "has no stage or operating point 'third'"),
+        ('{}', 'name one CNN'),
+    ],
+)
+def test_large_cnn_that_is_none(
+    large: str, said: str, orin: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(bundle, '--sysfs-root', orin, '--large', large.format(bundle)) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('board', 'source', 'said'),
+    [
+        (fixtures.NONE, 'auto', ['ina3221: no INA3221', 'no RAPL package', 'nvidia-ml-py']),
+        (fixtures.NONE, 'rapl', ['no RAPL package under']),
+        (fixtures.BOARDS['unknown'][0], 'ina3221', ['has no total to measure']),
+    ],
+)
+def test_without_a_sensor_it_says_what_it_looked_for(
+    board: Any,
+    source: str,
+    said: list[str],
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, 'pynvml', None)
+    root = fixtures.build(tmp_path, board)
+    assert command(bundle, '--sysfs-root', root, '--source', source) == 1
+    err = capsys.readouterr().err
+    assert all(text in err for text in said)
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'said'),
+    [
+        ('--source', 'recording', "invalid choice: 'recording'"),
+        ('--seconds', '5', 'must be at least 10, not 5'),
+        ('--seconds', 'nan', 'must be at least 10, not nan'),
+        ('--rate', '500', 'must be between 1 and 100, not 500'),
+        ('--threads', '0', 'must be at least 1, not 0'),
+    ],
+)
+def test_bad_usage(option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        command('x', option, value)
+    assert said in capsys.readouterr().err
