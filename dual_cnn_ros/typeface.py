@@ -118,7 +118,7 @@ def _blend(
     skip_x, skip_y = max(0, -x), max(0, -y)
     target = image[max(0, y) : max(0, bottom + at[1]), max(0, x) : max(0, x + width)]
     alpha = np.asarray(mask, np.float32)[skip_y:, skip_x:][: target.shape[0], :, None] / 255
-    target[:] = np.rint(target + alpha * (np.float32(colour) - target))
+    target[:] = np.rint(target + alpha * (np.asarray(colour, np.float32) - target))
 
 
 @lru_cache(maxsize=32)

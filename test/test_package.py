@@ -42,6 +42,7 @@ SOURCES = [
 
 # Modules whose name is not that of the rosdep key.
 KEYS = {
+    'PIL': 'python3-pil',
     'catkin_pkg': 'python3-catkin-pkg-modules',
     'cv2': 'python3-opencv',
     'hypothesis': 'python3-hypothesis',

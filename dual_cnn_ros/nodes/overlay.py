@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The picture with the decision written on it, coloured by who answered."""
+"""The frame with the decision written on it, coloured by who answered."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ import numpy as np
 
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.typeface import draw_text, text_width
 
 # BGR, distinct to colour-blind eyes too (after Okabe and Ito): green, blue, then orange and
 # purple.
 COLOURS = ((115, 158, 0), (178, 114, 0), (0, 159, 230), (167, 121, 204))
-WIDTH = 320
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+MIN_WIDTH = 320
 
 
 def colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
@@ -36,46 +38,75 @@ def colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
     return COLOURS[min(sources.index(decision.source), len(COLOURS) - 1)]
 
 
-def draw(
-    image: Image, decision: Decision, label: str, stages: Sequence[str], lines: Sequence[str] = ()
+def draw_overlay(
+    image: Image,
+    decision: Decision,
+    label: str,
+    stages: Sequence[str],
+    lines: Sequence[str] = (),
+    with_text: bool = True,
 ) -> Image:
     """
-    Return a copy of the frame, uint8 (H, W, 3) BGR and at least 320 wide, with the decision on it.
+    Return a copy of the frame with the decision drawn on it.
 
-    stages: the names of the cascade's stages in order. lines: more text, drawn at the bottom.
+    Parameters
+    ----------
+    image
+        uint8, (H, W, 3) BGR or (H, W) grey.
+    decision, label
+        What was decided, and the name of that class.
+    stages
+        The names of the cascade's stages, in order.
+    lines
+        More text, written at the bottom.
+    with_text
+        If False, the colours alone say who answered.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (H, W, 3) BGR, C-contiguous, enlarged where it would be less than 320 wide.
+
+    Raises
+    ------
+    NoTypefaceError
+        If text cannot be drawn on this machine.
     """
-    picture = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
-    if picture.shape[1] < WIDTH:
-        height = max(1, round(picture.shape[0] * WIDTH / picture.shape[1]))
-        picture = cv2.resize(
-            picture, (WIDTH, min(height, 4 * WIDTH)), interpolation=cv2.INTER_NEAREST
-        )
-    scale = picture.shape[1] / 640
+    drawn = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
+    if drawn.shape[1] < MIN_WIDTH:
+        height = max(1, round(drawn.shape[0] * MIN_WIDTH / drawn.shape[1]))
+        size = MIN_WIDTH, min(height, 4 * MIN_WIDTH)
+        drawn = cv2.resize(drawn, size, interpolation=cv2.INTER_NEAREST)
+    drawn = np.ascontiguousarray(drawn)
+    height, width = drawn.shape[:2]
+    scale = width / 640
     edge = max(2, round(8 * scale))
     bar = round(44 * scale)
     shade = colour(decision, stages)
-    cv2.rectangle(picture, (0, 0), (picture.shape[1], bar), shade, -1)
-    cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), shade, edge)
-    _write(picture, f'{label} {decision.score:.2f}', (2 * edge, round(bar * 0.72)), 1.1 * scale)
-    _write(
-        picture,
-        decision.source,
-        (picture.shape[1] - 2 * edge, round(bar * 0.72)),
-        0.9 * scale,
-        right=True,
+    cv2.rectangle(drawn, (0, 0), (width, bar), shade, -1)
+    cv2.rectangle(drawn, (0, 0), (width - 1, height - 1), shade, edge)
+    if not with_text:
+        return drawn
+    baseline = round(bar * 0.77)
+    small, line_height = round(26 * scale), round(32 * scale)
+    draw_text(
+        drawn, f'{label} {decision.score:.2f}', (2 * edge, baseline), round(32 * scale), WHITE
     )
+    right = width - 2 * edge - text_width(decision.source, small)
+    draw_text(drawn, decision.source, (right, baseline), small, WHITE)
+    outline = BLACK, max(1, round(2 * scale))
     for i, line in enumerate(reversed(lines)):
-        bottom = picture.shape[0] - 2 * edge - round(i * 30 * scale)
-        _write(picture, line, (2 * edge, bottom), 0.8 * scale, outline=True)
-    return np.ascontiguousarray(picture)
+        at = 2 * edge, height - 2 * edge - i * line_height
+        draw_text(drawn, line, at, small, WHITE, outline)
+    return drawn
 
 
-def watts(value: float) -> str:
+def watts_line(value: float) -> str:
     """Return the line about the power, in watts."""
     return f'{_short(value)} W'
 
 
-def joules(value: float) -> str:
+def joules_line(value: float) -> str:
     """Return the line about the energy of a frame, in joules."""
     amount = f'{_short(value)} J' if abs(value) >= 1 else f'{_short(value * 1e3)} mJ'
     return f'{amount} per frame'
@@ -84,19 +115,3 @@ def joules(value: float) -> str:
 def _short(value: float) -> str:
     size = abs(value)
     return f'{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}'
-
-
-def _write(
-    picture: Image,
-    text: str,
-    at: tuple[int, int],
-    size: float,
-    right: bool = False,
-    outline: bool = False,
-) -> None:
-    font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * size))
-    if right:
-        at = (at[0] - cv2.getTextSize(text, font, size, thickness)[0][0], at[1])
-    if outline:
-        cv2.putText(picture, text, at, font, size, (0, 0, 0), 3 * thickness, cv2.LINE_AA)
-    cv2.putText(picture, text, at, font, size, (255, 255, 255), thickness, cv2.LINE_AA)
