@@ -68,19 +68,20 @@ class NodeProcess:
         module: str,
         parameters: dict[str, Any],
         arguments: Sequence[str] = (),
+        first_on_path: str = '',
         **environment: str,
     ) -> None:
         """
         Start it; its parameters and its log are files in the folder, which is ROS's home.
 
-        arguments: of ROS, more of them.
+        arguments: more arguments of ROS. first_on_path: a folder that Python searches first.
         """
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / 'parameters.yaml'
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
         self._log = folder / 'log.txt'
         root = str(Path(dual_cnn_ros.__file__).parents[1])
-        path = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
+        path = os.pathsep.join(filter(None, [first_on_path, root, os.environ.get('PYTHONPATH')]))
         with self._log.open('wb') as log:
             self._process = subprocess.Popen(
                 [
@@ -136,9 +137,9 @@ class NodeProcess:
 
 
 @contextmanager
-def classifier(folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
+def classifier(folder: Path, first_on_path: str = '', **parameters: Any) -> Iterator[NodeProcess]:
     """Run a classifier node for the time of a block; it must survive it and end in order."""
-    node = NodeProcess(folder, 'classifier', parameters)
+    node = NodeProcess(folder, 'classifier', parameters, first_on_path=first_on_path)
     try:
         yield node
         if node.is_alive:

@@ -24,29 +24,26 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
-from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
-from rclpy.validate_topic_name import validate_topic_name
 from std_msgs.msg import Float64, Header
 from std_srvs.srv import Trigger
 
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.energy.account import Account
-from dual_cnn_ros.energy.report import BASELINES, ComparisonBaseline, energy_report
+from dual_cnn_ros.energy.report import ComparisonBaseline, energy_report
 from dual_cnn_ros.messages.decisions import PublishedDecision, read_decision
 from dual_cnn_ros.messages.diagnostics import diagnostic_status, Level
 from dual_cnn_ros.messages.readings import find_total, from_status
 from dual_cnn_ros.messages.types import installed
-from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError
+from dual_cnn_ros.nodes.energy_parameters import EnergyParameters
+from dual_cnn_ros.nodes.live_parameters import LiveParameters
+from dual_cnn_ros.nodes.parameter import check_topics, ParameterError
 from dual_cnn_ros.nodes.run import run
 
-LIVE = 'takes effect at once'
 # Readings are overdue after so many seconds, and so many of their periods.
 _SILENT_SECONDS = _SILENT_PERIODS = 3.0
 _LATE_SECONDS = 1.0
@@ -63,59 +60,16 @@ _DECISION_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 # ROS checks and resolves the topic.
 _ANY, _ANY_NAME = '/**/', '/any_camera/'
 
-PARAMETERS = {
-    'rails_topic': Parameter(
-        'power_monitor/rails', "The power node's readings (DiagnosticArray).", NEVER
-    ),
-    'decision_topics': Parameter(
-        ['dual_cnn/**/decision'],
-        "The classifier's decisions (DiagnosticArray); ** stands for the names of its cameras, "
-        'however many there are.',
-        NEVER,
-    ),
-    'window_s': Parameter(
-        2.0,
-        'Seconds of the windows over which energy is split by source: long against the '
-        'averaging of the sensor, short against the time for which a scene stays the same.',
-        NEVER,
-        range=(0.5, 60.0),
-    ),
-    'idle_s': Parameter(
-        10.0, 'Seconds for which the service measure_idle measures.', LIVE, range=(2.0, 3600.0)
-    ),
-    'baseline': Parameter(
-        'none',
-        'What the saving is stated against: always running both CNNs, always the second, or a '
-        'measured figure, given here or stored in the bundle by the measure tool.',
-        LIVE,
-        BASELINES,
-    ),
-    'baseline_joules': Parameter(
-        0.0,
-        'For the baseline measured: joules per frame above idle, measured in the same scope.',
-        LIVE,
-        range=(0.0, 1e6),
-    ),
-    'baseline_source': Parameter(
-        '', 'For the baseline measured: which CNN, measured on which machine.', LIVE
-    ),
-    'bundle': Parameter(
-        'scenes', 'For the baseline bundle: the name or path of it, as of the classifier.', LIVE
-    ),
-}
-
 
 class EnergyNode(Node):
     """Attributes the energy that a power node reads to the decisions of a classifier."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__('energy_monitor', **options)
-        for name, parameter in PARAMETERS.items():
-            self.declare_parameter(name, parameter.default, parameter.descriptor())
-        self._values = {name: self.get_parameter(name).value for name in PARAMETERS}
-        _check(self._values)
-        self._baseline = _baseline(self._values)
-        self._account = Account(self._values['window_s'])
+        self._live = LiveParameters(self, EnergyParameters, self._accept_parameters)
+        _check_topics(self._live.values)
+        self._baseline = _baseline(self._live.values)
+        self._account = Account(self._live.values.window_s)
         self._counts: Counter[str] = Counter()
         self._least_lag = math.inf
         self._source = self._scope = ''
@@ -134,14 +88,14 @@ class EnergyNode(Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_subscription(
             DiagnosticArray,
-            self._values['rails_topic'],
+            self._live.values.rails_topic,
             self._on_rails,
             QoSProfile(depth=_QUEUE),
             qos_overriding_options=overriding,
         )
         resolved = [
             self.resolve_topic_name(topic.replace(_ANY, _ANY_NAME))
-            for topic in self._values['decision_topics']
+            for topic in self._live.values.decision_topics
         ]
         self._decision_topics = [_pattern(topic) for topic in resolved]
         self._decisions: set[str] = set()
@@ -150,7 +104,6 @@ class EnergyNode(Node):
                 self._listen(topic)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(Trigger, '~/measure_idle', self._on_measure_idle)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
         # On the steady clock: a replay that pauses /clock must not silence the reports.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._every_second, clock=steady)
@@ -200,7 +153,7 @@ class EnergyNode(Node):
                 self._least_lag = math.inf
             self._count_late(stamp)
         except Exception as error:  # a bad message must not end the node
-            self._refuse('readings', self._values['rails_topic'], error)
+            self._refuse('readings', self._live.values.rails_topic, error)
 
     def _follow(self, source: str, scope: str) -> None:
         """Begin a new account where these readings are of another sensor or scope."""
@@ -212,7 +165,7 @@ class EnergyNode(Node):
             why = 'the readings changed from {} ({} scope) to {} ({} scope)'.format(
                 *(word or 'unknown' for word in (*before, *now))
             )
-            self._account = Account(self._values['window_s'], f'not measured since {why}')
+            self._account = Account(self._live.values.window_s, f'not measured since {why}')
             self._least_lag = math.inf
             self.get_logger().warning(
                 f'{why}: counting from zero, without idle power',
@@ -278,7 +231,7 @@ class EnergyNode(Node):
         ]
 
     def _health(self, silent: float) -> DiagnosticStatus:
-        topic = self.resolve_topic_name(self._values['rails_topic'])
+        topic = self.resolve_topic_name(self._live.values.rails_topic)
         level: Level = 'OK'
         message = f'reading {self._source}'
         if silent:
@@ -301,7 +254,7 @@ class EnergyNode(Node):
         return response
 
     def _on_measure_idle(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        seconds = self._values['idle_s']
+        seconds = self._live.values.idle_s
         if self._silent:
             response.message = 'there are no power readings; start the power node first'
             return response
@@ -314,15 +267,8 @@ class EnergyNode(Node):
         response.message = f'measuring for {seconds:g} s, see "idle" in the report'
         return response
 
-    def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        values = {**self._values, **{c.name: c.value for c in changes if c.name in PARAMETERS}}
-        try:
-            _check(values)
-            baseline = _baseline(values)
-        except ParameterError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._values, self._baseline = values, baseline
-        return SetParametersResult(successful=True)
+    def _accept_parameters(self, values: EnergyParameters) -> None:
+        self._baseline = _baseline(values)
 
 
 def _busy_seconds(decision: PublishedDecision) -> dict[str, float]:
@@ -338,29 +284,24 @@ def _pattern(topic: str) -> re.Pattern[str]:
     return re.compile(re.escape(topic).replace(_ANY_NAME, '/(.+/)?'))
 
 
-def _check(values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        PARAMETERS[name].check(name, value)
-    decisions = [topic.replace(_ANY, _ANY_NAME) for topic in values['decision_topics']]
-    topics = [values['rails_topic'], *decisions]
+def _check_topics(values: EnergyParameters) -> None:
+    decisions = [topic.replace(_ANY, _ANY_NAME) for topic in values.decision_topics]
+    topics = (values.rails_topic, *decisions)
     if (
         len(set(topics)) != len(topics)
-        or len(topics) < 2
-        or any(_pattern(topic).fullmatch(values['rails_topic']) for topic in decisions)
+        or not decisions
+        or not all(topics)
+        or any(_pattern(topic).fullmatch(values.rails_topic) for topic in decisions)
     ):
-        raise ParameterError(f'rails_topic and decision_topics must be different, not {topics}')
-    for topic in topics:
-        try:
-            validate_topic_name(topic)
-        except (InvalidTopicNameException, ValueError) as error:
-            raise ParameterError(f'rails_topic, decision_topics: {error}') from None
+        raise ParameterError(
+            f'rails_topic and decision_topics must be different topics, not {list(topics)}'
+        )
+    check_topics('rails_topic, decision_topics', topics)
 
 
-def _baseline(values: dict[str, Any]) -> ComparisonBaseline:
+def _baseline(values: EnergyParameters) -> ComparisonBaseline:
     """Return the baseline that the parameters name; that of a bundle is read from it."""
-    name, joules, source = (
-        values[key] for key in ('baseline', 'baseline_joules', 'baseline_source')
-    )
+    name, joules, source = values.baseline, values.baseline_joules, values.baseline_source
     if name == 'measured':
         if not (joules > 0 and source.strip()):
             raise ParameterError(
@@ -374,7 +315,7 @@ def _baseline(values: dict[str, Any]) -> ComparisonBaseline:
     from dual_cnn_ros.bundle import Bundle, FILE
 
     try:
-        bundle = Bundle.open(values['bundle'])
+        bundle = Bundle.open(values.bundle)
     except ValueError as error:
         raise ParameterError(f'baseline bundle: {error}') from None
     stored = bundle.baseline

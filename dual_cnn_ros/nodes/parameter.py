@@ -12,24 +12,96 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One parameter of a node: its default, its meaning, what it may be, and when it may change."""
+"""
+Parameters of a node, each declared once, as a field of a dataclass.
+
+The node declares them to ROS from these fields, and config/*.yaml and docs/nodes.md are generated
+from them (`make parameters`). Nothing here needs ROS.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-
+# When a parameter may change, as the end of a sentence that begins with its name.
 NEVER = 'is read at start only'
+WHILE_UNCONFIGURED = 'cannot change while configured: deactivate and clean up first'
+WHILE_INACTIVE = 'cannot change while active: deactivate first'
+ON_NEXT_FRAME = 'takes effect on the next frame'
+AT_ONCE = 'takes effect at once'
 
 
 class ParameterError(ValueError):
     """A value is refused; the message names the parameter and what it may be."""
 
 
-def path(name: str, value: str) -> Path:
+@dataclass(frozen=True)
+class Parameter:
+    """
+    What a node declares of one parameter.
+
+    Attributes
+    ----------
+    default
+        Decides the type too: bool, int, float, str, or a tuple of str.
+    description
+        For whoever sets it.
+    when
+        When it may change: NEVER, AT_ONCE or another of these constants.
+    choices
+        All that it may be; empty: no such list.
+    range
+        Least and greatest value.
+    further_check
+        Called with name and value, raises ParameterError.
+    is_common
+        True if most robots set it, so that config/robot.yaml shows it.
+    """
+
+    default: Any
+    description: str
+    when: str
+    choices: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    further_check: Callable[[str, Any], None] | None = None
+    is_common: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ParameterError for a value that it may not be; NaN is in no range."""
+        if self.choices and value not in self.choices:
+            raise ParameterError(f'{name} must be one of {", ".join(self.choices)}, not {value!r}')
+        if self.range and not self.range[0] <= value <= self.range[1]:
+            raise ParameterError(
+                f'{name} must be in [{self.range[0]}, {self.range[1]}], not {value}'
+            )
+        if self.further_check is not None:
+            self.further_check(name, value)
+
+
+def parameter(
+    default: Any,
+    description: str,
+    when: str,
+    *,
+    choices: tuple[str, ...] = (),
+    range: tuple[float, float] | None = None,
+    check: Callable[[str, Any], None] | None = None,
+    is_common: bool = False,
+) -> Any:
+    """Return a dataclass field that declares a parameter; see Parameter."""
+    declared = Parameter(default, description, when, choices, range, check, is_common)
+    return field(default=default, metadata={'parameter': declared})
+
+
+def declared_parameters(kind: type[Any]) -> dict[str, Parameter]:
+    """Return the parameters that are the fields of a dataclass, by name."""
+    return {each.name: each.metadata['parameter'] for each in fields(kind)}
+
+
+def expand_home(name: str, value: str) -> Path:
     """Return the path that a parameter holds, with a home folder in place of ~ or ~user."""
     try:
         return Path(value).expanduser()
@@ -40,41 +112,13 @@ def path(name: str, value: str) -> Path:
         ) from error
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter; choices and range as far as it has them, `when` completes "It ..."."""
+def check_topics(name: str, value: str | tuple[str, ...]) -> None:
+    """Raise ParameterError for what cannot be the name of a topic; an empty one means none."""
+    from rclpy.exceptions import InvalidTopicNameException
+    from rclpy.validate_topic_name import validate_topic_name
 
-    default: Any
-    description: str
-    when: str
-    choices: tuple[str, ...] = ()
-    range: tuple[float, float] | None = None
-
-    def descriptor(self) -> ParameterDescriptor:
-        """Return the ROS description of it."""
-        constraints = f'One of: {", ".join(self.choices)}. ' if self.choices else ''
-        descriptor = ParameterDescriptor(
-            description=self.description,
-            read_only=self.when == NEVER,
-            additional_constraints=f'{constraints}It {self.when}.',
-        )
-        if self.range and isinstance(self.default, int):
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(self.range[0]), to_value=int(self.range[1]), step=0)
-            ]
-        elif self.range:
-            descriptor.floating_point_range = [
-                FloatingPointRange(
-                    from_value=float(self.range[0]), to_value=float(self.range[1]), step=0.0
-                )
-            ]
-        return descriptor
-
-    def check(self, name: str, value: Any) -> None:
-        """Refuse a value outside of choices and range, NaN among them."""
-        if self.choices and value not in self.choices:
-            raise ParameterError(f'{name} must be one of {", ".join(self.choices)}, not {value!r}')
-        if self.range and not self.range[0] <= value <= self.range[1]:
-            raise ParameterError(
-                f'{name} must be in [{self.range[0]}, {self.range[1]}], not {value}'
-            )
+    for topic in filter(None, [value] if isinstance(value, str) else value):
+        try:
+            validate_topic_name(topic)
+        except (InvalidTopicNameException, ValueError) as error:
+            raise ParameterError(f'{name}: {error}') from error

@@ -24,11 +24,9 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
@@ -38,58 +36,19 @@ from dual_cnn_ros.data.power_trace import open_power_trace
 from dual_cnn_ros.messages.diagnostics import diagnostic_status
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
 from dual_cnn_ros.messages.types import installed
-from dual_cnn_ros.nodes.parameter import NEVER, Parameter, ParameterError, path
+from dual_cnn_ros.nodes.live_parameters import LiveParameters
+from dual_cnn_ros.nodes.parameter import expand_home, ParameterError
+from dual_cnn_ros.nodes.power_parameters import PowerParameters, RECORDING
 from dual_cnn_ros.nodes.run import run
-from dual_cnn_ros.power.discover import discover, POWER_SOURCES, rediscover
+from dual_cnn_ros.power.discover import discover, rediscover
 from dual_cnn_ros.power.health import Health, PowerLimits
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 from dual_cnn_ros.power.sampler import Sampler
 
-LIVE = 'takes effect at once'
 _SEARCH_SECONDS = 5.0
 _THROTTLE = 5.0
 # How often a recording is asked for readings that are due.
 _RECORDING_SECONDS = 0.01
-
-PARAMETERS = {
-    'source': Parameter(
-        'auto',
-        'Where power is read: from the monitors of a Jetson, the RAPL counters of an x86 '
-        'processor, NVML of an NVIDIA GPU, or a recording; auto: the first of these that there '
-        'is, never a recording.',
-        NEVER,
-        (*POWER_SOURCES, 'recording'),
-    ),
-    'sysfs_root': Parameter('/sys', 'Folder in which sysfs is mounted.', NEVER),
-    'recording': Parameter(
-        '',
-        'For the source recording: a CSV file, or a bag of the topic rails of this node. With '
-        'use_sim_time each reading comes when /clock reaches its time, else all from the start.',
-        NEVER,
-    ),
-    'rate_hz': Parameter(
-        10.0,
-        'Readings of each rail per second; a recording has its own.',
-        LIVE,
-        range=(0.1, 100.0),
-    ),
-    'rails': Parameter(
-        [''], 'Rails to publish beside the total; empty: all that there are.', LIVE
-    ),
-    'max_power_w': Parameter(
-        0.0,
-        'Watts of the total above which the diagnostics report an error; 0: no limit.',
-        LIVE,
-        range=(0.0, 100_000.0),
-    ),
-    'min_voltage_v': Parameter(
-        0.0,
-        'Volts below which the supply, the highest voltage of the rails in the total, is an '
-        'error in the diagnostics; 0: no limit.',
-        LIVE,
-        range=(0.0, 1000.0),
-    ),
-}
 
 
 class PowerNode(Node):
@@ -107,13 +66,9 @@ class PowerNode(Node):
         self._missing = ''
         self._search: Thread | None = None
         self._found: Sensor | None = None
-        for name, parameter in PARAMETERS.items():
-            self.declare_parameter(name, parameter.default, parameter.descriptor())
-        self._values = {name: self.get_parameter(name).value for name in PARAMETERS}
-        for name, value in self._values.items():
-            PARAMETERS[name].check(name, value)
+        self._live = LiveParameters(self, PowerParameters, self._accept_parameters)
         self._start()
-        self._check_rails(self._values['rails'])
+        self._check_rails(self._live.values.rails)
         overriding = QoSOverridingOptions.with_default_policies()
         self._power = self.create_publisher(
             Float64, '~/power', QoSProfile(depth=10), qos_overriding_options=overriding
@@ -122,10 +77,9 @@ class PowerNode(Node):
             DiagnosticArray, '~/rails', QoSProfile(depth=100), qos_overriding_options=overriding
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
         # On the steady clock: a replay that pauses /clock must not silence the diagnostics.
         self.create_timer(1.0, self._every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._sample()
+        self._sample(self._live.values.rate_hz)
 
     def destroy_node(self) -> None:
         """Stop reading, then free the publishers."""
@@ -136,15 +90,15 @@ class PowerNode(Node):
     # The sensor
 
     def _start(self) -> None:
-        source, recording = self._values['source'], self._values['recording']
-        if bool(recording) != (source == 'recording'):
+        source, recording = self._live.values.source, self._live.values.recording
+        if bool(recording) != (source == RECORDING):
             raise ParameterError(
                 'recording must be a path where source is "recording", and empty otherwise'
             )
         try:
             self._sensor = self._discover()
         except NoSensorError as error:
-            if source == 'recording':
+            if source == RECORDING:
                 raise ParameterError(f'recording: {error}') from None
             self._missing = str(error)
             self.get_logger().warning(f'no power source, nothing is published: {error}')
@@ -153,10 +107,10 @@ class PowerNode(Node):
         self._searched = time.monotonic()
 
     def _discover(self) -> Sensor:
-        if self._values['source'] == 'recording':
-            trace = path('recording', self._values['recording'])
+        if self._live.values.source == RECORDING:
+            trace = expand_home('recording', self._live.values.recording)
             return open_power_trace(trace, self._ros_seconds if self._in_recorded_time else None)
-        return discover(self._values['source'], Path(self._values['sysfs_root']))
+        return discover(self._live.values.source, Path(self._live.values.sysfs_root))
 
     def _look_again(self) -> None:
         """Use what the last search has found, and begin another one every few seconds."""
@@ -168,7 +122,7 @@ class PowerNode(Node):
             else:
                 self.get_logger().warning(f'more rails were found: {_description(self._found)}')
             self._sensor, self._found = self._found, None
-            self._sample()
+            self._sample(self._live.values.rate_hz)
         if time.monotonic() - self._searched > _SEARCH_SECONDS:
             self._searched = time.monotonic()
             # In a thread, as a driver may block; one that does must not hold up the exit either.
@@ -180,7 +134,7 @@ class PowerNode(Node):
             if sensor is None:
                 self._found = self._discover()
             else:
-                self._found = rediscover(sensor, Path(self._values['sysfs_root']))
+                self._found = rediscover(sensor, Path(self._live.values.sysfs_root))
         except NoSensorError as error:
             self._missing = str(error)
         except Exception as error:
@@ -191,22 +145,19 @@ class PowerNode(Node):
 
     @property
     def _in_recorded_time(self) -> bool:
-        return self._values['source'] == 'recording' and bool(
+        return self._live.values.source == RECORDING and bool(
             self.get_parameter('use_sim_time').value
         )
 
     def _ros_seconds(self) -> float:
         return float(self.get_clock().now().nanoseconds * 1e-9)
 
-    def _period(self, sensor: Sensor) -> float:
-        return sensor.period or 1 / self._values['rate_hz']
-
-    def _sample(self) -> None:
-        """Start reading the sensor, if there is one, at the rate that is set now."""
+    def _sample(self, rate_hz: float) -> None:
+        """Start reading the sensor, if there is one, at a rate; a recording has its own."""
         if self._sampler is not None:
             self._sampler.stop()
         if self._sensor is not None:
-            period = self._period(self._sensor)
+            self._period = period = self._sensor.period or 1 / rate_hz
             self._health = Health(self._sensor.members, period)
             every = _RECORDING_SECONDS if self._sensor.period else period
             self._sampler = Sampler(self._sensor, every, partial(self._publish, self._sensor))
@@ -233,7 +184,7 @@ class PowerNode(Node):
     def _message(
         self, sensor: Sensor, readings: list[Reading], total: Reading | None
     ) -> DiagnosticArray:
-        rails = [rail for rail in self._values['rails'] if rail] or sensor.rails
+        rails = [rail for rail in self._live.values.rails if rail] or sensor.rails
         # A recording may have its total among its rails.
         published = [
             PublishedReading(
@@ -243,8 +194,7 @@ class PowerNode(Node):
             if reading.rail in rails and reading.rail != TOTAL
         ]
         if total is not None:
-            period = self._period(sensor)
-            published.append(PublishedReading(total, sensor.source, sensor.scope, period))
+            published.append(PublishedReading(total, sensor.source, sensor.scope, self._period))
         stamp = self._stamp((total or readings[0]).time).to_msg()
         return rails_message(installed, Header(stamp=stamp), published)
 
@@ -258,25 +208,13 @@ class PowerNode(Node):
 
     # Parameters
 
-    def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        values = dict(self._values)
-        try:
-            for change in changes:
-                if change.name in PARAMETERS:
-                    PARAMETERS[change.name].check(change.name, change.value)
-                    values[change.name] = change.value
-            self._check_rails(values['rails'])
-        except ParameterError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        before, self._values = self._values, values
-        if values['rate_hz'] != before['rate_hz']:
-            self._sample()
-        return SetParametersResult(successful=True)
+    def _accept_parameters(self, values: PowerParameters) -> None:
+        self._check_rails(values.rails)
+        if values.rate_hz != self._live.values.rate_hz:
+            self._sample(values.rate_hz)
 
-    def _check_rails(self, rails: list[str]) -> None:
+    def _check_rails(self, rails: tuple[str, ...]) -> None:
         named = [rail for rail in rails if rail]
-        if len(set(named)) != len(named):
-            raise ParameterError(f'rails must be different, not {named}')
         if self._sensor is not None and not set(named) <= set(self._sensor.rails):
             unknown = ', '.join(sorted(set(named) - set(self._sensor.rails)))
             raise ParameterError(
@@ -300,10 +238,10 @@ class PowerNode(Node):
     def _status(self) -> DiagnosticStatus:
         name, sensor = f'{self.get_name()}: power', self._sensor
         if sensor is None:
-            source = self._values['source']
+            source = self._live.values.source
             message = f'no power source: {self._missing}'
             return diagnostic_status(installed, name, 'WARN', message, source, {})
-        limits = PowerLimits(self._values['max_power_w'], self._values['min_voltage_v'])
+        limits = PowerLimits(self._live.values.max_power_w, self._live.values.min_voltage_v)
         health = self._health.status(limits)
         values = {
             'watts': health.watts,

@@ -16,15 +16,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-import math
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from node_fixtures import Camera, classifier, Client, compressed, frame, NodeProcess
-import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -36,10 +34,13 @@ from std_msgs.msg import Float64
 from tiny_bundle import LABELS, make_bundle
 from vision_msgs.msg import LabelInfo, VisionInfo
 
+from dual_cnn_ros.bundle import OperatingPoint
 from dual_cnn_ros.cascade.cascade import Cascade
-from dual_cnn_ros.cascade.deferral import Deferral
+from dual_cnn_ros.cascade.settings import Criterion
 from dual_cnn_ros.messages.images import from_image_msg
 from dual_cnn_ros.nodes.classifier import ClassifierNode
+
+pytestmark = pytest.mark.ros
 
 
 class Heard:
@@ -53,6 +54,12 @@ class Heard:
 
     def _add(self, message: Any) -> None:
         self.messages.append(message)
+
+    def wait_for_publisher(self) -> None:
+        """Wait until somebody publishes."""
+        self._client.wait_until(
+            f'{self._topic} is offered', lambda: self._client.node.count_publishers(self._topic)
+        )
 
     def of(self, header: Any) -> Any:
         """Return the message with this header, once it has come."""
@@ -106,20 +113,18 @@ def test_outputs_of_one_frame_carry_its_header_and_agree(front: Camera, client: 
     decision = values(decisions.of(again.header))
     assert decision['source'] == 'memory' and decision['distance'] == '0'
     assert decision['label'] == 'green' and LABELS[int(decision['class_id'])] == 'green'
-    assert decision['multiply_adds'] == '0' and 'seconds.first' not in decision
+    assert decision['macs'] == '0' and 'seconds.first' not in decision
     assert float(decision['score']) == pytest.approx(confidences.any().data, rel=1e-5)
     other = front.stamp(frame('blue', seed=5))
     front.ask(other)
     decision = values(decisions.of(other.header))
     assert decision['source'] in ('first', 'second') and float(decision['seconds.first']) > 0
-    assert int(decision['multiply_adds']) in (9, 18)
+    assert int(decision['macs']) in (9, 18)
 
 
 def test_overlay_is_the_frame_with_what_is_known_of_power(front: Camera, client: Client) -> None:
     overlays = Heard(client, Image, '/dual_cnn/overlay')
-    client.wait_until(
-        'the overlay is offered', lambda: client.node.count_publishers('/dual_cnn/overlay')
-    )
+    overlays.wait_for_publisher()
     message = front.stamp(frame('red', 240, 320))
     front.ask(message)
     plain = from_image_msg(overlays.of(message.header))
@@ -155,9 +160,7 @@ def test_labels_are_there_for_whoever_comes_late(node: NodeProcess, client: Clie
 
 def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) -> None:
     decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
-    client.wait_until(
-        'the decisions are offered', lambda: client.node.count_publishers('/dual_cnn/decision')
-    )
+    decisions.wait_for_publisher()
 
     def asked(**parameters: Any) -> tuple[dict[str, str], Any]:
         for name, value in parameters.items():
@@ -171,117 +174,39 @@ def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) ->
     assert asked(post_check='average')[0]['winner'] == 'average'
     assert asked(post_check='none')[0]['winner'] == 'second'
     assert len(asked(top_k=2)[1].results) == 2
-    scores = {
-        asked(score=score, threshold=0.0)[0]['score']
-        for score in ('max_probability', 'difference', 'entropy')
-    }
-    assert len(scores) == 3
-    assert asked(memory=True)[0]['source'] == 'first'
+    assert asked(memory=True)[0]['source'] == 'second'
     assert asked()[0]['source'] == 'memory'
     assert asked(threshold=0.5)[0]['source'] != 'memory'
     assert client.trigger('clear_memory').success
     assert asked()[0]['source'] != 'memory'
 
 
-@pytest.fixture
-def choices(client: Client, tmp_path: Path) -> Iterator[Callable[[], dict[str, str]]]:
-    """Run a node with a learned score and two operating points; return how a frame is decided."""
-    # Its first stage keeps what it is unsure of, so that it is clear which score is in use.
-    bundle = make_bundle(
-        tmp_path / 'bundle',
-        deferral=Deferral(1.0, (3.0,)),
-        operating_points=(
-            {'name': 'learned', 'score': 'deferral', 'threshold': 0.375, 'accuracy': 0.9},
-            {'name': 'careful', 'threshold': 1.0, 'post_check': 'average'},
-        ),
+def test_a_robot_picks_its_operating_point_as_it_runs(client: Client, tmp_path: Path) -> None:
+    points = (
+        OperatingPoint('careful', (Criterion('max_probability', 1.0),), 'average'),
+        OperatingPoint('by_entropy', (Criterion('entropy', 0.375),), 'more_confident'),
     )
+    bundle = make_bundle(tmp_path / 'bundle', operating_points=points)
     with classifier(tmp_path, bundle=str(bundle), image_topics=['/front/image'], memory=False):
         decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
         front = Camera(client, '/front/image', '/dual_cnn/classification')
         front.connect()
-        client.wait_until(
-            'the decisions are offered', lambda: client.node.count_publishers('/dual_cnn/decision')
-        )
+        decisions.wait_for_publisher()
 
         def decide() -> dict[str, str]:
             message = front.stamp(frame('green'))
             front.ask(message)
             return values(decisions.of(message.header))
 
-        yield decide
-
-
-def test_a_robot_picks_its_operating_point_as_it_runs(
-    choices: Callable[[], dict[str, str]], client: Client
-) -> None:
-    own = choices()
-    assert (own['source'], own['threshold']) == ('first', '0.8')
-    assert client.set('operating_point', 'careful').successful
-    careful = choices()
-    assert (careful['source'], careful['winner'], careful['threshold']) == (
-        'second',
-        'average',
-        '1',
-    )
-    refused = client.set('operating_point', 'fast')
-    assert not refused.successful and 'learned; careful' in refused.reason
-    assert client.get('operating_point') == 'careful' and choices()['winner'] == 'average'
-    # What it decides is not to be said twice.
-    for name, value in (('threshold', 0.25), ('score', 'entropy'), ('post_check', 'none')):
-        refused = client.set(name, value)
-        assert not refused.successful
-        assert f'decides {name} too, which is {value}: set {name} to' in refused.reason
-    assert client.set('operating_point', 'learned').successful
-    learned = choices()
-    assert (learned['source'], learned['threshold']) == ('second', '0.375')
-    assert client.set('operating_point', '').successful
-    assert choices()['threshold'] == '0.8'
-    assert client.set('threshold', 0.25).successful and choices()['threshold'] == '0.25'
-    refused = client.set('operating_point', 'careful')
-    assert not refused.successful and 'set threshold to -1.0' in refused.reason
-    assert client.get('operating_point') == '' and choices()['threshold'] == '0.25'
-
-
-def test_a_learned_score_is_one_more_score(
-    choices: Callable[[], dict[str, str]], client: Client
-) -> None:
-    assert client.set('score', 'deferral').successful
-    decision = choices()
-    assert (decision['source'], decision['threshold']) == ('second', '0.375')
-    gain = 1 + 3 * math.log(0.98)
-    assert float(decision['score.first']) == pytest.approx((1 - gain) / 2, abs=0.02)
-    assert float(decision['score']) > 0.97  # how sure the answer is, not whether it was kept
-    assert client.set('threshold', 0.0).successful
-    assert choices()['source'] == 'first'
-
-
-def test_a_score_that_was_not_learned_is_refused(node: NodeProcess, client: Client) -> None:
-    client.wait_for_status('cascade', b'\0')
-    for threshold in (-1.0, 0.5):
-        assert client.set('threshold', threshold).successful
-        refused = client.set('score', 'deferral')
-        assert not refused.successful
-        assert 'no deferral for stage first; calibrate learns it' in refused.reason
-        assert client.get('score') == 'bundle'
-    assert client.values('cascade')['score'] == 'max_probability'
-
-
-def test_the_threshold_of_another_rule_is_never_taken(
-    choices: Callable[[], dict[str, str]], client: Client
-) -> None:
-    refused = client.set('score', 'entropy')
-    assert not refused.successful
-    assert 'not calibrated for score entropy with post_check more_confident' in refused.reason
-    assert 'only for max_probability with more_confident, deferral with more_c' in refused.reason
-    assert client.get('score') == 'bundle'
-    assert client.set('post_check', 'average').successful
-    assert choices()['threshold'] == '1'
-    assert client.set('threshold', 0.25).successful
-    assert client.set('score', 'entropy').successful
-    assert choices()['threshold'] == '0.25'
-    refused = client.set('threshold', -1.0)
-    assert not refused.successful and 'for score entropy with post_check average' in refused.reason
-    assert client.get('threshold') == 0.25 and choices()['threshold'] == '0.25'
+        assert decide()['threshold'] == '0.8'
+        assert client.set('operating_point', 'careful').successful
+        careful = decide()
+        assert careful['source'] == 'second' and careful['winner'] == 'average'
+        refused = client.set('threshold', 0.25)
+        assert not refused.successful and 'decides threshold too' in refused.reason
+        assert client.get('threshold') == -1.0 and decide()['threshold'] == '1'
+        assert client.set('operating_point', '').successful
+        assert client.set('score', 'entropy').successful and decide()['threshold'] == '0.375'
 
 
 def test_models_change_after_cleanup_only(
@@ -310,10 +235,7 @@ def test_cameras_share_the_memory(client: Client, tmp_path: Path) -> None:
         decisions = Heard(client, DiagnosticArray, '/dual_cnn/rear/decision')
         front.connect()
         rear.connect()
-        client.wait_until(
-            'the decisions are offered',
-            lambda: client.node.count_publishers('/dual_cnn/rear/decision'),
-        )
+        decisions.wait_for_publisher()
         front.ask(front.stamp(frame('green')))
         message = rear.stamp(compressed('green', '.png'))
         assert rear.ask(message).results[0].class_id == 'green'
@@ -369,9 +291,3 @@ def test_slow_frame_blocks_neither_parameters_nor_lifecycle(
         thread.join(10)
         node.destroy_node()
         context.try_shutdown()
-
-
-def test_probabilities_are_those_of_the_bundle(front: Camera, tmp_path: Path) -> None:
-    answer = front.ask(front.stamp(frame('red')))
-    assert np.isfinite([result.score for result in answer.results]).all()
-    assert {result.class_id for result in answer.results} == set(LABELS)

@@ -58,6 +58,8 @@ except ImportError:
         allow_module_level=True,
     )
 
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
 ROOT = Path(__file__).resolve().parents[2]
 CASCADE = ROOT / 'launch' / 'cascade.launch.py'
 ROBOT = ROOT / 'launch' / 'robot.launch.py'

@@ -26,6 +26,8 @@ from rclpy.node import Node
 
 from dual_cnn_ros.nodes.run import run
 
+pytestmark = pytest.mark.ros
+
 NO_ARGUMENTS = ['test']
 
 

@@ -1,0 +1,246 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The parameters of the classifier node, and the settings of the cascade that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dual_cnn_ros.bundle import Bundle, find_bundle
+from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule, Settings
+from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.nodes.parameter import (
+    check_topics,
+    expand_home,
+    NEVER,
+    ON_NEXT_FRAME,
+    parameter,
+    ParameterError,
+    WHILE_INACTIVE,
+    WHILE_UNCONFIGURED,
+)
+
+FROM_BUNDLE = 'bundle'
+
+
+def _check_bundle(name: str, value: str) -> None:
+    if not value:
+        raise ParameterError(f'{name} must be the name or the path of a bundle, not empty')
+    find_bundle(value)
+
+
+def _check_image_topics(name: str, value: tuple[str, ...]) -> None:
+    if not all(value) or not value or len(set(value)) != len(value):
+        raise ParameterError(f'{name} must be one or more different topics, not {list(value)}')
+    check_topics(name, value)
+
+
+def _check_threshold(name: str, value: float) -> None:
+    if -1 < value < 0:
+        raise ParameterError(f"{name} must be in [0, 1], or -1 for the bundle's, not {value}")
+
+
+def _check_path(name: str, value: str) -> None:
+    expand_home(name, value)
+
+
+@dataclass(frozen=True)
+class ClassifierParameters:
+    """Values of the classifier's parameters; what each means is in its declaration."""
+
+    autostart: bool = parameter(
+        True, 'Configure and activate at start, without a lifecycle manager.', NEVER
+    )
+    bundle: str = parameter(
+        'scenes',
+        'Model bundle: the name of one that comes with the package (scenes, signs), or the path, '
+        'with a slash in it, of a folder with a bundle.yaml.',
+        WHILE_UNCONFIGURED,
+        check=_check_bundle,
+        is_common=True,
+    )
+    backend: str = parameter(
+        'auto',
+        'Library that runs the CNNs; auto: the first installed one that can.',
+        WHILE_UNCONFIGURED,
+        choices=('auto', *BACKENDS),
+    )
+    device: str = parameter(
+        'auto',
+        'Where the CNNs run; auto: the GPU where the backend can use one.',
+        WHILE_UNCONFIGURED,
+        choices=DEVICES,
+    )
+    threads: int = parameter(
+        1,
+        'CPU threads of one inference; 0: as many as the backend likes.',
+        WHILE_UNCONFIGURED,
+        range=(0, 256),
+    )
+    image_topics: tuple[str, ...] = parameter(
+        ('image',),
+        'Image topics, one for each camera. A name that ends in /compressed is taken for a '
+        'sensor_msgs/CompressedImage.',
+        WHILE_INACTIVE,
+        check=_check_image_topics,
+        is_common=True,
+    )
+    camera_names: tuple[str, ...] = parameter(
+        ('',),
+        'Names of the cameras in the outputs, in the order of image_topics; empty: the namespace '
+        'of each image topic.',
+        WHILE_INACTIVE,
+        check=check_topics,
+    )
+    image_transport: str = parameter(
+        'raw',
+        'compressed: subscribe to <topic>/compressed of every image topic.',
+        WHILE_INACTIVE,
+        choices=('raw', 'compressed'),
+    )
+    power_topic: str = parameter(
+        'power_monitor/power',
+        'Watts that the overlay shows (std_msgs/Float64); empty: none.',
+        WHILE_INACTIVE,
+        check=check_topics,
+    )
+    energy_topic: str = parameter(
+        'energy_monitor/energy_per_frame',
+        'Joules per frame that the overlay shows (std_msgs/Float64); empty: none.',
+        WHILE_INACTIVE,
+        check=check_topics,
+    )
+    memory_file: str = parameter(
+        '',
+        'File of the services save_memory and load_memory; empty: ~/.ros/<node name>_memory.npz, '
+        'where the name begins with the namespace.',
+        ON_NEXT_FRAME,
+        check=_check_path,
+    )
+    operating_point: str = parameter(
+        '',
+        'Name of an operating point of the bundle, which decides score, threshold and post_check: '
+        'they must have their defaults then. Empty: none.',
+        ON_NEXT_FRAME,
+    )
+    score: str = parameter(
+        FROM_BUNDLE,
+        'Score that is compared with the threshold; bundle: as calibrated.',
+        ON_NEXT_FRAME,
+        choices=(FROM_BUNDLE, *SCORES),
+    )
+    threshold: float = parameter(
+        -1.0,
+        'An answer is accepted when its score is at least this, in [0, 1]; -1: as calibrated in '
+        'the bundle for this score and post-check, where it is.',
+        ON_NEXT_FRAME,
+        range=(-1, 1),
+        check=_check_threshold,
+    )
+    post_check: str = parameter(
+        FROM_BUNDLE,
+        'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
+        ON_NEXT_FRAME,
+        choices=(FROM_BUNDLE, *POST_CHECKS),
+    )
+    fingerprint: str = parameter(
+        'dhash',
+        'Key under which frames are remembered; invariants: also when rotated by quarter turns or '
+        'mirrored.',
+        ON_NEXT_FRAME,
+        choices=tuple(FINGERPRINTS),
+    )
+    memory: bool = parameter(True, 'Answer repeated frames from the memory.', ON_NEXT_FRAME)
+    memory_capacity: int = parameter(
+        1024,
+        'Frames remembered at most; the least recently used go first.',
+        ON_NEXT_FRAME,
+        range=(1, 1_000_000),
+    )
+    memory_max_age: float = parameter(
+        0.0, 'Seconds after which a frame is forgotten; 0: never.', ON_NEXT_FRAME, range=(0, 1e9)
+    )
+    top_k: int = parameter(
+        5, 'Classes in a Classification message, best first.', ON_NEXT_FRAME, range=(1, 65536)
+    )
+    silent_after: float = parameter(
+        2.0,
+        'Seconds without a frame after which the diagnostics warn of a camera.',
+        ON_NEXT_FRAME,
+        range=(0.1, 3600),
+    )
+
+    def settings(self, bundle: Bundle) -> Settings:
+        """
+        Return the cascade's settings: the parameters, and the bundle's where they say so.
+
+        Raises
+        ------
+        ParameterError
+            If the parameters fit neither each other nor this bundle.
+        """
+        return Settings(
+            self._rule(bundle),
+            memory=self.memory,
+            fingerprint=self.fingerprint,
+            capacity=self.memory_capacity,
+            max_age=self.memory_max_age,
+        )
+
+    def _rule(self, bundle: Bundle) -> Rule:
+        if self.operating_point:
+            return self._operating_point(bundle)
+        own = bundle.rule
+        post_check = own.post_check if self.post_check == FROM_BUNDLE else self.post_check
+        scores = tuple(
+            criterion.score if self.score == FROM_BUNDLE else self.score
+            for criterion in own.criteria
+        )
+        if self.threshold >= 0:
+            return Rule(tuple(Criterion(score, self.threshold) for score in scores), post_check)
+        calibrated = (own, *bundle.rules.values())
+        for rule in calibrated:
+            if (_scores(rule), rule.post_check) == (scores, post_check):
+                return rule
+        known = dict.fromkeys(f'{", ".join(_scores(r))} with {r.post_check}' for r in calibrated)
+        raise ParameterError(
+            f'threshold is -1, as calibrated, but bundle {bundle.name} is not calibrated for '
+            f'score {", ".join(scores)} with post_check {post_check}, only for '
+            f'{", ".join(known)}: set threshold first'
+        )
+
+    def _operating_point(self, bundle: Bundle) -> Rule:
+        point = self.operating_point
+        for name in ('score', 'threshold', 'post_check'):
+            value: Any = getattr(self, name)
+            default = getattr(type(self), name)
+            if value != default:
+                raise ParameterError(
+                    f'operating_point {point!r} decides {name} too, which is {value}: set {name} '
+                    f"to {default}, or operating_point to '', first"
+                )
+        if point not in bundle.rules:
+            raise ParameterError(
+                f'operating_point must be one that bundle {bundle.name} has, '
+                f'not {point!r}: {"; ".join(bundle.rules) or "it has none"}'
+            )
+        return bundle.rules[point]
+
+
+def _scores(rule: Rule) -> tuple[str, ...]:
+    return tuple(criterion.score for criterion in rule.criteria)
