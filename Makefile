@@ -12,11 +12,15 @@ RUN := $(VENV)/bin/python
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH \
   RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo check test lint parameters benchmark clean
 
 demo:
 	$(PYTHON) bootstrap/environment.py $(DISTRO)
 	$(RUN) -m dual_cnn_ros.tools.demo $(ARGS)
+
+# The quick one, to run before every commit: no node is started and torch is not imported.
+check: lint
+	$(RUN) -m pytest -m 'not ros and not slow' $(ARGS)
 
 test: lint
 	$(RUN) -m pytest $(ARGS)
@@ -24,7 +28,12 @@ test: lint
 
 lint: test-environment
 	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+
+# Writes config/*.yaml and the tables of docs/nodes.md from what the nodes declare.
+parameters: test-environment
+	$(RUN) bootstrap/write_parameters.py
 
 benchmark: test-environment
 	$(RUN) -m pytest test/benchmarks $(ARGS)

@@ -16,15 +16,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 import re
 
 import pytest
 import yaml
 
-from dual_cnn_ros import bundle
-from dual_cnn_ros.nodes import parameters
-from dual_cnn_ros.nodes.parameters import PARAMETERS
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
+from dual_cnn_ros.nodes.parameter import declared_parameters
 from dual_cnn_ros.tools.train import LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,25 +34,18 @@ README = ROOT / 'README.md'
 pytestmark = pytest.mark.skipif(not README.is_file(), reason='a README is only in a checkout')
 
 
-@pytest.mark.parametrize('name', PARAMETERS)
-def test_every_parameter_has_a_row_with_its_default(name: str) -> None:
-    rows = re.findall(rf'^\| `{name}` \| `([^`]*)` \|', README.read_text(), re.MULTILINE)
-    default = PARAMETERS[name].default
-    shown = str(default).lower() if isinstance(default, bool) else str(default) or "''"
-    assert rows == [shown]
-
-
 def test_parameters_can_be_set_in_the_order_of_the_commands() -> None:
-    values = {name: parameter.default for name, parameter in PARAMETERS.items()}
-    scenes = bundle.read(parameters.bundle_path(values['bundle']))
+    values = ClassifierParameters()
+    scenes = Bundle.open(values.bundle)
     commands = re.findall(
         r'^ros2 param set /dual_cnn (\S+) (\S+)', README.read_text(), re.MULTILINE
     )
     assert 'operating_point' in dict(commands)
-    for name, value in commands:
-        values[name] = yaml.safe_load(value)
-        parameters.check(name, values[name])
-        parameters.settings(values, scenes)
+    for name, text in commands:
+        value = yaml.safe_load(text)
+        declared_parameters(ClassifierParameters)[name].check(name, value)
+        values = replace(values, **{name: value})
+        values.settings(scenes)
 
 
 def test_what_train_needs_is_named() -> None:
