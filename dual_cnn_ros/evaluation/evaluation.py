@@ -19,48 +19,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass, replace
-import hashlib
 from pathlib import Path
 import platform
 import sys
 from time import perf_counter
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
-from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER, curve
-from dual_cnn_ros.cascade.decision import MEMORY
+from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
 from dual_cnn_ros.data.dataset import read_names
-from dual_cnn_ros.data.labelled_frames import FrameSource, open_frames
+from dual_cnn_ros.data.labelled_frames import open_frames
 from dual_cnn_ros.evaluation import metrics
 from dual_cnn_ros.evaluation.energy import find_sensor, measure_energy, read_sample
 from dual_cnn_ros.evaluation.findings import (
     Conditions,
-    Difference,
-    DisagreedFrame,
-    Disagreement,
-    EvaluatedData,
-    EvaluatedStage,
-    EvaluatedSystem,
     Findings,
     NO_MEMORY,
-    SourceShare,
     SystemResult,
-    ThresholdCurve,
     write_findings,
 )
 from dual_cnn_ros.evaluation.page import make_page
-from dual_cnn_ros.evaluation.player import AnswerLog, PlayedFrames, Player, Playthrough
+from dual_cnn_ros.evaluation.player import PlayedFrames, Player, Playthrough
 from dual_cnn_ros.evaluation.protocol import make_protocols, METHOD, Protocol
 from dual_cnn_ros.evaluation.publication import DecisionRecorder
+from dual_cnn_ros.evaluation.results import (
+    describe_data,
+    describe_system,
+    find_disagreement,
+    protocol_results,
+    threshold_curves,
+)
 from dual_cnn_ros.evaluation.systems import AnswerFile, Networks, parse_systems, System
-from dual_cnn_ros.evaluation.timing import summarise_times, time_untimed
+from dual_cnn_ros.evaluation.timing import time_untimed
 from dual_cnn_ros.files import write_atomically
-
-CURVE_POINTS = 101
-SHOWN_DISAGREEMENTS = 24
 
 
 @dataclass(frozen=True)
@@ -196,7 +188,7 @@ def evaluate(options: EvaluationOptions) -> Findings:
         frames, results = _play(playthrough, players, probes, protocols, reference, recorder)
         conditions, results = _add_energy(playthrough, players, protocols, results, options)
     findings = Findings(
-        _describe_data(source, frames),
+        describe_data(source, frames),
         systems[0].bundle.labels,
         reference,
         options.seed,
@@ -206,11 +198,11 @@ def evaluate(options: EvaluationOptions) -> Findings:
         'image with its repeats'
         if source.kind == 'images'
         else f'{options.block:g} s of the recording',
-        tuple(_describe_system(system) for system in systems),
+        tuple(describe_system(system) for system in systems),
         results,
-        tuple(_curves(probes, frames)),
+        tuple(threshold_curves(probes, frames)),
         replace(conditions, seconds=round(perf_counter() - begun, 3)),
-        _disagreement(systems, players, frames, reference, playthrough.labels),
+        find_disagreement(systems, players, frames, reference, playthrough.labels),
     )
     write_findings(findings, options.out / 'evaluate.json')
     shown = findings.disagreement.shown if findings.disagreement else ()
@@ -314,84 +306,8 @@ def _play(
             logs = [log + successor.log for log, successor in zip(logs, successors)]
             first_turned = count if protocol.turned else len(played.numbers)
             time_untimed(playthrough, players, logs, played, first_turned)
-        results += _results(playthrough, protocol, players, logs, played, reference, count)
+        results += protocol_results(playthrough, protocol, players, logs, played, reference, count)
     return frames, tuple(results)
-
-
-def _results(
-    playthrough: Playthrough,
-    protocol: Protocol,
-    players: Sequence[Player],
-    logs: Sequence[AnswerLog],
-    frames: PlayedFrames,
-    reference: str,
-    first_pass: int,
-) -> Iterator[SystemResult]:
-    """Yield what each player made of a protocol, whose first frames are those of d=0."""
-    truth, clusters = np.array(frames.truth), np.array(frames.clusters)
-    judged = truth >= 0
-    right = [np.array(log.labels) == truth for log in logs]
-    others = [_compared_with(player, players, reference) for player in players]
-    estimates: Sequence[metrics.AccuracyEstimate | None] = [None] * len(players)
-    if judged.any():
-        estimates = metrics.bootstrap(
-            [row[judged] for row in right], clusters[judged], others, playthrough.seed
-        )
-    for i, (player, log, other, estimate) in enumerate(zip(players, logs, others, estimates)):
-        sources = np.array(log.sources)
-        names = [stage.name for stage in player.system.bundle.stages]
-        shares = {
-            name: SourceShare(
-                float((sources == name).mean()), _mean(right[i][judged & (sources == name)])
-            )
-            for name in (MEMORY, *names)
-            if name in sources
-        }
-        result = SystemResult(
-            player.system.name,
-            player.memory,
-            protocol.name,
-            len(truth),
-            int(judged.sum()),
-            estimate.clusters if estimate else 0,
-            sum(shares[name].share for name in names[1:] if name in shares),
-            float(np.mean(log.macs)),
-            shares,
-            timing=summarise_times(log, shares, first_pass),
-        )
-        if estimate is None:
-            yield result
-            continue
-        difference = None
-        if other is not None and estimate.difference is not None:
-            difference = Difference(
-                players[other].title,
-                estimate.difference,
-                estimate.difference_interval,
-                harmed=int((right[other] & ~right[i] & judged).sum()),
-                helped=int((~right[other] & right[i] & judged).sum()),
-            )
-        yield replace(
-            result,
-            accuracy=estimate.accuracy,
-            interval=estimate.interval,
-            difference=difference,
-            reliability=metrics.reliability(np.array(log.confidence)[judged], right[i][judged]),
-            confusion=metrics.confusion(
-                truth[judged], np.array(log.labels)[judged], playthrough.labels
-            ),
-        )
-
-
-def _compared_with(player: Player, players: Sequence[Player], reference: str) -> int | None:
-    """Return the index of the reference, without memory if there is, or None for itself."""
-    found = {other.memory: i for i, other in enumerate(players) if other.system.name == reference}
-    which = found.get(NO_MEMORY, found[player.memory])
-    return None if players[which] is player else which
-
-
-def _mean(values: npt.NDArray[np.bool_]) -> float | None:
-    return float(values.mean()) if values.size else None
 
 
 def _add_energy(
@@ -417,90 +333,6 @@ def _add_energy(
     return (
         replace(here, sensor=sensor.source, scope=sensor.scope, reason=reason),
         tuple(replace(result, energy=found[result.key]) for result in results),
-    )
-
-
-def _curves(
-    probes: dict[str, tuple[Player, Player]], frames: PlayedFrames
-) -> Iterator[ThresholdCurve]:
-    """Yield for each system of two stages the accuracy and cost of its rule at every threshold."""
-    truth = np.array(frames.truth)
-    judged = truth >= 0
-    if not judged.any():
-        return
-    for name, (first, final) in probes.items():
-        rules = curve(
-            np.array(first.log.scores)[judged],
-            (np.array(first.log.labels) == truth)[judged],
-            (np.array(final.log.labels) == truth)[judged],
-        ).thinned(CURVE_POINTS)
-        macs = rules.cost(*(stage.macs for stage in first.system.bundle.stages))
-        columns = (rules.thresholds, rules.accuracy, rules.second_share, macs)
-        yield ThresholdCurve(name, *(tuple(column.tolist()) for column in columns))
-
-
-def _disagreement(
-    systems: Sequence[System],
-    players: Sequence[Player],
-    frames: PlayedFrames,
-    reference: str,
-    labels: Sequence[str],
-) -> Disagreement | None:
-    """Return where the first cascade and the reference answer differently, harm first."""
-    others = [system for system in systems if system.name != reference]
-    if not others:
-        return None
-    chosen = next((other for other in others if len(other.bundle.stages) > 1), others[0]).name
-    mine, theirs = (
-        next(player.log for player in players if player.system.name == name)
-        for name in (chosen, reference)
-    )
-    differ = [i for i, (a, b) in enumerate(zip(mine.labels, theirs.labels)) if a != b]
-    # Frames of a cluster resemble each other: one of each is shown before the second of any.
-    seen: dict[int, int] = {}
-    ranks = []
-    for i in differ:
-        truth, cluster = frames.truth[i], frames.clusters[i]
-        seen[cluster] = seen.get(cluster, 0) + 1
-        ranks.append((theirs.labels[i] != truth, mine.labels[i] != truth, seen[cluster], i))
-    return Disagreement(
-        chosen,
-        reference,
-        len(differ),
-        tuple(
-            DisagreedFrame(
-                frames.numbers[i],
-                labels[frames.truth[i]] if frames.truth[i] >= 0 else None,
-                labels[mine.labels[i]],
-                mine.sources[i],
-                labels[theirs.labels[i]],
-            )
-            for *_, i in sorted(ranks)[:SHOWN_DISAGREEMENTS]
-        ),
-    )
-
-
-def _describe_data(source: FrameSource, frames: PlayedFrames) -> EvaluatedData:
-    return EvaluatedData(
-        source.path.name,
-        source.kind,
-        hashlib.blake2b(b''.join(sorted(frames.digests)), digest_size=16).hexdigest(),
-        len(frames.numbers),
-        sum(truth >= 0 for truth in frames.truth),
-        frames.unlabelled,
-        dict(frames.unknown),
-        frames.bad,
-        tuple(source.problems),
-    )
-
-
-def _describe_system(system: System) -> EvaluatedSystem:
-    stages = system.bundle.stages
-    return EvaluatedSystem(
-        system.name,
-        system.bundle.name,
-        tuple(EvaluatedStage(stage.name, stage.macs, stage.architecture) for stage in stages),
-        system.rule if len(stages) > 1 else None,
     )
 
 

@@ -1,0 +1,234 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What became of the frames that were played: from answers to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from dual_cnn_ros.calibration.thresholds import curve
+from dual_cnn_ros.cascade.decision import MEMORY
+from dual_cnn_ros.data.labelled_frames import FrameSource
+from dual_cnn_ros.evaluation import metrics
+from dual_cnn_ros.evaluation.findings import (
+    Difference,
+    DisagreedFrame,
+    Disagreement,
+    EvaluatedData,
+    EvaluatedStage,
+    EvaluatedSystem,
+    NO_MEMORY,
+    SourceShare,
+    SystemResult,
+    ThresholdCurve,
+)
+from dual_cnn_ros.evaluation.player import AnswerLog, PlayedFrames, Player, Playthrough
+from dual_cnn_ros.evaluation.protocol import Protocol
+from dual_cnn_ros.evaluation.systems import System
+from dual_cnn_ros.evaluation.timing import summarise_times
+
+_CURVE_POINTS = 101
+_SHOWN = 24
+
+
+def protocol_results(
+    playthrough: Playthrough,
+    protocol: Protocol,
+    players: Sequence[Player],
+    logs: Sequence[AnswerLog],
+    frames: PlayedFrames,
+    reference: str,
+    first_pass: int,
+) -> Iterator[SystemResult]:
+    """
+    Yield what each player made of a protocol.
+
+    Parameters
+    ----------
+    playthrough
+        Has the labels and the seed.
+    protocol
+        Its name goes into the results.
+    players, logs
+        Who played, and what each answered.
+    frames
+        All that were played, repeats included.
+    reference
+        Name of the system that all others are compared with.
+    first_pass
+        Number of frames of the first pass.
+    """
+    truth, clusters = np.array(frames.truth), np.array(frames.clusters)
+    judged = truth >= 0
+    right = [np.array(log.labels) == truth for log in logs]
+    others = [_compared_with(player, players, reference) for player in players]
+    estimates: Sequence[metrics.AccuracyEstimate | None] = [None] * len(players)
+    if judged.any():
+        estimates = metrics.bootstrap(
+            [row[judged] for row in right], clusters[judged], others, playthrough.seed
+        )
+    for i, (player, log, other, estimate) in enumerate(zip(players, logs, others, estimates)):
+        first, *later = (stage.name for stage in player.system.bundle.stages)
+        shares = _shares((MEMORY, first, *later), np.array(log.sources), right[i], judged)
+        result = SystemResult(
+            player.system.name,
+            player.memory,
+            protocol.name,
+            len(truth),
+            int(judged.sum()),
+            estimate.clusters if estimate else 0,
+            sum(shares[name].share for name in later if name in shares),
+            float(np.mean(log.macs)),
+            shares,
+            timing=summarise_times(log, shares, first_pass),
+        )
+        if estimate is None:
+            yield result
+            continue
+        difference = None
+        if other is not None and estimate.difference is not None:
+            difference = Difference(
+                players[other].title,
+                estimate.difference,
+                estimate.difference_interval,
+                harmed=int((right[other] & ~right[i] & judged).sum()),
+                helped=int((~right[other] & right[i] & judged).sum()),
+            )
+        yield replace(
+            result,
+            accuracy=estimate.accuracy,
+            interval=estimate.interval,
+            difference=difference,
+            reliability=metrics.reliability(np.array(log.confidence)[judged], right[i][judged]),
+            confusion=metrics.confusion(
+                truth[judged], np.array(log.labels)[judged], playthrough.labels
+            ),
+        )
+
+
+def _compared_with(player: Player, players: Sequence[Player], reference: str) -> int | None:
+    """Return the index of the reference, without memory if there is, or None for itself."""
+    found = {other.memory: i for i, other in enumerate(players) if other.system.name == reference}
+    which = found.get(NO_MEMORY, found[player.memory])
+    return None if players[which] is player else which
+
+
+def _shares(
+    names: Sequence[str],
+    sources: npt.NDArray[np.str_],
+    right: npt.NDArray[np.bool_],
+    judged: npt.NDArray[np.bool_],
+) -> dict[str, SourceShare]:
+    """Return the share of each source that answered at all, and its accuracy."""
+    shares = {}
+    for name in names:
+        own = sources == name
+        if own.any():
+            hits = right[own & judged]
+            shares[name] = SourceShare(
+                float(own.mean()), float(hits.mean()) if hits.size else None
+            )
+    return shares
+
+
+def threshold_curves(
+    probes: dict[str, tuple[Player, Player]], frames: PlayedFrames
+) -> Iterator[ThresholdCurve]:
+    """Yield for each system of two stages the accuracy and cost of its rule at every threshold."""
+    truth = np.array(frames.truth)
+    judged = truth >= 0
+    if not judged.any():
+        return
+    for name, (first, final) in probes.items():
+        rules = curve(
+            np.array(first.log.scores)[judged],
+            (np.array(first.log.labels) == truth)[judged],
+            (np.array(final.log.labels) == truth)[judged],
+        ).thinned(_CURVE_POINTS)
+        macs = rules.cost(*(stage.macs for stage in first.system.bundle.stages))
+        columns = (rules.thresholds, rules.accuracy, rules.second_share, macs)
+        yield ThresholdCurve(name, *(tuple(column.tolist()) for column in columns))
+
+
+def find_disagreement(
+    systems: Sequence[System],
+    players: Sequence[Player],
+    frames: PlayedFrames,
+    reference: str,
+    labels: Sequence[str],
+) -> Disagreement | None:
+    """Return where the first cascade and the reference answer differently, harm first."""
+    others = [system for system in systems if system.name != reference]
+    if not others:
+        return None
+    chosen = next((other for other in others if len(other.bundle.stages) > 1), others[0]).name
+    mine, theirs = (
+        next(player.log for player in players if player.system.name == name)
+        for name in (chosen, reference)
+    )
+    differ = [i for i, (a, b) in enumerate(zip(mine.labels, theirs.labels)) if a != b]
+    # Frames of a cluster resemble each other: one of each is shown before the second of any.
+    seen: dict[int, int] = {}
+    ranks = []
+    for i in differ:
+        truth, cluster = frames.truth[i], frames.clusters[i]
+        seen[cluster] = seen.get(cluster, 0) + 1
+        ranks.append((theirs.labels[i] != truth, mine.labels[i] != truth, seen[cluster], i))
+    return Disagreement(
+        chosen,
+        reference,
+        len(differ),
+        tuple(
+            DisagreedFrame(
+                frames.numbers[i],
+                labels[frames.truth[i]] if frames.truth[i] >= 0 else None,
+                labels[mine.labels[i]],
+                mine.sources[i],
+                labels[theirs.labels[i]],
+            )
+            for *_, i in sorted(ranks)[:_SHOWN]
+        ),
+    )
+
+
+def describe_data(source: FrameSource, frames: PlayedFrames) -> EvaluatedData:
+    """Return what was played, and what is wrong with it."""
+    return EvaluatedData(
+        source.path.name,
+        source.kind,
+        hashlib.blake2b(b''.join(sorted(frames.digests)), digest_size=16).hexdigest(),
+        len(frames.numbers),
+        sum(truth >= 0 for truth in frames.truth),
+        frames.unlabelled,
+        dict(frames.unknown),
+        frames.bad,
+        tuple(source.problems),
+    )
+
+
+def describe_system(system: System) -> EvaluatedSystem:
+    """Return what a report says of a system."""
+    stages = system.bundle.stages
+    return EvaluatedSystem(
+        system.name,
+        system.bundle.name,
+        tuple(EvaluatedStage(stage.name, stage.macs, stage.architecture) for stage in stages),
+        system.rule if len(stages) > 1 else None,
+    )
