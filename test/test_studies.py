@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The study runs from a folder of pictures to its tables and charts, on a few toy pictures."""
+"""The study runs from a folder of images to its tables and charts, on a few toy images."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 import os
 from pathlib import Path
 import subprocess
@@ -27,13 +27,14 @@ import cv2
 import pytest
 from tiny_bundle import LABELS, picture
 
-pytest.importorskip('torch')
+from dual_cnn_ros.evaluation.findings import read_findings, write_findings
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = ROOT / 'studies/cifar10'
+ONE = 'vgg9_gap'
 
 
-def write_pictures(folder: Path, count: int, seed: int) -> None:
+def write_images(folder: Path, count: int, seed: int) -> None:
     for label in LABELS:
         (folder / label).mkdir(parents=True)
         for i in range(count):
@@ -43,9 +44,11 @@ def write_pictures(folder: Path, count: int, seed: int) -> None:
             )
 
 
-def test_study_of_toy_pictures(tmp_path: Path) -> None:
-    write_pictures(tmp_path / 'train', 60, 0)
-    write_pictures(tmp_path / 'test', 8, 1000)
+@pytest.mark.slow
+def test_study_of_toy_images(tmp_path: Path) -> None:
+    pytest.importorskip('torch')
+    write_images(tmp_path / 'train', 60, 0)
+    write_images(tmp_path / 'test', 8, 1000)
     done = subprocess.run(
         [
             STUDY / 'run.sh',
@@ -62,13 +65,10 @@ def test_study_of_toy_pictures(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     out = tmp_path / 'out'
     singles = {'vgg9_gap_x0_25-s4', 'resnet20_x0_25-s4'}
-    systems = {
-        system['name']
-        for system in json.loads((out / 'evaluate/evaluate.json').read_text())['systems']
-    }
+    systems = {system.name for system in read_findings(out / 'evaluate/evaluate.json').systems}
     assert {
         'complementary: max_probability, none',
-        'complementary: deferral, average',
+        'complementary: max_probability, average',
         'complementary: certified',
         *singles,
     } <= systems
@@ -81,19 +81,50 @@ def test_study_of_toy_pictures(tmp_path: Path) -> None:
 
 
 def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
-    findings = json.loads((STUDY / 'results/evaluate.json').read_text())
-    for key in ('systems', 'results'):
-        name = 'name' if key == 'systems' else 'system'
-        findings[key] += [
-            {**found, name: f'resnet{number}'}
-            for number in range(20)
-            for found in findings[key]
-            if found[name] == 'vgg9_gap'
-        ]
-    (tmp_path / 'evaluate.json').write_text(json.dumps(findings))
+    findings = read_findings(STUDY / 'results/evaluate.json')
+    numbers = range(20)
+    more = replace(
+        findings,
+        systems=(
+            *findings.systems,
+            *(
+                replace(s, name=f'resnet{i}')
+                for s in findings.systems
+                if s.name == ONE
+                for i in numbers
+            ),
+        ),
+        results=(
+            *findings.results,
+            *(
+                replace(r, system=f'resnet{i}')
+                for r in findings.results
+                if r.system == ONE
+                for i in numbers
+            ),
+        ),
+    )
+    write_findings(more, tmp_path / 'evaluate.json')
     subprocess.run(
         [sys.executable, str(STUDY / 'chart.py'), str(tmp_path / 'evaluate.json'), str(tmp_path)],
         check=True,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
     )
     assert 'resnet19' in (tmp_path / 'once.svg').read_text()
+
+
+def test_tables_are_those_of_the_readme() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            STUDY / 'table.py',
+            STUDY / 'results/evaluate.json',
+            STUDY / 'results/recommendation.json',
+        ],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    readme = (STUDY / 'README.md').read_text()
+    assert all(table in readme for table in done.stdout.strip().split('\n\n'))

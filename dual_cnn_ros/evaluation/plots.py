@@ -131,7 +131,9 @@ def reliability_diagrams(diagrams: Mapping[str, Reliability], columns: int = 4) 
         axes.plot([0, 100], [0, 100], color='#888888', linestyle='--', linewidth=1)
         axes.vlines(x, x, [100 * b.accuracy for b in bins], color=COLOURS[1], linewidth=1.5)
         areas = [10 + 150 * b.count / count for b in bins]
-        axes.scatter(x, [100 * b.accuracy for b in bins], areas, color=COLOURS[0], zorder=3)
+        axes.scatter(
+            x, [100 * b.accuracy for b in bins], areas, color=COLOURS[0], zorder=3, clip_on=False
+        )
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect='equal')
         axes.set_xlabel('confidence, %')
         axes.set_ylabel('accuracy, %')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole study: run.sh TRAIN TEST OUT [NETWORK:EPOCHS ...], the first two folders or tars of
-# <class>/<picture>. Run again after a kill: it goes on.
+# <class>/<image>. Run again after a kill: it goes on.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 train=$1 test=$2 out=$3
@@ -8,26 +8,29 @@ export PYTHON=${PYTHON:-python3}
 tool() { "$PYTHON" -m "dual_cnn_ros.tools.$1" "${@:2}"; }
 
 "$here/train.sh" "$train" "$out/pool" "${@:4}"
-tool pair "$train" "$out"/pool/*.json --cost multiply_adds --out "$out/pair"
+tool pair "$train" "$out"/pool/*/ --cost macs --out "$out/pair"
 
 systems=()
-for model in "$out"/pool/*.json; do
-  systems+=("$(basename "$model" .json)=$model")
+for bundle in "$out"/pool/*/; do
+  systems+=("$(basename "$bundle")=$bundle")
 done
 # The pairs that complement best, cost least and are most accurate; they may be the same.
 "$PYTHON" "$here/pairs.py" "$out/pair/recommendation.json" > "$out/pairs.txt"
 while read -r name first second; do
-  tool calibrate "$train" --models "$first" "$second" --name "$name" --out "$out/$name"
-  for point in 'max_probability, none' 'max_probability, more_confident' \
-               'max_probability, average' 'deferral, none' 'deferral, average' \
-               matches_better_cnn certified; do
-    if grep -qF "name: $point" <(tr '\n' ' ' < "$out/$name/bundle.yaml" | tr -d "'" | tr -s ' '); then
+  calibrate() { tool calibrate "$train" "$first" "$second" --name "$name" "$@"; }
+  for check in none more_confident average; do
+    calibrate --score max_probability --post-check "$check" --out "$out/$name-$check"
+    systems+=("$name: max_probability, $check=$out/$name-$check")
+  done
+  calibrate --out "$out/$name"
+  for point in matches_best_cnn certified; do
+    if grep -qE "name: $point(,|$)" "$out/$name/bundle.yaml"; then
       systems+=("$name: $point=$out/$name@$point")
     fi
   done
 done < "$out/pairs.txt"
 
-largest=$("$PYTHON" "$here/pairs.py" --largest "$out"/pool/*.json)
+largest=$("$PYTHON" "$here/pairs.py" --largest "$out"/pool/*/)
 tool evaluate "$test" "${systems[@]}" --reference "$largest" --repeat 0 1 --rotate \
   --fingerprint dhash invariants --timed 1000 --out "$out/evaluate"
 "$PYTHON" "$here/table.py" "$out/evaluate/evaluate.json" "$out/pair/recommendation.json" > "$out/table.md"

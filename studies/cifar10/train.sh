@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train the pool: train.sh TRAIN_TAR OUT [NETWORK:EPOCHS ...]. Run again after a kill: it goes on.
+# Train the pool: train.sh TRAIN OUT [NETWORK:EPOCHS ...]. Run again after a kill: it goes on.
 #
 # One fifth of the training images is kept from every network for validation; calibrate divides it
 # into the part for temperatures and rules and the part for thresholds and certificates.
