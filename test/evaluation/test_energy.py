@@ -17,83 +17,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-import time
 from typing import Any
 
-from evaluated import result_of, run
+from evaluated import result_of, run, write_recording
 import pytest
+from simulated_machine import BUSY, failing, IDLE, Machine
 import sysfs_fixtures
 
 from dual_cnn_ros.cascade.cascade import Cascade
-from dual_cnn_ros.energy import bench
 from dual_cnn_ros.evaluation import energy
 from dual_cnn_ros.evaluation.summary import summary
-from dual_cnn_ros.power.reading import Reading, Sensor
 
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch, no_page: None) -> None:
-    monkeypatch.setattr(bench, '_SETTLE_SECONDS', 0.2)
-
-
-class Rail:
-    """A rail of 5 W, and of 8 W while the machine works."""
-
-    rails = ('IN',)
-    working = False
-    broken = False
-
-    def read(self) -> list[Reading]:
-        if self.broken:
-            return [Reading('IN', time.monotonic(), error='EIO')]
-        return [Reading('IN', time.monotonic(), watts=8.0 if self.working else 5.0)]
+pytestmark = pytest.mark.usefixtures('no_page')
 
 
 @pytest.fixture
-def rail(monkeypatch: pytest.MonkeyPatch) -> Rail:
-    found = Rail()
-    sensor = Sensor('fake', '', (found,), ('IN',), 'module')
-    monkeypatch.setattr(energy, 'discover', lambda source, root: sensor)
-    return found
-
-
-def test_joules_are_those_of_each_image(
-    bundle: Path, images: Path, tmp_path: Path, rail: Rail, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At 3 W above idle, joules are three times the seconds of an image."""
-    rest = bench._rest
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Return a machine that takes 0.05 s for whatever is played."""
+    machine = Machine(monkeypatch)
+    play_all = energy.play_all
 
     def work(cascade: Cascade, images: Any) -> None:
-        rail.working = True
-        time.sleep(0.05)
+        play_all(cascade, images)
+        machine.work(0.05)
 
-    def resting(seconds: float) -> tuple[int, float]:
-        rail.working = False
-        return rest(seconds)
-
-    monkeypatch.setattr(bench, '_rest', resting)
     monkeypatch.setattr(energy, 'play_all', work)
-    findings = run(images, tmp_path, bundle, memory=False, repeat=(0.5,), energy_seconds=2)
-    found = result_of(findings, 'tiny', 'off', 'd=0.5').energy
-    assert found is not None and found.images % 36 == 0 and not found.refused
-    seconds = found.seconds / found.images
-    assert found.joules == pytest.approx(3 * seconds, rel=0.03)
-    assert found.gross_joules == pytest.approx(8 * seconds, rel=0.03)
-    assert found.idle_watts == pytest.approx(5)
-    assert 'energy per image by fake (module)' in summary(findings)
-    assert 'above idle' in summary(findings)
+    return machine
 
 
-def test_what_no_reading_covers_is_no_number(
-    bundle: Path, images: Path, tmp_path: Path, rail: Rail, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('is_broken', [False, True])
+def test_joules_are_those_of_each_image(
+    bundle: Path,
+    tmp_path: Path,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
 ) -> None:
-    rail.broken = True
-    monkeypatch.setattr(bench, '_SETTLE_SECONDS', 0.0)
-    found = result_of(
-        run(images, tmp_path, bundle, memory=False, energy_seconds=0.3), 'tiny'
-    ).energy
-    assert found is not None and 'covered' in found.refused
-    assert found.joules is None is found.gross_joules and found.idle_watts is None
+    sensor = failing(machine, lambda seconds: is_broken)
+    monkeypatch.setattr(energy, 'discover', lambda source, root: sensor)
+    bag = write_recording(tmp_path / 'bag')
+    findings = run(bag, tmp_path / 'out', bundle, memory=False, repeat=(0.5,), energy_seconds=10)
+    found = result_of(findings, 'tiny', 'off', 'd=0.5').energy
+    # Of 24 frames one is damaged, and the 23 others are played with half of them, once more.
+    assert found is not None and found.images == pytest.approx(200 * (23 + 12), rel=0.01)
+    if is_broken:
+        assert found.joules is None is found.gross_joules and found.idle_watts is None
+        assert 'covered' in found.refused
+    else:
+        assert found.joules == pytest.approx((BUSY - IDLE) * 0.05 / 35, rel=0.01)
+        assert found.gross_joules == pytest.approx(BUSY * 0.05 / 35, rel=0.01)
+        assert found.idle_watts == pytest.approx(IDLE) and not found.refused
+    text = summary(findings)
+    assert 'energy per image by fake (module)' in text and 'above idle' in text
 
 
 @pytest.mark.parametrize(

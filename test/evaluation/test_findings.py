@@ -26,6 +26,7 @@ from typing import Any
 from evaluated import run
 import pytest
 
+from dual_cnn_ros.evaluation import evaluation
 from dual_cnn_ros.evaluation.comparison import compare_findings
 from dual_cnn_ros.evaluation.findings import (
     EnergyResult,
@@ -41,7 +42,9 @@ from dual_cnn_ros.evaluation.findings import (
 def findings(bundle: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Return findings to change."""
     out = tmp_path_factory.mktemp('findings')
-    return run(images, out, bundle, f'{bundle}@second', repeat=(0.0, 1.0))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(evaluation, 'make_page', lambda *arguments: '')
+        return run(images, out, bundle, f'{bundle}@second', repeat=(0.0, 1.0))
 
 
 def changed(findings: Findings, change: Callable[[SystemResult], SystemResult]) -> Findings:
@@ -150,7 +153,7 @@ def test_only_the_same_systems_labels_and_seeds_are_compared(findings: Findings)
 
 
 def test_only_the_same_images_and_labels_are_compared(
-    bundle: Path, images: Path, tmp_path: Path
+    bundle: Path, images: Path, tmp_path: Path, no_page: None
 ) -> None:
     def digest_of(data: Path) -> str:
         out = tmp_path / f'{data.name}.out'

@@ -80,7 +80,7 @@ def test_few_clusters_have_no_interval(clusters: int) -> None:
 
 def test_the_true_accuracy_is_mostly_in_the_interval() -> None:
     random = np.random.default_rng(3)
-    intervals = [interval_of(random.random(300) < 0.75, np.arange(300)) for _ in range(60)]
+    intervals = [interval_of(random.random(300) < 0.75, np.arange(300)) for _ in range(30)]
     assert 0.88 <= np.mean([low <= 0.75 <= high for low, high in intervals]) < 1
 
 
