@@ -43,5 +43,5 @@ test-environment:
 	$(PYTHON) bootstrap/environment.py $(DISTRO) --test
 
 clean:
-	rm -rf .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv-* .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -33,9 +33,9 @@ import numpy as np
 import numpy.typing as npt
 
 Colour = tuple[int, int, int]
-NAME = 'DejaVuSans.ttf'
+_NAME = 'DejaVuSans.ttf'
 # No typeface has a glyph for it, and never will: Unicode promises that it stays free.
-NO_CHARACTER = '\uffff'
+_NO_CHARACTER = '\uffff'
 
 
 class NoTypefaceError(RuntimeError):
@@ -137,7 +137,7 @@ def _font(size: int) -> Any:
     except (ImportError, TypeError) as error:
         # Before Pillow 10.1 it had small bitmaps only, which have no size.
         raise NoTypefaceError(
-            f'text on images needs the typeface {NAME}; install it with '
+            f'text on images needs the typeface {_NAME}; install it with '
             '"apt install fonts-dejavu-core"'
         ) from error
 
@@ -148,12 +148,12 @@ def _file() -> str | None:
     from PIL import ImageFont
 
     try:
-        return str(ImageFont.truetype(NAME).path)
+        return str(ImageFont.truetype(_NAME).path)
     except OSError:
         # Found without being imported, which takes a second.
         spec = find_spec('matplotlib')
     if spec is not None and spec.origin is not None:
-        file = Path(spec.origin).parent / 'mpl-data' / 'fonts' / 'ttf' / NAME
+        file = Path(spec.origin).parent / 'mpl-data' / 'fonts' / 'ttf' / _NAME
         if file.is_file():
             return str(file)
     return None
@@ -164,5 +164,5 @@ def _has_glyph(character: str) -> bool:
     """Return True if a character looks unlike one that no typeface has."""
     if unicodedata.category(character) in ('Cc', 'Cs', 'Zl', 'Zp'):
         return False
-    mask, missing = (_font(32).getmask(each) for each in (character, NO_CHARACTER))
+    mask, missing = (_font(32).getmask(each) for each in (character, _NO_CHARACTER))
     return (mask.size, bytes(mask)) != (missing.size, bytes(missing))

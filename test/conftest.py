@@ -14,11 +14,15 @@
 
 """Settings of every test: ROS traffic of its own, messages that check their fields, patience."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 import os
 from pathlib import Path
+import re
 
 from hypothesis import settings
+import pytest
 
 # Before the first import of rclpy. Two runs at once on one machine do not hear each other, nor a
 # demo, whose domain is 87.
@@ -41,3 +45,13 @@ with suppress(ImportError):
     hooks.find_launch_test_entrypoint = lambda path: (
         find(path) if Path(path).stem == 'test_launch' else None
     )
+
+NEEDS_MUCH = re.compile(r'^pytestmark = .*mark\.(ros|slow)\b', re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules of which nothing would run, since to import one takes torch or ROS."""
+    is_quick = config.getoption('markexpr') == 'not ros and not slow'
+    if is_quick and collection_path.suffix == '.py':
+        return True if NEEDS_MUCH.search(collection_path.read_text(encoding='utf-8')) else None
+    return None

@@ -28,9 +28,9 @@ from unittest import mock
 
 from catkin_pkg.package import Package, parse_package
 import pytest
-from vision_msgs.msg import Classification, LabelInfo, ObjectHypothesis, VisionClass, VisionInfo
 
 from dual_cnn_ros import share
+from dual_cnn_ros.messages.types import installed
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'dual_cnn_ros'
@@ -241,25 +241,26 @@ def test_source_begins_with_the_licence(path: Path) -> None:
     assert path.read_text().startswith(f'{header}\n')
 
 
+@pytest.mark.ros
 @pytest.mark.parametrize(
     ('message', 'fields'),
     [
         (
-            Classification,
+            'Classification',
             {'header': 'std_msgs/Header', 'results': 'sequence<vision_msgs/ObjectHypothesis>'},
         ),
-        (ObjectHypothesis, {'class_id': 'string', 'score': 'double'}),
+        ('ObjectHypothesis', {'class_id': 'string', 'score': 'double'}),
         (
-            LabelInfo,
+            'LabelInfo',
             {
                 'header': 'std_msgs/Header',
                 'class_map': 'sequence<vision_msgs/VisionClass>',
                 'threshold': 'float',
             },
         ),
-        (VisionClass, {'class_id': 'uint16', 'class_name': 'string'}),
+        ('VisionClass', {'class_id': 'uint16', 'class_name': 'string'}),
         (
-            VisionInfo,
+            'VisionInfo',
             {
                 'header': 'std_msgs/Header',
                 'method': 'string',
@@ -269,8 +270,8 @@ def test_source_begins_with_the_licence(path: Path) -> None:
         ),
     ],
 )
-def test_message_is_that_of_vision_msgs_4(message: Any, fields: dict[str, str]) -> None:
-    assert message.get_fields_and_field_types() == fields
+def test_message_is_that_of_vision_msgs_4(message: str, fields: dict[str, str]) -> None:
+    assert installed(f'vision_msgs/msg/{message}').get_fields_and_field_types() == fields
 
 
 def test_share_of_a_checkout_is_its_root() -> None:

@@ -29,6 +29,8 @@ from tiny_bundle import LABELS, picture
 
 from dual_cnn_ros.evaluation.findings import read_findings, write_findings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = ROOT / 'studies/cifar10'
 ONE = 'vgg9_gap'

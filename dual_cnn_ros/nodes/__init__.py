@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ROS 2 nodes: parameters, messages and timers; the only rooms that import rclpy."""
+"""The ROS 2 nodes: parameters, topics, services and timers around the rooms without ROS."""

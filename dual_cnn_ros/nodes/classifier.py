@@ -52,7 +52,7 @@ from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
 from dual_cnn_ros.nodes.parameter import expand_home, WHILE_INACTIVE, WHILE_UNCONFIGURED
-from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.nodes.run import run_node
 from dual_cnn_ros.nodes.statistics import Statistics
 from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
@@ -439,7 +439,7 @@ def _describe(settings: Settings) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is stopped; return 1 where it could not start by itself."""
-    return run(
+    return run_node(
         ClassifierNode,
         args,
         start=lambda node: (

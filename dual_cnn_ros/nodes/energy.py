@@ -42,7 +42,7 @@ from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.energy_parameters import EnergyParameters
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import check_topics, ParameterError
-from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.nodes.run import run_node
 
 # Readings are overdue after so many seconds, and so many of their periods.
 _SILENT_SECONDS = _SILENT_PERIODS = 3.0
@@ -335,7 +335,7 @@ def _baseline(values: EnergyParameters) -> ComparisonBaseline:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is stopped; returns 1 where a parameter is refused."""
-    return run(EnergyNode, args)
+    return run_node(EnergyNode, args)
 
 
 if __name__ == '__main__':

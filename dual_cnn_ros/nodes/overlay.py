@@ -27,15 +27,15 @@ from dual_cnn_ros.typeface import draw_text, text_width
 
 # BGR, distinct to colour-blind eyes too (after Okabe and Ito): green, blue, then orange and
 # purple.
-COLOURS = ((115, 158, 0), (178, 114, 0), (0, 159, 230), (167, 121, 204))
+SOURCE_COLOURS = ((115, 158, 0), (178, 114, 0), (0, 159, 230), (167, 121, 204))
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MIN_WIDTH = 320
 
 
-def colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
+def source_colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
     """Return the BGR colour of a decision's source: memory, first, second, any deeper stage."""
     sources = ('memory', *stages)
-    return COLOURS[min(sources.index(decision.source), len(COLOURS) - 1)]
+    return SOURCE_COLOURS[min(sources.index(decision.source), len(SOURCE_COLOURS) - 1)]
 
 
 def draw_overlay(
@@ -82,7 +82,7 @@ def draw_overlay(
     scale = width / 640
     edge = max(2, round(8 * scale))
     bar = round(44 * scale)
-    shade = colour(decision, stages)
+    shade = source_colour(decision, stages)
     cv2.rectangle(drawn, (0, 0), (width, bar), shade, -1)
     cv2.rectangle(drawn, (0, 0), (width - 1, height - 1), shade, edge)
     if not with_text:

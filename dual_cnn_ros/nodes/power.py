@@ -39,7 +39,7 @@ from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import expand_home, ParameterError
 from dual_cnn_ros.nodes.power_parameters import PowerParameters, RECORDING
-from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.nodes.run import run_node
 from dual_cnn_ros.power.discover import discover, rediscover
 from dual_cnn_ros.power.health import Health, PowerLimits
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
@@ -268,7 +268,7 @@ def _description(sensor: Sensor) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is stopped; returns 1 where a parameter is refused."""
-    return run(PowerNode, args)
+    return run_node(PowerNode, args)
 
 
 if __name__ == '__main__':

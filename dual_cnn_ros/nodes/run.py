@@ -31,17 +31,30 @@ NodeType = TypeVar('NodeType', bound=Node)
 THROTTLE = 5.0
 
 
-def run(
+def run_node(
     make: Callable[[], NodeType],
     args: list[str] | None = None,
     start: Callable[[NodeType], bool] = lambda node: True,
 ) -> int:
     """
-    Spin a node until it is interrupted or the context is shut down; return the exit code.
+    Spin a node until it is interrupted or the context is shut down.
 
-    make: creates the node; a ValueError or ParameterException of it is a bad parameter: it is
-    logged and the code is 1. start: called once before spinning; where it returns False the code
-    is 1. What a callback raises is logged, and the next one gets its chance.
+    What a callback raises is logged, and the node goes on.
+
+    Parameters
+    ----------
+    make
+        Creates the node. A ValueError or ParameterException that it raises is logged as a bad
+        parameter.
+    args
+        Of the command line, with those of ROS.
+    start
+        Called once before the node spins; returns False if the node cannot work.
+
+    Returns
+    -------
+    int
+        The exit code: 1 after a bad parameter or a failed start, else 0.
     """
     rclpy.init(args=args)
     node = None

@@ -26,14 +26,9 @@ RECENT = 500
 
 
 class Statistics:
-    """
-    What happened to the frames of each camera since the node was activated.
-
-    Calls from several threads are safe. Shares and latencies are those of the last 500 frames.
-    """
+    """Counts the frames of each camera since the node was activated; threads may share it."""
 
     def __init__(self) -> None:
-        """Start with nothing counted."""
         self._lock = Lock()
         self._started = time.monotonic()
         self._counts: dict[str, Counter[str]] = {}
@@ -49,7 +44,7 @@ class Statistics:
                 self._seen[camera] = time.monotonic()
 
     def answered(self, camera: str, source: str, seconds: float) -> None:
-        """Count a frame as classified, and by whom and in what time."""
+        """Count a frame as classified, by the memory or a stage, in so many seconds."""
         self.count(camera, 'classified')
         with self._lock:
             self._recent.setdefault(camera, deque(maxlen=RECENT)).append((source, seconds))
@@ -60,7 +55,23 @@ class Statistics:
             return time.monotonic() - self._seen.get(camera, self._started)
 
     def summary(self, camera: str, sources: tuple[str, ...]) -> dict[str, object]:
-        """Return the counts, the frame rate since the last summary, shares and latencies."""
+        """
+        Return what the diagnostics say of a camera.
+
+        Parameters
+        ----------
+        camera
+            Its name.
+        sources
+            Whose shares are wanted: the memory and the stages.
+
+        Returns
+        -------
+        dict
+            Counts of frames; `rate_hz`, received since the last summary; and of the last 500
+            classified frames the `share` of each source and the `latency_p50_ms` and
+            `latency_p95_ms`, empty where there were none.
+        """
         with self._lock:
             counts = Counter(self._counts.get(camera, ()))
             recent = list(self._recent.get(camera, ()))

@@ -25,13 +25,17 @@ Item = TypeVar('Item')
 
 class NewestWorker(Generic[Item]):
     """
-    Calls `work(key, item)` in a thread of its own, in turns for each key, always with the newest.
+    Works in a thread of its own on the newest item of each key, on each key in turn.
 
-    work: must not raise. An item that a newer one overtakes before its turn is dropped.
+    An item is dropped if a newer one of its key comes before its turn.
+
+    Parameters
+    ----------
+    work
+        Called with a key and an item; must not raise.
     """
 
     def __init__(self, work: Callable[[str, Item], None]) -> None:
-        """Start the thread."""
         self._work = work
         self._waiting: dict[str, Item] = {}
         self._changed = Condition()
@@ -39,13 +43,14 @@ class NewestWorker(Generic[Item]):
         Thread(target=self._run, daemon=True).start()
 
     def put(self, key: str, item: Item) -> bool:
-        """Hand over an item; return whether it overtook an older one, which is lost."""
+        """Hand over an item; return True if an older one of its key was dropped for it."""
         with self._changed:
-            # Keeping an overtaken item's place in the order gives every camera its turn.
-            overtook = key in self._waiting
+            # The newer item takes the place of the older one in the order, so that every camera
+            # gets its turn.
+            replaced = key in self._waiting
             self._waiting[key] = item
             self._changed.notify()
-            return overtook
+            return replaced
 
     def stop(self) -> None:
         """Forget what is waiting and end the thread after the item in work; does not wait."""

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from dual_cnn_ros.cascade.frame import Image
-from dual_cnn_ros.nodes.overlay import COLOURS
+from dual_cnn_ros.nodes.overlay import SOURCE_COLOURS
 from dual_cnn_ros.playback.audience import Audience, FrameKey
 from dual_cnn_ros.playback.node_processes import NodeError
 from dual_cnn_ros.typeface import draw_text, text_width
@@ -119,7 +119,7 @@ def contact_sheet(
     height = HEAD + rows * (TILE[1] + GAP) + GAP + (FOOT if note else 0)
     sheet = np.full((height, width, 3), PAPER, dtype=np.uint8)
     left = GAP
-    for name, shade in zip(('memory', *stages), COLOURS):
+    for name, shade in zip(('memory', *stages), SOURCE_COLOURS):
         cv2.rectangle(sheet, (left, 16), (left + 28, 44), shade, -1)
         left += 40
         draw_text(sheet, name, (left, 39), 24, INK)

@@ -322,21 +322,20 @@ def test_a_bundle_that_is_not_sound_is_refused_and_another_can_be_tried(
         assert 'Traceback' not in node.log
 
 
+@pytest.fixture(scope='class')
+def file(tmp_path_factory: pytest.TempPathFactory, client: Client, front: Camera) -> Path:
+    """Return a file with a memory of two frames, which the node has too."""
+    path = tmp_path_factory.mktemp('memory') / '{memory} of {robot}.npz'
+    for colour in ('red', 'green'):
+        front.ask(front.stamp(frame(colour)))
+    assert client.set('memory_file', str(path)).successful
+    response = client.trigger('save_memory')
+    assert response.success and str(path) in response.message
+    return path
+
+
 class TestMemoryFile:
     """A file that is no memory of this bundle is refused, and the memory stays."""
-
-    @pytest.fixture(scope='class')
-    def file(
-        self, tmp_path_factory: pytest.TempPathFactory, client: Client, front: Camera
-    ) -> Path:
-        """Return a file with a memory of two frames, which the node has too."""
-        path = tmp_path_factory.mktemp('memory') / '{memory} of {robot}.npz'
-        for colour in ('red', 'green'):
-            front.ask(front.stamp(frame(colour)))
-        assert client.set('memory_file', str(path)).successful
-        response = client.trigger('save_memory')
-        assert response.success and str(path) in response.message
-        return path
 
     def refuse(self, client: Client, path: Path, words: str) -> None:
         """Check that a file is not loaded, and that the memory still has its two frames."""

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.cascade.decision import Decision
-from dual_cnn_ros.nodes.overlay import colour, draw_overlay, joules_line, watts_line
+from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, source_colour, watts_line
 
 STAGES = ('first', 'second')
 
@@ -51,12 +51,12 @@ def test_overlay_is_framed_in_the_colour_of_the_source(source: str) -> None:
     decision = decided(source)
     drawn = draw_overlay(np.zeros((240, 320, 3), np.uint8), decision, 'red', STAGES)
     for corner in (drawn[0, 0], drawn[0, -1], drawn[-1, 0], drawn[-1, -1]):
-        assert tuple(corner) == colour(decision, STAGES)
+        assert tuple(corner) == source_colour(decision, STAGES)
 
 
 def test_sources_have_different_colours() -> None:
     stages = ('first', 'second', 'third', 'fourth')
-    colours = [colour(decided(source), stages) for source in ('memory', *stages)]
+    colours = [source_colour(decided(source), stages) for source in ('memory', *stages)]
     assert len(set(colours[:4])) == 4
     assert colours[4] == colours[3]  # beyond that, not that of the memory
 
@@ -100,6 +100,6 @@ def test_a_label_in_any_script_is_drawn_however_long() -> None:
 def test_without_text_the_colours_are_left() -> None:
     image = np.full((240, 320, 3), 90, dtype=np.uint8)
     drawn = draw_overlay(image, decided(), 'green', STAGES, ('text',), with_text=False)
-    shade = colour(decided(), STAGES)
+    shade = source_colour(decided(), STAGES)
     np.testing.assert_array_equal(drawn[:20], np.broadcast_to(shade, (20, 320, 3)))
     assert (drawn[30:230, 10:310] == 90).all()

@@ -24,7 +24,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
-from dual_cnn_ros.nodes.run import run
+from dual_cnn_ros.nodes.run import run_node
 
 pytestmark = pytest.mark.ros
 
@@ -53,19 +53,19 @@ def interrupted(code: signal.Signals) -> Callable[[Node], bool]:
 
 
 def test_a_node_that_cannot_start_ends_with_1() -> None:
-    assert run(make, NO_ARGUMENTS, start=lambda node: False) == 1
+    assert run_node(make, NO_ARGUMENTS, start=lambda node: False) == 1
     assert not rclpy.ok()
 
 
 def test_a_bad_parameter_is_logged_and_ends_with_1(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(raiser(ValueError('threshold must be in [0, 1]')), NO_ARGUMENTS) == 1
+    assert run_node(raiser(ValueError('threshold must be in [0, 1]')), NO_ARGUMENTS) == 1
     assert 'threshold must be in [0, 1]' in capfd.readouterr().err
     assert not rclpy.ok()
 
 
 @pytest.mark.parametrize('code', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_0(code: signal.Signals) -> None:
-    assert run(make, NO_ARGUMENTS, start=interrupted(code)) == 0
+    assert run_node(make, NO_ARGUMENTS, start=interrupted(code)) == 0
     assert not rclpy.ok()
 
 
@@ -74,7 +74,7 @@ def test_a_signal_while_the_node_is_made_ends_it_with_0() -> None:
         rclpy.shutdown()  # as the handler of the signal does, in a thread of its own
         return make()
 
-    assert run(make_late, NO_ARGUMENTS) == 0
+    assert run_node(make_late, NO_ARGUMENTS) == 0
 
 
 def spinning_once(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
@@ -95,7 +95,7 @@ def test_a_signal_just_before_the_executor_waits_is_no_error(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spinning_once(monkeypatch, last=True)
-    assert run(make, NO_ARGUMENTS) == 0
+    assert run_node(make, NO_ARGUMENTS) == 0
     assert capfd.readouterr().err == ''
 
 
@@ -103,7 +103,7 @@ def test_an_error_of_the_executor_is_logged_and_survived(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spinning_once(monkeypatch, last=False)
-    assert run(make, NO_ARGUMENTS) == 0
+    assert run_node(make, NO_ARGUMENTS) == 0
     assert 'failed to do as it was told' in capfd.readouterr().err
 
 
@@ -125,7 +125,7 @@ def make_raising(error: Exception) -> Node:
 def test_an_error_of_a_callback_is_logged_and_survived(
     capfd: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    assert run(lambda: make_raising(error), NO_ARGUMENTS) == 0
+    assert run_node(lambda: make_raising(error), NO_ARGUMENTS) == 0
     log = capfd.readouterr().err
     assert 'FATAL' not in log
     assert 'Traceback' in log and 'raise errors.pop()' in log and 'no such thing' in log
@@ -139,7 +139,7 @@ def test_an_executor_that_would_be_deaf_from_then_on_is_no_longer_spun(
 
     monkeypatch.setattr(SingleThreadedExecutor, '_take_timer', take)
     with pytest.raises(rclpy_implementation.RCLError, match='failed to take'):
-        run(lambda: make_raising(ValueError()), NO_ARGUMENTS)
+        run_node(lambda: make_raising(ValueError()), NO_ARGUMENTS)
     assert not rclpy.ok()
 
 
@@ -148,10 +148,10 @@ def test_only_what_is_raised_while_the_node_is_made_is_a_bad_parameter() -> None
         raise ValueError('not a parameter')
 
     with pytest.raises(ValueError, match='not a parameter'):
-        run(make, NO_ARGUMENTS, start=start)
+        run_node(make, NO_ARGUMENTS, start=start)
 
 
 def test_an_error_of_ours_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
-        run(raiser(ZeroDivisionError()), NO_ARGUMENTS)
+        run_node(raiser(ZeroDivisionError()), NO_ARGUMENTS)
     assert not rclpy.ok()
