@@ -25,23 +25,22 @@ import numpy as np
 from dual_cnn_ros.cascade.frame import Image
 
 METHOD = """\
-What is measured: every CNN is asked once about every image, and every turned image, by the code of
-the node. Every frame then passes every system's real cascade, fingerprint and memory included,
-which is given those answers instead of asking again. For a random sample of the images (--timed)
-it does ask again, all systems in turn, in an order drawn for each image: of these frames, CPU
-seconds (of the process, one thread, from the decoded image to the answer) and latency are
-measured. Where none of them was answered by a source that a system needs elsewhere, up to 20
-frames that it did answer are timed too, for CPU seconds only: those of a CNN with an empty memory,
-those of the memory with one that knows just this frame. Where the machine has a power sensor with
-a total, each system also repeats each protocol, on some of these images, in a block of its own,
-with rests before and after all blocks: joules per image above idle, and in all. Without one there
-are no joules.
+What is measured: every CNN runs once on every image, and on every turned image, by the code of the
+node. Every frame then passes each system's real cascade, fingerprint and memory included, which is
+given those answers instead of running the CNNs again. For a random sample of the images (--timed)
+the CNNs do run again: all systems classify the image in turn, in an order drawn for each image,
+and CPU seconds (of the process, one thread, from the decoded image to the answer) and latency are
+measured. A source that answered none of the sample is timed on up to 20 other frames that it
+answered, for CPU seconds only: a CNN with an empty memory, the memory after it has seen just that
+frame. Where the machine has a power sensor with a total, each system also repeats each protocol on
+some of these images, in a block of its own, with rests before and after all blocks: joules per
+image above idle, and in all.
 
-What is derived: a system's CPU seconds per image are the median of the timed frames that the same
-source answered, weighted by that source's share of all frames (none where a source was not timed).
-They are of d=0 in every protocol wherever a source answered there, because a machine is not as
-busy in one pass as in another. MACs are those that the bundle states for the CNNs that a frame
-asked."""
+What is derived: the CPU seconds per image of a system are the median of each source, weighted by
+its share of all frames; there are none where a source was not timed. Where a source answered in
+the first pass, only frames of that pass count, because a machine is not as busy in one pass as in
+another. The MACs of a frame are those of the CNNs that were asked about it, as the bundle states
+them."""
 
 _ROTATIONS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 

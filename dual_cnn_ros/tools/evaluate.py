@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     keys, dest = tuple(FINGERPRINTS), 'fingerprints'
     memories = 'of the memory, a system each (dhash)'
     add('--fingerprint', nargs='+', choices=keys, default=['dhash'], dest=dest, help=memories)
-    add('--capacity', type=number(1, kind=int), metavar='FRAMES', help='of the memory')
+    add('--capacity', type=number(1, kind=int), metavar='FRAMES', help='of memory (all images)')
     add('--reference', metavar='NAME', help='the system that all are compared with (the first)')
     add('--split', help="of the images, where there are several ('test')")
     add('--exclude', type=Path, metavar='FILE', help='names of images to leave out')
