@@ -28,12 +28,10 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Float64, Header
+from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from vision_msgs.msg import LabelInfo, VisionInfo
 
@@ -49,6 +47,7 @@ from dual_cnn_ros.messages.diagnostics import diagnostic_array, diagnostic_statu
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.cameras import CameraOutputs, make_cameras
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
+from dual_cnn_ros.nodes.endpoints import add_steady_timer, add_subscription, header_now
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
 from dual_cnn_ros.nodes.parameter import expand_home, WHILE_INACTIVE, WHILE_UNCONFIGURED
@@ -58,6 +57,7 @@ from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
 THROTTLE = 5.0
 # For so many seconds the overlay shows a reading of power or energy.
 FRESH_SECONDS = 3.0
@@ -102,10 +102,7 @@ class ClassifierNode(LifecycleNode):
         ):
             self.create_service(Trigger, f'~/{service}', partial(self._answer, callback))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # On the steady clock: a replay that pauses /clock must not silence the diagnostics.
-        self.create_timer(
-            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        add_steady_timer(self, 1.0, self._publish_diagnostics)
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -201,17 +198,9 @@ class ClassifierNode(LifecycleNode):
 
     def _subscribe(self, camera: CameraOutputs) -> None:
         kind = CompressedImage if camera.topic.endswith('/compressed') else Image
-        # Best effort matches every publisher; only the newest frame counts. The overrides change
-        # the profile that is passed in, so each subscription has its own.
-        qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-        subscription = self.create_subscription(
-            kind,
-            camera.topic,
-            partial(self._on_image, camera.name),
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        self._inputs.append(subscription)
+        on_image = partial(self._on_image, camera.name)
+        # Best effort matches every publisher; only the newest frame counts.
+        self._inputs.append(add_subscription(self, kind, camera.topic, on_image, 1, BEST_EFFORT))
 
     def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
         self._statistics.count(camera, 'received')
@@ -298,18 +287,15 @@ class ClassifierNode(LifecycleNode):
         info = self.create_publisher(VisionInfo, '~/vision_info', LATCHED)
         self._latched = [labels, info]
         info.publish(
-            decisions.vision_info_message(installed, bundle, labels.topic_name, self._header())
+            decisions.vision_info_message(installed, bundle, labels.topic_name, header_now(self))
         )
         self._publish_label_info(bundle, settings)
 
     def _publish_label_info(self, bundle: Bundle, settings: Settings) -> None:
         threshold = min((c.threshold for c in settings.rule.criteria), default=0.0)
         self._latched[0].publish(
-            decisions.label_info_message(installed, bundle, threshold, self._header())
+            decisions.label_info_message(installed, bundle, threshold, header_now(self))
         )
-
-    def _header(self) -> Header:
-        return Header(stamp=self.get_clock().now().to_msg())
 
     # Parameters ------------------------------------------------------------------------------
 
@@ -381,7 +367,7 @@ class ClassifierNode(LifecycleNode):
                     for camera in self._cameras.values()
                 ),
             ]
-        self._diagnostics.publish(diagnostic_array(installed, self._header(), statuses))
+        self._diagnostics.publish(diagnostic_array(installed, header_now(self), statuses))
 
     def _cascade_status(self, bundle: Bundle, cascade: Cascade) -> DiagnosticStatus:
         settings = cascade.settings

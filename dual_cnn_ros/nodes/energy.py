@@ -24,12 +24,9 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
-from std_msgs.msg import Float64, Header
+from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 
 from dual_cnn_ros.cascade.decision import MEMORY
@@ -39,6 +36,12 @@ from dual_cnn_ros.messages.decisions import PublishedDecision, read_decision
 from dual_cnn_ros.messages.diagnostics import diagnostic_status, Level
 from dual_cnn_ros.messages.readings import find_total, from_status
 from dual_cnn_ros.messages.types import installed
+from dual_cnn_ros.nodes.endpoints import (
+    add_publisher,
+    add_steady_timer,
+    add_subscription,
+    header_now,
+)
 from dual_cnn_ros.nodes.energy_parameters import EnergyParameters
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import check_topics, ParameterError
@@ -75,24 +78,12 @@ class EnergyNode(Node):
         self._source = self._scope = ''
         self._is_new = True
         self._heard = time.monotonic()
-        overriding = QoSOverridingOptions.with_default_policies()
-        self._energy = self.create_publisher(
-            Float64, '~/energy', QoSProfile(depth=10), qos_overriding_options=overriding
-        )
-        self._per_frame = self.create_publisher(
-            Float64, '~/energy_per_frame', QoSProfile(depth=10), qos_overriding_options=overriding
-        )
-        self._report = self.create_publisher(
-            DiagnosticArray, '~/report', QoSProfile(depth=10), qos_overriding_options=overriding
-        )
+        self._energy = add_publisher(self, Float64, '~/energy')
+        self._per_frame = add_publisher(self, Float64, '~/energy_per_frame')
+        self._report = add_publisher(self, DiagnosticArray, '~/report')
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_subscription(
-            DiagnosticArray,
-            self._live.values.rails_topic,
-            self._on_rails,
-            QoSProfile(depth=_QUEUE),
-            qos_overriding_options=overriding,
-        )
+        rails_topic = self._live.values.rails_topic
+        add_subscription(self, DiagnosticArray, rails_topic, self._on_rails, _QUEUE)
         resolved = [
             self.resolve_topic_name(topic.replace(_ANY, _ANY_NAME))
             for topic in self._live.values.decision_topics
@@ -104,22 +95,14 @@ class EnergyNode(Node):
                 self._listen(topic)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(Trigger, '~/measure_idle', self._on_measure_idle)
-        # On the steady clock: a replay that pauses /clock must not silence the reports.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._every_second, clock=steady)
-        self.create_timer(_SEARCH_SECONDS, self._find_cameras, clock=steady)
+        add_steady_timer(self, 1.0, self._every_second)
+        add_steady_timer(self, _SEARCH_SECONDS, self._find_cameras)
 
     # Input
 
     def _listen(self, topic: str) -> None:
         self._decisions.add(topic)
-        self.create_subscription(
-            DiagnosticArray,
-            topic,
-            self._on_decision,
-            QoSProfile(depth=_QUEUE),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        add_subscription(self, DiagnosticArray, topic, self._on_decision, _QUEUE)
 
     def _find_cameras(self) -> None:
         """Subscribe to the decisions of new cameras; stay subscribed to those that went away."""
@@ -210,7 +193,7 @@ class EnergyNode(Node):
                 self._energy.publish(Float64(data=joules))
             if per_frame is not None and not silent:
                 self._per_frame.publish(Float64(data=per_frame))
-            header = Header(stamp=self.get_clock().now().to_msg())
+            header = header_now(self)
             self._report.publish(DiagnosticArray(header=header, status=self._sections(silent)))
             health = self._health(silent)
             self._diagnostics.publish(DiagnosticArray(header=header, status=[health]))

@@ -24,11 +24,8 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
@@ -36,6 +33,7 @@ from dual_cnn_ros.data.power_trace import open_power_trace
 from dual_cnn_ros.messages.diagnostics import diagnostic_status
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
 from dual_cnn_ros.messages.types import installed
+from dual_cnn_ros.nodes.endpoints import add_publisher, add_steady_timer, header_now
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import expand_home, ParameterError
 from dual_cnn_ros.nodes.power_parameters import PowerParameters, RECORDING
@@ -69,16 +67,10 @@ class PowerNode(Node):
         self._live = LiveParameters(self, PowerParameters, self._accept_parameters)
         self._start()
         self._check_rails(self._live.values.rails)
-        overriding = QoSOverridingOptions.with_default_policies()
-        self._power = self.create_publisher(
-            Float64, '~/power', QoSProfile(depth=10), qos_overriding_options=overriding
-        )
-        self._rails = self.create_publisher(
-            DiagnosticArray, '~/rails', QoSProfile(depth=100), qos_overriding_options=overriding
-        )
+        self._power = add_publisher(self, Float64, '~/power')
+        self._rails = add_publisher(self, DiagnosticArray, '~/rails', depth=100)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # On the steady clock: a replay that pauses /clock must not silence the diagnostics.
-        self.create_timer(1.0, self._every_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        add_steady_timer(self, 1.0, self._every_second)
         self._sample(self._live.values.rate_hz)
 
     def destroy_node(self) -> None:
@@ -227,10 +219,7 @@ class PowerNode(Node):
         try:
             self._look_again()
             self._diagnostics.publish(
-                DiagnosticArray(
-                    header=Header(stamp=self.get_clock().now().to_msg()),
-                    status=[self._status()],
-                )
+                DiagnosticArray(header=header_now(self), status=[self._status()])
             )
         except Exception as error:
             self.get_logger().error(f'diagnostics: {error!r}', throttle_duration_sec=_THROTTLE)
