@@ -224,19 +224,20 @@ def test_models_change_after_cleanup_only(
     rear = Camera(client, '/rear/image', '/dual_cnn/classification')
     rear.connect()
     assert rear.ask(rear.stamp(frame('red'))).results[0].class_id == 'north'
+    assert client.transition('shutdown') and client.state() == 'finalized'
 
 
 def test_cameras_share_the_memory(client: Client, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / 'bundle')
-    topics = ['/front/image', '/rear/image/compressed']
-    with classifier(tmp_path, bundle=str(bundle), image_topics=topics):
-        front = Camera(client, topics[0], '/dual_cnn/front/classification')
-        rear = Camera(client, topics[1], '/dual_cnn/rear/classification')
+    given = {'image_topics': ['/front/image', '/rear/image'], 'image_transport': 'compressed'}
+    with classifier(tmp_path, bundle=str(bundle), **given):
+        front = Camera(client, '/front/image/compressed', '/dual_cnn/front/classification')
+        rear = Camera(client, '/rear/image/compressed', '/dual_cnn/rear/classification')
         decisions = Heard(client, DiagnosticArray, '/dual_cnn/rear/decision')
         front.connect()
         rear.connect()
         decisions.wait_for_publisher()
-        front.ask(front.stamp(frame('green')))
+        front.ask(front.stamp(compressed('green', '.png')))
         message = rear.stamp(compressed('green', '.png'))
         assert rear.ask(message).results[0].class_id == 'green'
         assert values(decisions.of(message.header))['source'] == 'memory'
