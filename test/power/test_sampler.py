@@ -85,6 +85,7 @@ def sensor(*rails: Rail) -> Sensor:
     return Sensor('fake', '', rails, tuple(rail.rails[0] for rail in rails), 'module')
 
 
+@pytest.mark.slow
 def test_a_rail_that_blocks_stalls_no_other_and_comes_back() -> None:
     stuck, fine = Rail('stuck'), Rail('fine')
     source = sensor(stuck, fine)
@@ -106,6 +107,7 @@ def test_a_rail_that_blocks_stalls_no_other_and_comes_back() -> None:
     sets.stop()
 
 
+@pytest.mark.slow
 def test_what_a_blocked_rail_answers_in_the_end_is_dropped() -> None:
     rail = Rail('rail')
     rail.go.clear()
@@ -119,6 +121,7 @@ def test_what_a_blocked_rail_answers_in_the_end_is_dropped() -> None:
     sets.stop()
 
 
+@pytest.mark.slow
 def test_stop_does_not_wait_for_a_rail_that_blocks() -> None:
     rail = Rail('rail')
     rail.go.clear()
@@ -142,6 +145,7 @@ def test_an_unforeseen_fault_is_a_failed_reading() -> None:
     sets.stop()
 
 
+@pytest.mark.slow
 def test_moments_are_one_in_each_period_and_in_no_fixed_phase() -> None:
     rail = Rail('rail')
     period = 0.05

@@ -39,6 +39,7 @@ def command(tmp_path: Path) -> list[str]:
     return [str(tmp_path / 'data'), str(bundle), f'again={bundle}', *out]
 
 
+@pytest.mark.slow
 def test_a_run_and_a_comparison(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

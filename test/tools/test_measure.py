@@ -73,6 +73,7 @@ def command(*arguments: object) -> int:
     return measure.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_table_baseline_and_trace(
     orin: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
