@@ -19,57 +19,79 @@ Learn then Test (Angelopoulos et al., 2021) with fixed-sequence testing: walk a 
 that was declared beforehand, from the one that accepts least to the one that accepts most, test at
 each the hypothesis that the loss is more than alpha, and stop at the first that is not rejected.
 Whatever the number of steps, the probability of going too far is at most delta, because that takes
-the rejection of one hypothesis in particular: the first true one. Nothing that is decided with the
-pictures tested on may change the grid, the rule or the test.
+the rejection of one hypothesis in particular: the first true one. All thresholds before the stop
+are certified together, so that any of them may be used, whatever it was chosen by. Nothing that is
+decided with the images tested on may change the grid, the rule or the test.
 
-The pictures must be independent of each other: of a video, take frames that are scenes apart.
+The images must be independent of each other: of a video, take frames that are scenes apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import math
 
 import numpy as np
 import numpy.typing as npt
 
+from dual_cnn_ros.bundle import Certificate
+from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-def log_binomial_cdf(n: int, p: float) -> Floats:
-    """Return log P(X <= k) for X ~ Binomial(n, p), 0 < p < 1, for each k of 0 to n: (n + 1,)."""
-    k = np.arange(1, n + 1)
-    steps = np.log((n - k + 1) / k) + math.log(p) - math.log1p(-p)
-    mass = n * math.log1p(-p) + np.concatenate(([0.0], np.cumsum(steps)))
-    # Rounding may lift the last ones above 1.
-    return np.minimum(np.logaddexp.accumulate(mass), 0.0)
-
-
 def harm_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
     """
-    Return whether the binomial test shows that P(gap = 1) is at most alpha, (..., N) to (...).
+    Return whether the binomial test shows that P(gap = 1) is at most alpha.
 
-    gaps: (..., N), 1 where the reference is right and the rule wrong. Those where it is the other
-    way round do not count in its favour, so this bounds more than the loss of accuracy. The
-    p-value of 'more than alpha' is BinomCDF(k; N, alpha).
+    Parameters
+    ----------
+    gaps
+        (..., N), 1 where the reference is right and the rule is wrong. Images where it is the
+        other way round do not count in its favour, so this bounds more than the loss of accuracy.
+    alpha, delta
+        The p-value of 'more than alpha' has to be at most delta.
+
+    Returns
+    -------
+    bounded
+        (...).
     """
     g = np.asarray(gaps)
-    allowed = np.count_nonzero(log_binomial_cdf(g.shape[-1], alpha) <= math.log(delta)) - 1
-    return np.asarray(np.count_nonzero(g > 0, axis=-1) <= allowed)
+    harmed = np.count_nonzero(g > 0, axis=-1)
+    from scipy.stats import binom
+
+    return np.asarray(binom.cdf(harmed, g.shape[-1], alpha) <= delta)
 
 
 def loss_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
     """
-    Return whether a betting test shows that E[gap] is at most alpha, (..., N) to (...).
+    Return whether a betting test shows that E[gap] is at most alpha.
 
-    gaps: (..., N) in [-1, 1], in an order that does not depend on them, such as that of a hash of
-    the pictures' names: each stake is laid before the picture is seen, which is what keeps the
-    wealth of one who bets on 'at most alpha' from reaching 1 / delta with more than probability
-    delta where that is false (Waudby-Smith and Ramdas, "Estimating means of bounded random
-    variables by betting", 2024).
+    Parameters
+    ----------
+    gaps
+        (..., N) in [-1, 1], in an order that does not depend on them, such as that of a hash of
+        the images' names.
+    alpha, delta
+        The test errs with a probability of at most delta.
+
+    Returns
+    -------
+    bounded
+        (...).
+
+    Notes
+    -----
+    Each stake is laid before the image is seen. That keeps the wealth of one who bets on 'at most
+    alpha' from reaching 1 / delta with more than probability delta where that is false.
+
+    References
+    ----------
+    Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", 2024.
     """
     g = np.asarray(gaps)
     n = g.shape[-1]
@@ -110,16 +132,33 @@ def certified_threshold(
     """
     Return the loosest threshold of the grid whose loss is at most alpha, with P >= 1 - delta.
 
-    scores, first_right, final_right: (..., N) as in `threshold.curve`, in an order that does not
-    depend on what is right; leading axes are repetitions of all this. grid: (L,), falling, chosen
-    without these pictures. method: a name of METHODS. reference_right: (..., N) bool, whether the
-    model that must not be missed is right; None: final_right, what always asking both stages comes
-    to, which is the second stage alone only where there is no post-check.
+    Parameters
+    ----------
+    scores, first_right, final_right
+        (..., N), as in `thresholds.curve`, in an order that does not depend on what is right;
+        leading axes are repetitions of all this.
+    grid
+        (L,), falling, chosen without these images.
+    alpha, delta
+        In (0, 1).
+    method
+        A name of METHODS.
+    reference_right
+        (..., N) bool, whether the model that must not be missed is right. None: final_right, what
+        always asking all stages comes to, which is the last stage alone only where there is no
+        post-check.
 
-    Where nothing can be shown the answer is ALWAYS_DEFER, which by definition loses nothing
-    against always asking both. Against another reference that has to be shown like the rest, and
-    where it cannot the answer is NaN: no threshold is certified. Raise ValueError for alpha or
-    delta outside of (0, 1), an unknown method, or a grid that does not fall.
+    Returns
+    -------
+    thresholds
+        (...). Where nothing can be shown, ALWAYS_DEFER, which by definition loses nothing against
+        always asking all stages. Against another reference that has to be shown like the rest, and
+        where it cannot be, NaN: no threshold is certified.
+
+    Raises
+    ------
+    ValueError
+        For alpha, delta, a method or a grid that cannot be used.
     """
     steps = np.asarray(grid, np.float64)
     if not 0 < alpha < 1 or not 0 < delta < 1:
@@ -149,3 +188,65 @@ def certified_threshold(
         if not walking.size:
             break
     return np.array(outcomes)[rejected].reshape(repetitions)
+
+
+@dataclass(frozen=True)
+class CertifiedThresholds:
+    """
+    All thresholds that one test has shown to keep a promise.
+
+    Attributes
+    ----------
+    certificate
+        The promise.
+    thresholds
+        At least one, rising: the loosest first, ALWAYS_DEFER last.
+    """
+
+    certificate: Certificate
+    thresholds: tuple[float, ...]
+
+
+def certify(
+    rule: CandidateRule,
+    grid: Floats,
+    alpha: float,
+    delta: float,
+    reference: str | None = None,
+    reference_right: Bools | None = None,
+) -> tuple[CertifiedThresholds, ...]:
+    """
+    Return what each of METHODS certifies; one that certifies nothing is left out.
+
+    Parameters
+    ----------
+    rule
+        On the images to certify with.
+    grid, alpha, delta, reference_right
+        As in `certified_threshold`.
+    reference
+        Name of the model that reference_right belongs to; None for always asking both stages.
+    """
+    if reference is None:
+        reference = (
+            'always asking second'
+            if rule.post_check == 'none'
+            else f'always asking both, post-check {rule.post_check}'
+        )
+    found = []
+    for method in METHODS:
+        loosest = certified_threshold(
+            rule.scores,
+            rule.first_right,
+            rule.final_right,
+            grid,
+            alpha=alpha,
+            delta=delta,
+            method=method,
+            reference_right=reference_right,
+        )
+        certified = [t for t in (*grid[::-1].tolist(), ALWAYS_DEFER) if t >= loosest]
+        if certified:
+            certificate = Certificate(alpha, delta, method, len(rule.scores), reference)
+            found.append(CertifiedThresholds(certificate, tuple(certified)))
+    return tuple(found)

@@ -12,40 +12,48 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From the answers of two CNNs to pictures: temperatures, and every rule there is to choose."""
+"""Every rule to choose from: a score with a post-check, and what it comes to on N images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.calibration.thresholds import Curve, curve, OperatingPoint
-from dual_cnn_ros.cascade.scores import DEFERRAL, SCORES
+from dual_cnn_ros.calibration.temperature import by_rows
+from dual_cnn_ros.calibration.thresholds import Curve, curve, ThresholdPoint
+from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 
-# In portions, because what a score needs in between is several times its input.
-ROWS = 1024
-
-Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]
 
 
-class Combination(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class CandidateRule:
     """
-    A score with a post-check, and what that comes to on N pictures.
+    A score with a post-check, without a threshold yet.
 
-    scores: (N,), of the first stage. first_right, final_right: (N,), whether its answer is right,
-    and whether the answer is once the second stage was asked too.
+    Attributes
+    ----------
+    score
+        A name of SCORES.
+    post_check
+        A name of POST_CHECKS.
+    scores
+        float64 (N,), of the first stage.
+    first_right
+        (N,), whether the first stage is right.
+    final_right
+        (N,), whether the cascade is right once all stages were asked.
     """
 
     score: str
     post_check: str
-    scores: Floats
+    scores: npt.NDArray[np.float64]
     first_right: Bools
     final_right: Bools
 
@@ -53,123 +61,91 @@ class Combination(NamedTuple):
         """Return every threshold that makes a difference."""
         return curve(self.scores, self.first_right, self.final_right)
 
+    def best(self, accuracy: float | None = None) -> ThresholdPoint:
+        """Return the most accurate threshold, or the cheapest one that reaches an accuracy."""
+        rules = self.curve()
+        return rules.most_accurate() if accuracy is None else rules.reaching(accuracy)
+
     def right(self, threshold: float) -> Bools:
-        """Return whether the answer to each picture is right at a threshold, (N,)."""
+        """Return whether the answer to each image is right at a threshold, (N,)."""
         return np.where(self.scores >= threshold, self.first_right, self.final_right)
 
-    def at(self, threshold: float) -> OperatingPoint:
+    def at(self, threshold: float) -> ThresholdPoint:
         """Return what a threshold comes to."""
-        return OperatingPoint(
+        return ThresholdPoint(
             threshold, float(self.right(threshold).mean()), float((self.scores < threshold).mean())
         )
 
+    def on(self, images: slice) -> CandidateRule:
+        """Return it on some of the images."""
+        return replace(
+            self,
+            scores=self.scores[images],
+            first_right=self.first_right[images],
+            final_right=self.final_right[images],
+        )
 
-def by_rows(function: Callable[..., Array], *arrays: Array) -> Array:
-    """Return function(*arrays), a portion of the rows at a time; (N, K) each to (N, ...)."""
-    return np.concatenate(
-        [
-            function(*(array[start : start + ROWS] for array in arrays))
-            for start in range(0, len(arrays[0]), ROWS)
+    def find_in(self, rules: Sequence[CandidateRule]) -> CandidateRule:
+        """Return the rule of the same score and post-check, which has other images."""
+        wanted = self.score, self.post_check
+        return next(rule for rule in rules if (rule.score, rule.post_check) == wanted)
+
+
+def candidate_rules(
+    probabilities: Sequence[Floats], truth: Labels, scores: Sequence[str] = tuple(SCORES)
+) -> list[CandidateRule]:
+    """
+    Return every score with every post-check.
+
+    Parameters
+    ----------
+    probabilities
+        (N, K) of each of the two stages, calibrated.
+    truth
+        (N,), the true classes.
+    scores
+        Names of SCORES.
+
+    Notes
+    -----
+    The answers are those of `cascade.post_check`, for all images at once.
+    """
+    first, second = probabilities
+    first_label, second_label = (by_rows(_labels, p) for p in (first, second))
+    average = by_rows(lambda one, other: _labels(one + other), first, second)
+    rules = []
+    for name in scores:
+        of_first, of_second = (by_rows(SCORES[name], p) for p in (first, second))
+        final = {
+            'none': second_label,
+            'more_confident': np.where(of_second > of_first, second_label, first_label),
+            'average': average,
+        }
+        # NumPy would round a threshold to the precision of what it is compared with.
+        precise = of_first.astype(np.float64)
+        rules += [
+            CandidateRule(name, check, precise, first_label == truth, final[check] == truth)
+            for check in POST_CHECKS
         ]
-    )
+    return rules
 
 
-def temperature(logits: Floats, labels: Labels) -> float:
+def choose_rule(rules: Sequence[CandidateRule], accuracy: float | None = None) -> CandidateRule:
     """
-    Return argmin over T in [e^-3, e^3] of the mean negative log likelihood of softmax(logits / T).
-
-    The loss is convex in b = 1 / T (Guo et al., "On Calibration of Modern Neural Networks", 2017),
-    with the slope E[z] - z_y and the curvature Var[z] under softmax(b z), averaged over pictures:
-    Newton's method, kept inside of the bracket that the sign of the slope leaves.
-    """
-
-    def moments(z: Array, own: Array) -> Array:
-        z = z - z.max(axis=1, keepdims=True).astype(np.float64)
-        weights = np.exp(b * z)
-        weights /= weights.sum(axis=1, keepdims=True)
-        mean = (weights * z).sum(axis=1)
-        return np.stack(
-            [mean - z[np.arange(len(z)), own], (weights * z * z).sum(axis=1) - mean * mean], axis=1
-        )
-
-    low, high = np.exp(-3.0), np.exp(3.0)
-    b = 1.0
-    while high - low > 1e-6 * b:
-        slope, curvature = by_rows(moments, logits, labels).mean(axis=0)
-        low, high = (low, b) if slope > 0 else (b, high)
-        step = b - slope / curvature if curvature > 0 else low
-        if abs(step - b) <= 1e-6 * b:
-            break
-        b = step if low < step < high else float(np.sqrt(low * high))
-    return float(1 / b)
-
-
-def final_labels(
-    first: Floats, second: Floats, scores: Mapping[str, Floats]
-) -> dict[tuple[str, str], Labels]:
-    """
-    Return the cascade's answers, (N,), once both CNNs were asked, by score and post-check.
-
-    first, second: (N, K) probabilities. scores: (N,) of the first, by name of SCORES. The answers
-    are those of cascade.post_check, picture by picture.
-    """
-    one, other = (by_rows(_labels, p) for p in (first, second))
-    average = by_rows(lambda a, b: _labels(np.mean([a, b], axis=0)), first, second)
-    found = {}
-    for name, of_first in scores.items():
-        surer = by_rows(SCORES[name], second) > of_first
-        found.update(
-            {
-                (name, 'none'): other,
-                (name, 'average'): average,
-                (name, 'more_confident'): np.where(surer, other, one),
-            }
-        )
-    return found
-
-
-def combinations(
-    first: Floats, second: Floats, truth: Labels, learned: Floats | None = None
-) -> list[Combination]:
-    """
-    Return every score with every post-check, on N pictures.
-
-    first, second: (N, K) probabilities. truth: (N,). learned: (N,), the score named 'deferral',
-    where there is one; of two answers the one of the larger probability is then more confident.
-    """
-    scores = {name: by_rows(measure, first) for name, measure in SCORES.items()}
-    final = final_labels(first, second, scores)
-    first_right = by_rows(_labels, first) == truth
-    if learned is not None:
-        final |= {(DEFERRAL, check): final['max_probability', check] for check in POST_CHECKS}
-        scores[DEFERRAL] = learned
-    # In float64, because NumPy rounds a threshold to the precision of what it is held against.
-    return [
-        Combination(
-            name, check, of_first.astype(np.float64), first_right, final[name, check] == truth
-        )
-        for name, of_first in scores.items()
-        for check in POST_CHECKS
-    ]
-
-
-def choose(offered: Sequence[Combination], accuracy: float | None = None) -> Combination:
-    """
-    Return the one of the highest accuracy, or the cheapest that reaches a stated one.
+    Return the rule of the highest accuracy, or the cheapest that reaches a stated one.
 
     Each is taken at the threshold that serves it best; of equal ones, the cheapest. Where none
     reaches the stated accuracy, the one that comes nearest.
     """
 
-    def worth(combination: Combination) -> tuple[float, ...]:
-        rules = combination.curve()
-        best = rules.most_accurate()
+    def worth(rule: CandidateRule) -> tuple[float, ...]:
+        best = rule.best()
         if accuracy is None or best.accuracy < accuracy:
-            return (0, best.accuracy, -best.second_share)
-        return (1, -rules.reaching(accuracy).second_share, best.accuracy)
+            return (0, best.accuracy, -best.deferral_rate)
+        return (1, -rule.best(accuracy).deferral_rate, best.accuracy)
 
-    return max(offered, key=worth)
+    return max(rules, key=worth)
 
 
 def _labels(probabilities: Floats) -> Labels:
-    return probabilities.argmax(axis=-1)
+    return probabilities.argmax(axis=1)

@@ -12,12 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Every rule that a threshold can make on a held-out split, exactly, and the ones worth having."""
+"""Every rule that a threshold can make on labelled images, exactly, and the ones worth having."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,40 +26,60 @@ from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 Floats = npt.NDArray[np.float64]
 
 
-class OperatingPoint(NamedTuple):
-    """A threshold, with the accuracy and the share of frames that ask the second stage there."""
+@dataclass(frozen=True)
+class ThresholdPoint:
+    """
+    A threshold, and what it comes to.
+
+    Attributes
+    ----------
+    threshold
+        In [0, 1], or ALWAYS_DEFER.
+    accuracy
+        Share of images that the cascade gets right.
+    deferral_rate
+        Share of images that the first stage passes on.
+    """
 
     threshold: float
     accuracy: float
-    second_share: float
+    deferral_rate: float
+
+    def dominates(self, other: ThresholdPoint) -> bool:
+        """Return True if it is as good in accuracy and cost, and better in one of them."""
+        mine, its = ((p.accuracy, -p.deferral_rate) for p in (self, other))
+        return mine != its and mine[0] >= its[0] and mine[1] >= its[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """
-    The rules that differ on N pictures, at most N + 1: the first always asks, the last never.
+    The rules that differ on N images, at most N + 1: the first always defers, the last never.
 
-    thresholds, accuracy, second_share: (M,), the first and the last of them falling.
+    Attributes
+    ----------
+    thresholds, accuracy, deferral_rate
+        (M,), the thresholds and the rates falling.
     """
 
     thresholds: Floats
     accuracy: Floats
-    second_share: Floats
+    deferral_rate: Floats
 
     def cost(self, first: float, second: float) -> Floats:
-        """Return the expected cost of a frame, (M,), from that of each stage, in their unit."""
-        return first + self.second_share * second
+        """Return the expected cost of an image, (M,), from that of each stage, in their unit."""
+        return first + self.deferral_rate * second
 
-    def most_accurate(self) -> OperatingPoint:
-        """Return the rule of the highest accuracy; of equal ones, that which asks least."""
+    def most_accurate(self) -> ThresholdPoint:
+        """Return the rule of the highest accuracy; of equal ones, that which defers least."""
         return self.reaching(self.accuracy.max())
 
-    def reaching(self, accuracy: float) -> OperatingPoint:
+    def reaching(self, accuracy: float) -> ThresholdPoint:
         """
         Return the cheapest rule of at least this accuracy.
 
-        It asks the second stage least, which is the cheapest whatever the stages cost. ValueError
-        where no rule is as accurate.
+        It defers least, which is the cheapest whatever the stages cost. ValueError where no rule
+        is as accurate.
         """
         enough = np.flatnonzero(self.accuracy >= accuracy)
         if not enough.size:
@@ -68,50 +87,57 @@ class Curve:
                 f'no threshold reaches an accuracy of {accuracy}; the highest is '
                 f'{self.accuracy.max():.4f}'
             )
-        return OperatingPoint(*(float(column[enough[-1]]) for column in self._columns))
+        return self._point(enough[-1])
 
-    def asking_at_most(self, share: float) -> OperatingPoint:
-        """Return the rule that asks the second stage most often without asking more than this."""
-        nearest = int(np.argmax(self.second_share <= share))
-        return OperatingPoint(*(float(column[nearest]) for column in self._columns))
+    def deferring_at_most(self, rate: float) -> ThresholdPoint:
+        """Return the rule that defers most often without exceeding this rate."""
+        return self._point(int(np.argmax(self.deferral_rate <= rate)))
 
     def pareto(self) -> Curve:
-        """Return the rules that no other beats in accuracy or cost without losing in the other."""
+        """Return the rules that no other one dominates."""
         falling = self.accuracy[::-1]
         best_of_cheaper = np.maximum.accumulate(np.concatenate(([-1.0], falling[:-1])))
-        return self._some(np.flatnonzero((falling > best_of_cheaper)[::-1]))
+        return self._select(np.flatnonzero((falling > best_of_cheaper)[::-1]))
 
-    def thinned(self, count: int) -> Curve:
-        """Return `count` rules at the most, spread evenly, the ends and the best among them."""
+    def subsample(self, count: int) -> Curve:
+        """Return at most `count` rules, evenly by rank, with both ends and the most accurate."""
         best = np.flatnonzero(self.thresholds == self.most_accurate().threshold)
         even = np.linspace(0, len(self.thresholds) - 1, min(count - 1, len(self.thresholds)))
-        return self._some(np.union1d(np.round(even).astype(int), best))
+        return self._select(np.union1d(np.round(even).astype(int), best))
 
-    def spread(self, count: int) -> Curve:
-        """Return `count` rules at the most, the ends and others as far apart in what they ask."""
-        wanted = np.linspace(self.second_share[0], self.second_share[-1], count)
-        return self._some(
-            np.unique(np.abs(self.second_share[:, np.newaxis] - wanted).argmin(axis=0))
-        )
+    def _point(self, place: int) -> ThresholdPoint:
+        columns = self.thresholds, self.accuracy, self.deferral_rate
+        return ThresholdPoint(*(float(column[place]) for column in columns))
 
-    @property
-    def _columns(self) -> tuple[Floats, Floats, Floats]:
-        return self.thresholds, self.accuracy, self.second_share
-
-    def _some(self, which: npt.NDArray[np.integer]) -> Curve:
-        return Curve(*(column[which] for column in self._columns))
+    def _select(self, places: npt.NDArray[np.integer]) -> Curve:
+        columns = self.thresholds, self.accuracy, self.deferral_rate
+        return Curve(*(column[places] for column in columns))
 
 
 def curve(scores: npt.ArrayLike, first_right: npt.ArrayLike, final_right: npt.ArrayLike) -> Curve:
     """
-    Return all rules 'accept where the score is at least t' that differ, always asking first.
+    Return all rules 'accept where the score is at least t' that differ.
 
-    scores: (N,) of the first stage. first_right: (N,) bool, whether its answer is right.
-    final_right: (N,) bool, whether the answer is right once the second stage has been asked too,
-    post-check included. Accuracy changes only where the threshold passes a score, so sorting them
-    and summing up gives all N + 1 rules in O(N log N). Their t are in (0, 1), or at its borders
-    where a score is: ALWAYS_DEFER to refuse a score of 1, 0 to accept one of 0. ValueError where
-    the arrays are empty or differ in length, or a score is not in [0, 1].
+    Parameters
+    ----------
+    scores
+        (N,), of the first stage.
+    first_right
+        (N,) bool, whether its answer is right.
+    final_right
+        (N,) bool, whether the answer is right once all stages were asked, post-check included.
+
+    Raises
+    ------
+    ValueError
+        The arrays are empty or differ in length, or a score is not in [0, 1].
+
+    Notes
+    -----
+    Accuracy changes only where the threshold passes a score, so sorting the scores and summing up
+    gives all rules in O(N log N). Thresholds lie halfway between two scores, so that rounding does
+    not matter, or at the borders where a score is: ALWAYS_DEFER to refuse a score of 1, 0 to
+    accept one of 0.
     """
     s = np.asarray(scores, dtype=np.float64)
     first, final = np.asarray(first_right, dtype=bool), np.asarray(final_right, dtype=bool)
@@ -124,8 +150,6 @@ def curve(scores: npt.ArrayLike, first_right: npt.ArrayLike, final_right: npt.Ar
     right = np.concatenate(([0], np.cumsum(first))) + np.concatenate(
         (np.cumsum(final[::-1])[::-1], [0])
     )
-    # Halfway between the last score accepted and the first refused, so that rounding does not
-    # matter.
     edges = np.concatenate(([1.0 if s[0] < 1 else ALWAYS_DEFER], s, [0.0]))
     thresholds = (edges[:-1] + edges[1:]) / 2
     # Between neighbouring floats there is no half way, and the lower one would accept itself.

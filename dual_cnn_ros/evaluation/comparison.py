@@ -20,7 +20,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from dual_cnn_ros.evaluation.findings import Findings, SystemResult
-from dual_cnn_ros.evaluation.tables import text_table
+from dual_cnn_ros.tables import text_table
 
 # What is measured, and so differs from run to run: it counts only on demand.
 MEASURED = {'cpu': 'CPU seconds', 'joules': 'joules above idle'}

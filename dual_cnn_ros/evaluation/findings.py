@@ -23,8 +23,9 @@ from pathlib import Path
 import re
 from typing import Any
 
+from dual_cnn_ros.calibration.reliability import Reliability
 from dual_cnn_ros.cascade.settings import Rule
-from dual_cnn_ros.evaluation.metrics import Interval, Reliability
+from dual_cnn_ros.evaluation.metrics import Interval
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
 

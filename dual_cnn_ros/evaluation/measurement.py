@@ -33,10 +33,10 @@ from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data.power_trace import write_power_trace
 from dual_cnn_ros.energy.bench import Bench, Cost
 from dual_cnn_ros.evaluation.systems import parse_system
-from dual_cnn_ros.evaluation.tables import milli, text_table
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import Sensor
+from dual_cnn_ros.tables import milli, text_table
 
 # Shorter loops are not measurable at the rates of these sensors.
 LEAST_SECONDS = 10.0

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dual_cnn_ros.calibration.intervals import exact_interval
+
 RESAMPLES = 2000
 CHUNK = 50
-BINS = 15
 # With fewer clusters than these, the spread of the resampled means says little of the true one.
 LEAST_CLUSTERS = 10
 
@@ -56,23 +57,6 @@ class AccuracyEstimate:
     interval: Interval | None
     difference: float | None = None
     difference_interval: Interval | None = None
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Answers of similar confidence: their mean confidence, their accuracy, and their number."""
-
-    confidence: float
-    accuracy: float
-    count: int
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """A reliability diagram: its expected calibration error, and the bins that hold answers."""
-
-    error: float
-    bins: tuple[ReliabilityBin, ...]
 
 
 def bootstrap(
@@ -134,37 +118,11 @@ def _interval(drawn: Floats, values: Floats, least: float) -> Interval | None:
     if len(values) < LEAST_CLUSTERS:
         return None
     if np.ptp(values) == 0:
-        from scipy.stats import binomtest
-
-        alike = binomtest(len(values), len(values)).proportion_ci().low
+        alike, _ = exact_interval(len(values), len(values))
         low, high = (float(alike * values[0] + (1 - alike) * edge) for edge in (least, 1.0))
     else:
         low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
     return low, high
-
-
-def reliability(confidence: Floats, right: Bools) -> Reliability:
-    """
-    Return the expected calibration error over 15 equally wide bins, and the bins that hold frames.
-
-    Parameters
-    ----------
-    confidence
-        (N,), the probability of the answer.
-    right
-        (N,), whether it is right.
-    """
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins = tuple(
-        ReliabilityBin(
-            float(confidence[place == b].mean()),
-            float(right[place == b].mean()),
-            int(np.count_nonzero(place == b)),
-        )
-        for b in np.unique(place)
-    )
-    error = sum(abs(b.confidence - b.accuracy) * b.count for b in bins)
-    return Reliability(float(error / len(confidence)), bins)
 
 
 def confusion(truth: Ints, answer: Ints, labels: Sequence[str]) -> dict[str, dict[str, int]]:

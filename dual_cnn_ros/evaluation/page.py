@@ -36,7 +36,7 @@ from dual_cnn_ros.evaluation.findings import (
 )
 from dual_cnn_ros.evaluation.plots import COLOURS, INK, LegendEntry, Line, Point
 from dual_cnn_ros.evaluation.summary import notes, result_tables
-from dual_cnn_ros.evaluation.tables import millions
+from dual_cnn_ros.tables import millions
 
 # The memory, the first stage, the second one, deeper ones: as the overlay draws them.
 SOURCE_COLOURS = ('#009e73', '#0072b2', '#e69f00', '#cc79a7')

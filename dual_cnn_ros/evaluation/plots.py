@@ -29,7 +29,7 @@ from matplotlib.lines import Line2D
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.evaluation.metrics import Reliability
+from dual_cnn_ros.calibration.reliability import Reliability
 
 # Okabe and Ito, "Color Universal Design" (2008), and two more.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b4c9a', '#555555')

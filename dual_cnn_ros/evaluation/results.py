@@ -23,6 +23,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from dual_cnn_ros.calibration.reliability import reliability
 from dual_cnn_ros.calibration.thresholds import curve
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.data.labelled_frames import FrameSource
@@ -116,7 +117,7 @@ def protocol_results(
             accuracy=estimate.accuracy,
             interval=estimate.interval,
             difference=difference,
-            reliability=metrics.reliability(np.array(log.confidence)[judged], right[i][judged]),
+            reliability=reliability(np.array(log.confidence)[judged], right[i][judged]),
             confusion=metrics.confusion(
                 truth[judged], np.array(log.labels)[judged], playthrough.labels
             ),
@@ -161,9 +162,9 @@ def threshold_curves(
             np.array(first.log.scores)[judged],
             (np.array(first.log.labels) == truth)[judged],
             (np.array(final.log.labels) == truth)[judged],
-        ).thinned(_CURVE_POINTS)
+        ).subsample(_CURVE_POINTS)
         macs = rules.cost(*(stage.macs for stage in first.system.bundle.stages))
-        columns = (rules.thresholds, rules.accuracy, rules.second_share, macs)
+        columns = (rules.thresholds, rules.accuracy, rules.deferral_rate, macs)
         yield ThresholdCurve(name, *(tuple(column.tolist()) for column in columns))
 
 

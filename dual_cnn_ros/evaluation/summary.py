@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from dual_cnn_ros.evaluation.findings import Findings, SystemResult
 from dual_cnn_ros.evaluation.metrics import LEAST_CLUSTERS
-from dual_cnn_ros.evaluation.tables import interval_text, milli, millions, percent, text_table
+from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
 MOST_NAMED = 10
 

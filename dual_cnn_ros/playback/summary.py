@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.evaluation.tables import text_table
 from dual_cnn_ros.messages.decisions import PublishedDecision
 from dual_cnn_ros.playback.audience import FrameKey
 from dual_cnn_ros.playback.energy_listener import PowerInput, Sections
+from dual_cnn_ros.tables import text_table
 
 
 def decision_table(

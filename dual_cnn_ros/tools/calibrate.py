@@ -12,11 +12,116 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Make a bundle of trained CNNs, with its temperatures, thresholds and certificates."""
+"""
+Make a bundle of two trained CNNs: temperatures, score, threshold, post-check, and the evidence.
 
+The validation images of `train` are parted once more, by a hash of their names. On one part (fit)
+the temperatures are fitted, and the score and the post-check are chosen; `pair` chose the two CNNs
+on it too, where it was given the same --fit. On the other (certification) the thresholds are
+found, the exact best of all that there are, and some are certified: to lose at most ALPHA of
+accuracy against always asking both CNNs under the post-check chosen (under 'none', which is always
+asking the second), or against the CNN named by --reference, with a probability of at least
+1 - DELTA over the draw of images.
+
+That certificate holds for one pair of CNNs, one combination of score and post-check and one grid
+of thresholds, which therefore come from the fit part alone. To certify several and then take the
+cheapest would be to look at the same images several times. The other operating points are the best
+on the certification images, which promises nothing. The images of --test are looked at once, by
+the finished bundle.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
 import sys
 
-from dual_cnn_ros.calibration.calibrate import main
+from dual_cnn_ros.calibration.findings import CalibrationFindings
+from dual_cnn_ros.calibration.procedure import calibrate, CalibrationOptions
+from dual_cnn_ros.calibration.report import calibration_report
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import POST_CHECKS
+from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.tables import percent
+from dual_cnn_ros.tools.cli import add_fit_options, fraction, make_parser, run_cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    values = vars(_parser().parse_args(argv))
+    report = values.pop('report')
+
+    def work() -> None:
+        options = CalibrationOptions(**values)
+        bundle, findings = calibrate(options)
+        _draw(findings, report or options.out)
+        print(*calibration_report(bundle, findings), sep='\n')
+
+    return run_cli('calibrate', work)
+
+
+def _draw(findings: CalibrationFindings, folder: Path) -> None:
+    from dual_cnn_ros.evaluation.plots import png, reliability_diagrams
+
+    diagrams = {
+        f'{name} CNN, {when}: ECE {percent(found.error)}': found
+        for name, stage in findings.calibration.items()
+        for when, found in (('before', stage.before), ('after', stage.after))
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / 'reliability.png', png(reliability_diagrams(diagrams, columns=2)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser('calibrate', __doc__)
+    add = parser.add_argument
+    add('data', type=Path, help='the folder or tar that both CNNs were trained on')
+    add(
+        'stages',
+        nargs=2,
+        metavar='STAGE',
+        help='bundles of one stage that train wrote: the CNN to ask first, then the second',
+    )
+    add('--test', type=Path, metavar='DATA', help='a folder or tar of test images')
+    add('--test-split', help="its split, where it has several ('test')")
+    add_fit_options(parser)
+    add('--score', choices=tuple(SCORES), help='instead of the best on the images to fit on')
+    add(
+        '--post-check',
+        choices=tuple(POST_CHECKS),
+        help='instead of the best on the images to fit on',
+    )
+    add(
+        '--accuracy',
+        type=fraction,
+        metavar='SHARE',
+        help='use the cheapest rule that reaches this, not the most accurate one',
+    )
+    add(
+        '--alpha',
+        type=fraction,
+        default=0.01,
+        help='accuracy that a certified threshold may lose (default %(default)s)',
+    )
+    add(
+        '--delta',
+        type=fraction,
+        default=0.05,
+        help='probability that it loses more (default %(default)s)',
+    )
+    add(
+        '--reference',
+        metavar='BUNDLE',
+        help='a strong CNN to certify against, as a bundle of one stage, in place of always '
+        'asking both',
+    )
+    add('--name', required=True, help='of the bundle')
+    add('--description', default='', help='of the bundle, one line')
+    add('--out', type=Path, required=True, help='folder of the bundle')
+    add('--report', type=Path, metavar='DIR', help='folder of reliability.png, if not --out')
+    return parser
+
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import suppress
 import math
+from pathlib import Path
 import sys
 
 
@@ -72,6 +73,22 @@ def number(
 
 fraction = number(0, 1, exclusive=True)
 positive = number(0, exclusive=True)
+
+
+def add_fit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `pair` and `calibrate` have to be given alike."""
+    parser.add_argument(
+        '--fit',
+        type=fraction,
+        default=0.5,
+        metavar='SHARE',
+        help='of the validation images, to fit on and to choose with; the others are for '
+        'calibrate to find and certify thresholds; pair and calibrate need the same (default '
+        '%(default)s)',
+    )
+    parser.add_argument(
+        '--exclude', type=Path, metavar='FILE', help='the names that train left out'
+    )
 
 
 def run_cli(tool: str, work: Callable[[], object], interrupted: str = 'interrupted') -> int:

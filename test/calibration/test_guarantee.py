@@ -16,35 +16,37 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from dataclasses import replace
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dual_cnn_ros.bundle import Certificate
 from dual_cnn_ros.calibration import guarantee
-from dual_cnn_ros.calibration.guarantee import certified_threshold, METHODS
-from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
+from dual_cnn_ros.calibration.guarantee import certified_threshold, certify, METHODS
+from dual_cnn_ros.calibration.rules import CandidateRule
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
 pytestmark = pytest.mark.filterwarnings('error')
 
-ALPHA, DELTA, RUNS, PICTURES = 0.05, 0.1, 2000, 400
+ALPHA, DELTA, RUNS, IMAGES = 0.05, 0.1, 2000, 400
 GRID = np.linspace(0.9, 0.4, 6)
 
 
 def simulated(
-    harm: Any, benefit: Any, seed: int, runs: int = RUNS, pictures: int = PICTURES
+    harm: Any, benefit: Any, seed: int, runs: int = RUNS, images: int = IMAGES
 ) -> tuple[np.ndarray, ...]:
     """
-    Return scores, first_right and final_right, each (runs, pictures).
+    Return scores, first_right and final_right, each (runs, images).
 
     harm, benefit: for each threshold of the grid, the probability that only the second stage is
-    right, and that only the first is, of a picture that this threshold is the first to accept.
+    right, and that only the first is, of an image that this threshold is the first to accept.
     """
     random = np.random.default_rng(seed)
-    band = random.integers(0, len(GRID), (runs, pictures))
-    u, h, b = random.random((runs, pictures)), np.asarray(harm)[band], np.asarray(benefit)[band]
+    band = random.integers(0, len(GRID), (runs, images))
+    u, h, b = random.random((runs, images)), np.asarray(harm)[band], np.asarray(benefit)[band]
     return GRID[band], u >= h, (u < h) | (u >= h + b)
 
 
@@ -125,7 +127,7 @@ def test_betting_accepts_more_than_the_binomial_test_where_gains_make_up_for_los
         (0.12, np.linspace(0.02, 0.07, 6), 'betting'),
         (0.05, np.zeros(6), 'binomial'),
     ):
-        drawn = simulated(np.linspace(0.02, top, 6), benefit, 6, runs=200, pictures=2000)
+        drawn = simulated(np.linspace(0.02, top, 6), benefit, 6, runs=200, images=2000)
         accepted = {
             method: (
                 drawn[0]
@@ -138,24 +140,6 @@ def test_betting_accepts_more_than_the_binomial_test_where_gains_make_up_for_los
         assert max(accepted, key=accepted.__getitem__) == ahead
 
 
-@pytest.mark.parametrize(('n', 'p'), [(1, 0.3), (7, 0.5), (60, 0.01), (300, 0.02), (300, 0.97)])
-def test_binomial_cdf_is_exact(n: int, p: float) -> None:
-    exact, q = Fraction(0), Fraction(p)
-    logs = guarantee.log_binomial_cdf(n, p)
-    for k in range(n + 1):
-        exact += math.comb(n, k) * q**k * (1 - q) ** (n - k)
-        assert logs[k] == pytest.approx(
-            math.log(exact.numerator) - math.log(exact.denominator), rel=1e-9, abs=1e-12
-        )
-
-
-def test_binomial_cdf_of_many_pictures_neither_overflows_nor_drifts() -> None:
-    logs = guarantee.log_binomial_cdf(50000, 0.01)
-    assert (np.diff(logs) >= 0).all() and logs[-1] == pytest.approx(0, abs=1e-9)
-    # The median of Binomial(n, p) is np where that is whole.
-    assert logs[499] < math.log(0.5) < logs[500]
-
-
 @pytest.mark.parametrize(('harmed', 'shown'), [(0, True), (1, False)])
 def test_rule_of_three(harmed: int, shown: bool) -> None:
     """0 of 299 shows less than 1 % at 95 %, and 0 of 298 does not, by the binomial test."""
@@ -164,8 +148,8 @@ def test_rule_of_three(harmed: int, shown: bool) -> None:
         assert bool(guarantee.harm_is_bounded(gaps, 0.01, 0.05)) == (shown and enough)
 
 
-def single(runs: int, pictures: int, seed: int) -> tuple[np.ndarray, ...]:
-    return simulated(np.linspace(0, 0.2, 6), np.linspace(0, 0.05, 6), seed, runs, pictures)
+def single(runs: int, images: int, seed: int) -> tuple[np.ndarray, ...]:
+    return simulated(np.linspace(0, 0.2, 6), np.linspace(0, 0.05, 6), seed, runs, images)
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -216,6 +200,29 @@ def test_strong_model_has_to_be_matched_by_the_second_stage_too() -> None:
     assert (
         certified_threshold(scores, final, final, GRID, **common, reference_right=weak) == GRID[-1]
     )
+
+
+@pytest.mark.parametrize(
+    ('check', 'reference'),
+    [
+        ('none', 'always asking second'),
+        ('more_confident', 'always asking both, post-check more_confident'),
+        ('average', 'strong'),
+    ],
+)
+def test_all_thresholds_up_to_the_loosest_are_certified(check: str, reference: str) -> None:
+    scores, first, final = (a[0] for a in single(1, 3000, 9))
+    rule = CandidateRule('entropy', check, scores, first, final)
+    strong = ('strong', final) if reference == 'strong' else ()
+    for found, method in zip(certify(rule, GRID, ALPHA, DELTA, *strong), METHODS):
+        loosest = certified_threshold(
+            scores, first, final, GRID, alpha=ALPHA, delta=DELTA, method=method
+        )
+        assert GRID[-1] < loosest < GRID[0]
+        assert found.thresholds == (*sorted(GRID[loosest <= GRID]), ALWAYS_DEFER)
+        assert found.certificate == Certificate(ALPHA, DELTA, method, 3000, reference)
+    weak = replace(rule, final_right=np.arange(3000) % 10 > 0)
+    assert certify(weak, GRID, ALPHA, DELTA, 'strong', np.ones(3000, bool)) == ()
 
 
 def test_grid_falls_and_keeps_to_the_scores() -> None:

@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Answers of trained CNNs: right, kept for exactly what they belong to, their cost measured."""
+"""Answers of CNNs: right, and kept for exactly what they belong to."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -25,26 +26,25 @@ import pytest
 from tiny_pool import LABELS, make_pictures, make_trained
 
 from dual_cnn_ros.calibration import predictions
-from dual_cnn_ros.calibration.predictions import (
-    cpu_seconds,
-    fit_and_rest,
-    predict,
-    Predictions,
-    read_trained,
-    Trained,
+from dual_cnn_ros.calibration.candidates import (
+    Candidate,
+    ImageSelection,
+    read_candidates,
+    select_validation_images,
 )
+from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.dataset import is_validation
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp('predictions') / 'pictures')
+def images(tmp_path_factory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp('predictions') / 'images')
 
 
 @pytest.fixture
 def runs(monkeypatch) -> list[str]:
-    """Return what was done since: 'read' for each reading of pictures, a name for each model."""
+    """Return what was done since: 'read' for each reading of images, a name for each CNN."""
     done: list[str] = []
     load, ask = predictions.load_dataset, predictions._ask
 
@@ -52,17 +52,19 @@ def runs(monkeypatch) -> list[str]:
         done.append('read')
         return load(*arguments, **named)
 
-    def asking(trained, part):
-        done.append(trained.name)
-        return ask(trained, part)
+    def asking(candidate, part):
+        done.append(candidate.name)
+        return ask(candidate, part)
 
     monkeypatch.setattr(predictions, 'load_dataset', reading)
     monkeypatch.setattr(predictions, '_ask', asking)
     return done
 
 
-def held_out(pool: list[Trained], data: Path, **options) -> list[Predictions]:
-    return predict(pool, data, split=None, held_out=True, **options)
+def make_pool(folder: Path, gains: Sequence[float], **options) -> tuple[Candidate, ...]:
+    return read_candidates(
+        [str(make_trained(folder, n, gain, **options)) for n, gain in zip('abcd', gains)]
+    )
 
 
 def same(one: Predictions, other: Predictions) -> bool:
@@ -74,93 +76,77 @@ def same(one: Predictions, other: Predictions) -> bool:
 
 
 @pytest.mark.parametrize('colour', ['bgr', 'rgb', 'grey'])
-def test_answers_are_those_that_a_robot_gets(pictures, tmp_path, runs, colour) -> None:
-    pool = [
-        read_trained(make_trained(tmp_path, name, gain, size, colour=colour))
+def test_answers_are_those_that_a_robot_gets(images, tmp_path, runs, colour) -> None:
+    trained = [
+        str(make_trained(tmp_path, name, gain, size, colour=colour))
         for name, gain, size in (('a', 2.0, 16), ('b', -3.0, 8), ('c', 5.0, 16))
     ]
-    found = held_out(pool, pictures)
-    names = sorted(
-        name
-        for file in pictures.glob('*/*.png')
-        if is_validation(name := f'{file.parent.name}/{file.name}', 0.5, 3)
-    )
-    assert 0 < len(names) < 36
-    for trained, own in zip(pool, found):
-        assert own.names == tuple(names)
-        assert [LABELS[label] for label in own.labels] == [n.split('/')[0] for n in names]
-        model = trained.load()
-        for name, logits in zip(names, own.logits):
-            blob = Frame(cv2.imread(str(pictures / name))).blob(trained.input)
+    pool = read_candidates(trained)
+    found = predict(pool, select_validation_images(pool, images))
+    files = [f'{file.parent.name}/{file.name}' for file in images.glob('*/*.png')]
+    names = sorted(name for name in files if is_validation(name, 0.5, 3))
+    assert 0 < len(found) == len(names) < 36
+    assert found.names == tuple(names)
+    assert [LABELS[label] for label in found.labels] == [n.split('/')[0] for n in names]
+    for candidate, own, right in zip(pool, found.logits, found.right):
+        model = candidate.load()
+        for name, logits in zip(names, own):
+            blob = Frame(cv2.imread(str(images / name))).blob(candidate.stage.input)
             assert np.array_equal(model(blob), logits)
-    # Once for each size, not once for each model.
+        assert right.tolist() == (own.argmax(axis=1) == found.labels).tolist()
+    # Once for each size, not once for each CNN.
     assert sorted(runs) == ['a', 'b', 'c', 'read', 'read']
-    assert runs.index('b') > runs.index('c')
 
 
-def test_a_whole_split_is_every_picture(pictures, tmp_path) -> None:
-    pool = [
-        read_trained(make_trained(tmp_path, 'a', seed=1)),
-        read_trained(make_trained(tmp_path, 'b', seed=2)),
-    ]
-    found = predict(pool, pictures, split=None, held_out=False)
-    assert len(found[0].names) == len(found[1].names) == 36
-
-
-def test_what_was_answered_once_is_neither_read_nor_run_again(pictures, tmp_path, runs) -> None:
-    pool = [
-        read_trained(make_trained(tmp_path, name, gain)) for name, gain in (('a', 2.0), ('b', 3.0))
-    ]
-    before = held_out(pool, pictures)
+def test_what_was_answered_once_is_neither_read_nor_run_again(images, tmp_path, runs) -> None:
+    pool = make_pool(tmp_path, [2.0, 3.0, 4.0])
+    selection = select_validation_images(pool, images)
+    before = predict(pool[:2], selection)
     runs.clear()
-    assert all(map(same, held_out(pool, pictures), before))
-    assert runs == []
-    pool.append(read_trained(make_trained(tmp_path, 'c', 4.0)))
-    assert all(map(same, held_out(pool, pictures), before))
-    assert runs == ['read', 'c']
-    held_out(pool, pictures, cache=False)
+    assert same(predict(pool[:2], selection), before) and runs == []
+    assert same(predict(pool[1::-1], selection), replace(before, logits=before.logits[::-1]))
+    assert len(predict(pool, selection).logits) == 3 and runs == ['read', 'c']
+    predict(pool, selection, cache=False)
     assert runs[2:] == ['read', 'a', 'b', 'c']
 
 
-def test_other_weights_pictures_or_names_are_not_taken_from_the_cache(tmp_path, runs) -> None:
-    data = make_pictures(tmp_path / 'pictures')
-    pool = [read_trained(make_trained(tmp_path, 'a', 2.0))]
-    before = held_out(pool, data)[0]
-    make_trained(tmp_path, 'a', 3.0)
-    assert not np.array_equal(held_out(pool, data)[0].logits, before.logits)
-    make_trained(tmp_path, 'a', 2.0)
+def test_other_weights_images_or_names_are_not_taken_from_the_cache(tmp_path, runs) -> None:
+    data = make_pictures(tmp_path / 'images')
+    pool = make_pool(tmp_path, [2.0])
+    selection = select_validation_images(pool, data)
+    before = predict(pool, selection)
+    others = predict(make_pool(tmp_path, [3.0]), selection)
+    assert not np.array_equal(others.logits[0], before.logits[0])
     runs.clear()
-    assert same(held_out(pool, data)[0], before) and runs == []
+    assert same(predict(make_pool(tmp_path, [2.0]), selection), before) and runs == []
 
-    assert held_out(pool, data, exclude=[before.names[0]])[0].names == before.names[1:]
-    assert len(predict(pool, data, split=None, held_out=False)[0].names) == 36
+    without = replace(selection, exclude=frozenset({before.names[0]}))
+    assert predict(pool, without).names == before.names[1:]
+    assert len(predict(pool, ImageSelection(data, None))) == 36, 'all images of a test split'
 
     cv2.imwrite(str(data / before.names[0]), np.zeros((31, 17, 3), np.uint8))
-    after = held_out(pool, data)[0]
-    assert not np.array_equal(after.logits[0], before.logits[0])
-    assert np.array_equal(after.logits[1:], before.logits[1:])
+    (after,), (old,) = predict(pool, selection).logits, before.logits
+    assert not np.array_equal(after[0], old[0]) and np.array_equal(after[1:], old[1:])
 
 
 @pytest.mark.parametrize('damage', ['empty', 'cut', 'flipped', 'text', 'arrays', 'pickle'])
 def test_a_damaged_cache_is_made_again_with_one_warning(
-    pictures, tmp_path, runs, capsys, damage
+    images, tmp_path, runs, capsys, damage
 ) -> None:
-    pool = [read_trained(make_trained(tmp_path, 'a'))]
-    before = held_out(pool, pictures)[0]
+    pool = make_pool(tmp_path, [2.0])
+    selection = select_validation_images(pool, images)
+    before = predict(pool, selection)
+    (logits,) = before.logits
     (file,) = tmp_path.glob('a.*.npz')
     content = file.read_bytes()
     if damage == 'arrays':
-        np.savez(file, logits=before.logits[1:], labels=before.labels, names=before.names)
+        np.savez(file, logits=logits[1:], labels=before.labels, names=before.names)
     elif damage == 'pickle':
-        np.savez(
-            file,
-            logits=before.logits,
-            labels=before.labels,
-            names=np.array(before.names, dtype=object),
-        )
+        names = np.array(before.names, dtype=object)
+        np.savez(file, logits=logits, labels=before.labels, names=names)
     else:
         # Amid the logits, which come first.
-        at = content.index(before.logits.tobytes()) + 9
+        at = content.index(logits.tobytes()) + 9
         file.write_bytes(
             {
                 'empty': b'',
@@ -171,110 +157,61 @@ def test_a_damaged_cache_is_made_again_with_one_warning(
         )
     runs.clear()
     capsys.readouterr()
-    assert same(held_out(pool, pictures)[0], before)
-    assert runs == ['read', 'a']
+    assert same(predict(pool, selection), before) and runs == ['read', 'a']
     warnings = [line for line in capsys.readouterr().err.splitlines() if 'damaged' in line]
     assert len(warnings) == 1 and warnings[0].startswith(f'{file} is damaged')
-    held_out(pool, pictures)
+    predict(pool, selection)
     assert runs == ['read', 'a'] and 'damaged' not in capsys.readouterr().err
 
 
-def test_a_cache_that_cannot_be_written_costs_only_the_cache(pictures, tmp_path, capsys) -> None:
-    pool = [read_trained(make_trained(tmp_path, 'a'))]
-    before = held_out(pool, pictures)[0]
+def test_a_cache_that_cannot_be_written_costs_only_the_cache(images, tmp_path, capsys) -> None:
+    pool = make_pool(tmp_path, [2.0])
+    selection = select_validation_images(pool, images)
+    before = predict(pool, selection)
     (file,) = tmp_path.glob('a.*.npz')
     file.unlink()
     file.with_name(f'{file.name}.partial').mkdir()
-    assert same(held_out(pool, pictures)[0], before)
+    assert same(predict(pool, selection), before)
     assert f'{file} cannot be written' in capsys.readouterr().err
 
 
+def test_images_that_are_corrupt_or_lacking_are_named(tmp_path, capsys) -> None:
+    data = make_pictures(tmp_path / 'images')
+    pool = make_pool(tmp_path, [2.0])
+    selection = select_validation_images(pool, data)
+    first, *others = predict(pool, selection).names
+    (data / first).write_bytes(b'no image')
+    assert predict(pool, selection).names == tuple(others)
+    assert f'skipped, corrupt: {first}' in capsys.readouterr().err
+    with pytest.raises(ValueError, match='images: none of its images is for validation'):
+        predict(pool, replace(selection, share=1e-9))
+
+
 @pytest.mark.parametrize(
-    ('other', 'words'),
-    [
-        ({'labels': ('blue', 'green', 'pink')}, 'b was trained on other classes than a'),
-        ({'holdout': 0.2}, 'b was trained with --holdout 0.2, a with 0.5'),
-        ({'seed': 4}, 'b was trained with --seed 4, a with 3'),
-        ({'pictures': 31}, 'b was trained on a split of 31 pictures, a on one of 30'),
-    ],
+    ('name', 'options', 'words'),
+    [('nan', {'gain': np.nan}, 'NaN'), ('four', {'logits': 4}, '4 logits for 3 classes')],
 )
-def test_a_model_of_another_task_is_named(pictures, tmp_path, other, words) -> None:
-    pool = [
-        read_trained(make_trained(tmp_path, 'a')),
-        read_trained(make_trained(tmp_path, 'b', **other)),
-    ]
-    with pytest.raises(ValueError, match=words):
-        held_out(pool, pictures)
-
-
-def test_data_of_which_nothing_was_held_out_are_refused(pictures, tmp_path) -> None:
-    pool = [read_trained(make_trained(tmp_path, 'a', holdout=0.0))]
-    with pytest.raises(ValueError, match='none of its pictures was held out'):
-        held_out(pool, pictures)
-
-
-def test_a_model_that_does_not_do_is_named(pictures, tmp_path) -> None:
-    for name, options, words in (
-        ('nan', {'gain': np.nan}, 'NaN'),
-        ('four', {'logits': 4}, '4 logits for 3 classes'),
-    ):
-        pool = [read_trained(make_trained(tmp_path, name, **options))]
-        with pytest.raises(ValueError, match=f'^{name} .*{words}'):
-            held_out(pool, pictures)
-    trained = read_trained(make_trained(tmp_path, 'broken'))
-    trained.file('onnx').write_bytes(b'no model')
-    with pytest.raises(ValueError, match='^broken: .*no ONNX model'):
-        held_out([trained], pictures)
+def test_a_cnn_whose_answers_do_not_do_is_named(images, tmp_path, name, options, words) -> None:
+    pool = read_candidates([str(make_trained(tmp_path, name, **options))])
+    with pytest.raises(ValueError, match=f'^{name} .*{words}'):
+        predict(pool, select_validation_images(pool, images))
     assert not list(tmp_path.glob('*.npz'))
 
 
-@pytest.mark.parametrize('change', ['text', 'list', 'labels', 'seed', 'weights'])
-def test_what_is_no_metrics_file_is_named(tmp_path, change) -> None:
-    file = make_trained(tmp_path, 'a')
-    metrics = json.loads(file.read_text())
-    if change == 'weights':
-        (tmp_path / 'a.onnx').unlink()
-    metrics.pop('labels' if change == 'labels' else '', None)
-    metrics['arguments'].pop('seed' if change == 'seed' else '', None)
-    file.write_text({'text': '{', 'list': '[]'}.get(change, json.dumps(metrics)))
-    with pytest.raises(ValueError, match='a.json is no metrics file written by train'):
-        read_trained(file)
-
-
 def test_parts_to_choose_with_and_to_certify_on_depend_on_names_alone() -> None:
-    names = [f'sea/{number}.png' for number in range(200)]
-    fit, rest = ([names[i] for i in part] for part in fit_and_rest(names, 0.3, 7))
-    assert set(fit) == {name for name in names if is_validation(name, 0.3, 8)}
-    assert sorted(fit + rest) == sorted(names) and 30 < len(fit) < 90
-    shuffled = names[::-1]
-    assert [[shuffled[i] for i in part] for part in fit_and_rest(shuffled, 0.3, 7)] == [fit, rest]
-    assert fit != sorted(fit, key=names.index), 'in the order of the files, classes come in turn'
-    # What is held out by the seed of `train` itself, which is all there is, would be one part.
-    held = [name for name in names if is_validation(name, 0.3, 7)]
-    assert all(len(part) for part in fit_and_rest(held, 0.3, 7))
-
-
-def test_models_take_turns_and_cost_their_median(tmp_path, monkeypatch) -> None:
-    pool = [
-        read_trained(make_trained(tmp_path, name, size=size))
-        for name, size in (('a', 16), ('b', 8))
-    ]
-    clock, asked = [0.0], []
-
-    def model(trained: Trained):
-        def run(blob):
-            assert blob.shape == (1, 3, trained.input.height, trained.input.width)
-            asked.append(trained.name)
-            # Every fifth time something else gets in between.
-            clock[0] += {'a': 1.0, 'b': 3.0}[trained.name] + 50 * (len(asked) % 5 == 0)
-
-        return run
-
-    monkeypatch.setattr(Trained, 'load', model)
-    monkeypatch.setattr(predictions, 'process_time', lambda: clock[0])
-    assert cpu_seconds(pool, rounds=9) == [1.0, 3.0]
-    assert asked == ['a', 'b'] * (predictions.WARM_UP + 9)
-
-
-def test_real_models_cost_something(tmp_path) -> None:
-    assert cpu_seconds([read_trained(make_trained(tmp_path, 'a'))], rounds=5)[0] > 0
+    names = tuple(f'sea/{number}.png' for number in range(200))
+    answers = Predictions(names, np.arange(200), (np.arange(400).reshape(200, 2),))
+    fit, rest = divide(answers, 0.3, 7)
+    assert set(fit.names) == {name for name in names if is_validation(name, 0.3, 8)}
+    assert sorted(fit.names + rest.names) == sorted(names) and 30 < len(fit) < 90
+    for part in (fit, rest):
+        places = [names.index(name) for name in part.names]
+        assert part.labels.tolist() == places != sorted(places), 'classes would come in turn'
+        assert part.logits[0].tolist() == answers.logits[0][places].tolist()
+    turned = divide(answers.take(np.arange(200)[::-1]), 0.3, 7)
+    assert [part.names for part in turned] == [fit.names, rest.names]
+    # Of images that were chosen by the seed of `train`, that seed would choose all.
+    kept = answers.take(np.array([i for i in range(200) if is_validation(names[i], 0.3, 7)]))
+    assert all(len(part) for part in divide(kept, 0.3, 7))
+    with pytest.raises(ValueError, match=r'--fit 1e-09 leaves 0 to choose with and 200'):
+        divide(answers, 1e-9, 7)

@@ -21,8 +21,8 @@ from matplotlib.colors import to_hex
 import numpy as np
 import pytest
 
+from dual_cnn_ros.calibration.reliability import Reliability, ReliabilityBin
 from dual_cnn_ros.evaluation import plots
-from dual_cnn_ros.evaluation.metrics import Reliability, ReliabilityBin
 from dual_cnn_ros.evaluation.plots import COLOURS, LegendEntry, Line, Point
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import pytest
 
-from dual_cnn_ros.evaluation.tables import interval_text, milli, millions, percent, text_table
+from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
 
 def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:

@@ -1,0 +1,212 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Trained CNNs to choose from, and the images that are new to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+import json
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dual_cnn_ros.bundle import Bundle, StageSpec, TrainingRecord
+from dual_cnn_ros.cascade.frame import COLOURS
+from dual_cnn_ros.data.image_folder import ImageFolder
+from dual_cnn_ros.inference import InferenceError, load_model, Model
+
+WARM_UP = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    A CNN that may become a stage: a bundle of one stage, as `train` writes it.
+
+    Attributes
+    ----------
+    name
+        Of the bundle, or its path where several have that name.
+    path
+        The bundle's folder.
+    labels
+        Names of the classes, by index.
+    stage
+        The CNN.
+    training
+        The images it was trained on.
+    """
+
+    name: str
+    path: Path
+    labels: tuple[str, ...]
+    stage: StageSpec
+    training: TrainingRecord
+
+    def training_metrics(self) -> dict[str, Any]:
+        """Return what `train` wrote to metrics.json, but for its epochs; {} without the file."""
+        file = self.path / 'metrics.json'
+        if not file.is_file():
+            return {}
+        metrics = json.loads(file.read_text(encoding='utf-8'))
+        return {key: value for key, value in metrics.items() if key != 'curve'}
+
+    def load(self) -> Model:
+        """Return the CNN as it runs on a robot's CPU; ValueError where it cannot be run."""
+        channels = len(COLOURS[self.stage.input.colour])
+        backend = 'onnxruntime' if 'onnx' in self.stage.files else 'auto'
+        try:
+            return load_model(self.stage.source, len(self.labels), channels, backend, 'cpu')[1]
+        except InferenceError as error:
+            raise ValueError(f'{self.name}: {error}') from error
+
+
+def read_candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
+    """
+    Read bundles of one stage, each given by its path or its name.
+
+    Raises
+    ------
+    ValueError
+        A bundle has several stages, does not say what it was trained on, or is given twice.
+    """
+    found: list[Candidate] = []
+    for name in names:
+        bundle = Bundle.open(name)
+        if len(bundle.stages) != 1:
+            raise ValueError(
+                f'{bundle.path} has {len(bundle.stages)} stages; give bundles of one stage, such '
+                'as train writes'
+            )
+        (stage,) = bundle.stages
+        if stage.training is None:
+            raise ValueError(
+                f'{bundle.path}: stages[0].training is missing, so that nobody knows which images '
+                'are new to this CNN; train it with the train tool, or add the record'
+            )
+        path = bundle.path.resolve()
+        if any(path == other.path for other in found):
+            raise ValueError(f'{bundle.path} is given twice')
+        found.append(Candidate(bundle.name, path, bundle.labels, stage, stage.training))
+    counts = [candidate.name for candidate in found]
+    return tuple(
+        replace(candidate, name=name) if counts.count(candidate.name) > 1 else candidate
+        for candidate, name in zip(found, names)
+    )
+
+
+@dataclass(frozen=True)
+class ImageSelection:
+    """
+    Which images of a folder or a tar to classify.
+
+    Attributes
+    ----------
+    data
+        The folder or the tar.
+    split
+        The split of it; None for the only one.
+    share, seed
+        Those of the split that `is_validation` chooses by them.
+    exclude
+        Names of images to leave out.
+    """
+
+    data: Path
+    split: str | None
+    share: float = 1.0
+    seed: int = 0
+    exclude: frozenset[str] = frozenset()
+
+
+def select_validation_images(
+    candidates: Sequence[Candidate], data: Path, exclude: frozenset[str] = frozenset()
+) -> ImageSelection:
+    """
+    Return the images that `train` kept from all candidates.
+
+    Raises
+    ------
+    ValueError
+        Candidates differ in classes, split, number of images, validation share or seed, so that
+        no part is new to all; or no image was kept.
+    """
+    first = candidates[0]
+    for other in candidates[1:]:
+        if other.labels != first.labels:
+            raise ValueError(f'{other.name} was trained on other classes than {first.name}')
+        for field in ('split', 'images', 'validation', 'seed'):
+            mine, its = (getattr(member.training, field) for member in (first, other))
+            if mine != its:
+                raise ValueError(
+                    f'{other.name} and {first.name} differ in training.{field}, {its} and {mine}, '
+                    'so that no validation image is sure to be new to both'
+                )
+    training = first.training
+    if not training.validation:
+        raise ValueError(
+            f'{first.name} was trained on all images; train it again with a --validation above 0'
+        )
+    return ImageSelection(data, training.split, training.validation, training.seed, exclude)
+
+
+def select_test_images(
+    trained_on: ImageSelection, data: Path, split: str | None
+) -> ImageSelection:
+    """
+    Return the images of a split, 'test' where there are several and none is named.
+
+    Raises
+    ------
+    ValueError
+        The candidates were trained on that split.
+    """
+    test, known = ImageFolder(data), ImageFolder(trained_on.data)
+    split = test.choose_split(split, 'test')
+    if test.identity() == known.identity() and split == known.choose_split(
+        trained_on.split, 'train'
+    ):
+        raise ValueError(
+            f'{data}: {f"split {split!r} of it" if split else "it"} is what the CNNs were trained '
+            'on, not a test; name other images with --test, or another split of them with '
+            '--test-split'
+        )
+    return ImageSelection(data, split, exclude=trained_on.exclude)
+
+
+def measure_cpu_seconds(candidates: Sequence[Candidate], rounds: int = 100) -> tuple[float, ...]:
+    """
+    Return the median CPU seconds of one image for each CNN: batch 1, one thread, this machine.
+
+    Every round asks each CNN once, so that whatever else the machine does meets all alike. What a
+    CNN costs does not depend on the image, so these are random; preparing them is not counted.
+    """
+    random = np.random.default_rng(0)
+    runs = []
+    for candidate in candidates:
+        wanted = candidate.stage.input
+        pixels = random.integers(0, 256, (wanted.height, wanted.width, 3), np.uint8)
+        runs.append((candidate.load(), wanted.blob(pixels)))
+    taken = np.empty((WARM_UP + rounds, len(runs)))
+    for row in tqdm(taken, desc='CPU seconds', unit='round', disable=None):
+        for i, (model, blob) in enumerate(runs):
+            start = process_time()
+            model(blob)
+            row[i] = process_time() - start
+    return tuple(float(seconds) for seconds in np.median(taken[WARM_UP:], axis=0))

@@ -1,0 +1,346 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The evidence behind a bundle: the records of its metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.calibration.complementarity import complementarity
+from dual_cnn_ros.calibration.intervals import exact_interval
+from dual_cnn_ros.calibration.operating_points import expected_macs
+from dual_cnn_ros.calibration.predictions import Predictions
+from dual_cnn_ros.calibration.reliability import Reliability, reliability
+from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule
+from dual_cnn_ros.calibration.temperature import calibrated
+from dual_cnn_ros.calibration.thresholds import Curve, ThresholdPoint
+from dual_cnn_ros.cascade.settings import Criterion
+from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.records import to_plain
+
+CURVE_POINTS, PARETO_POINTS = 200, 50
+
+
+@dataclass(frozen=True)
+class StageCalibration:
+    """
+    A stage on the certification images.
+
+    Attributes
+    ----------
+    accuracy
+        Alone.
+    temperature
+        Fitted on the other images.
+    before, after
+        Its reliability without and with the temperature.
+    """
+
+    accuracy: float
+    temperature: float
+    before: Reliability
+    after: Reliability
+
+
+@dataclass(frozen=True)
+class RulePoint:
+    """A score and a post-check at one threshold, on the certification images."""
+
+    score: str
+    post_check: str
+    threshold: float
+    accuracy: float
+    deferral_rate: float
+
+
+@dataclass(frozen=True)
+class CurveColumns:
+    """Thresholds and what they come to, as columns of equal length."""
+
+    threshold: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    deferral_rate: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RuleCurve:
+    """All thresholds of a score and a post-check, thinned out, and those not dominated."""
+
+    score: str
+    post_check: str
+    curve: CurveColumns
+    pareto: CurveColumns
+
+
+@dataclass(frozen=True)
+class JudgedAccuracy:
+    """
+    What a CNN or a cascade is worth on the test images.
+
+    Attributes
+    ----------
+    accuracy
+        Share of right answers.
+    interval
+        Its 95 % confidence interval, by Clopper and Pearson.
+    calibration_error
+        Expected calibration error of a single CNN with its temperature.
+    deferral_rate, macs
+        Of a cascade.
+    loss
+        Of a certified operating point, in accuracy against the certificate's reference.
+    """
+
+    accuracy: float
+    interval: tuple[float, ...]
+    calibration_error: float | None = None
+    deferral_rate: float | None = None
+    macs: int | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """
+    The finished bundle on images that nothing was chosen on.
+
+    Attributes
+    ----------
+    source, split
+        Name of the folder or the tar, and the split of it.
+    images
+        Their number.
+    stages
+        Each stage alone, by name.
+    cascade
+        The bundle's own rule.
+    operating_points
+        By name.
+    complementarity
+        Of the two stages, see `complementarity`.
+    either_right
+        Share of images on which one of the stages is right.
+    """
+
+    source: str
+    split: str | None
+    images: int
+    stages: Mapping[str, JudgedAccuracy]
+    cascade: JudgedAccuracy
+    operating_points: Mapping[str, JudgedAccuracy]
+    complementarity: float
+    either_right: float
+
+
+@dataclass(frozen=True)
+class CalibrationFindings:
+    """
+    What calibration found.
+
+    Attributes
+    ----------
+    bundle
+        Name of the bundle.
+    fit_images, certification_images
+        Numbers of images.
+    rule
+        The bundle's own.
+    calibration
+        Of each stage, by name.
+    at_equal_cost
+        Every score and post-check where it defers as often as the bundle's rule, or just less.
+    curves
+        Of every score and post-check.
+    training
+        What `train` wrote about each stage, by name.
+    test
+        If there were test images.
+    """
+
+    bundle: str
+    fit_images: int
+    certification_images: int
+    rule: RulePoint
+    calibration: Mapping[str, StageCalibration]
+    at_equal_cost: tuple[RulePoint, ...]
+    curves: tuple[RuleCurve, ...]
+    training: Mapping[str, Any]
+    test: Judgement | None = None
+
+
+def calibration_findings(
+    bundle: Bundle,
+    fit_images: int,
+    certification: Predictions,
+    rules: Sequence[CandidateRule],
+    rule: RulePoint,
+    training: Sequence[Mapping[str, Any]],
+    test: Judgement | None,
+) -> CalibrationFindings:
+    """
+    Collect what calibration found on the certification images.
+
+    Parameters
+    ----------
+    bundle
+        The finished one.
+    fit_images
+        Number of images that the rest was chosen on.
+    certification
+        The CNNs' answers.
+    rules
+        Every score and post-check on the certification images.
+    rule
+        The bundle's own.
+    training
+        What `train` wrote about each stage.
+    test
+        What the finished bundle was worth on other images.
+    """
+    return CalibrationFindings(
+        bundle.name,
+        fit_images,
+        len(certification),
+        rule,
+        {
+            stage.name: StageCalibration(
+                float((logits.argmax(axis=1) == certification.labels).mean()),
+                stage.temperature,
+                _reliability(logits, certification.labels, 1.0),
+                _reliability(logits, certification.labels, stage.temperature),
+            )
+            for stage, logits in zip(bundle.stages, certification.logits)
+        },
+        tuple(rule_point(r, r.curve().deferring_at_most(rule.deferral_rate)) for r in rules),
+        tuple(
+            RuleCurve(
+                r.score,
+                r.post_check,
+                _columns(r.curve().subsample(CURVE_POINTS)),
+                _columns(r.curve().pareto().subsample(PARETO_POINTS)),
+            )
+            for r in rules
+        ),
+        {stage.name: metrics for stage, metrics in zip(bundle.stages, training)},
+        test,
+    )
+
+
+def judge_bundle(
+    bundle: Bundle, predictions: Predictions, source: str, split: str | None
+) -> Judgement:
+    """
+    Judge a finished bundle on test images.
+
+    Parameters
+    ----------
+    bundle
+        Of two stages.
+    predictions
+        Of its two CNNs, and of the certificates' reference if that is another one.
+    source, split
+        Where the images come from.
+    """
+    truth, macs = predictions.labels, [stage.macs for stage in bundle.stages]
+    probabilities = predictions.probabilities([stage.temperature for stage in bundle.stages])
+    rules = {(r.score, r.post_check): r for r in candidate_rules(probabilities, truth)}
+    right = predictions.right
+
+    def judge(criterion: Criterion, post_check: str, is_certified: bool = False) -> JudgedAccuracy:
+        rule = rules[criterion.score, post_check]
+        at = rule.at(criterion.threshold)
+        reference = right[2] if len(right) > 2 else rule.final_right
+        return JudgedAccuracy(
+            at.accuracy,
+            _interval(rule.right(criterion.threshold)),
+            deferral_rate=at.deferral_rate,
+            macs=expected_macs(macs, at.deferral_rate),
+            loss=float(reference.mean()) - at.accuracy if is_certified else None,
+        )
+
+    return Judgement(
+        source,
+        split,
+        len(predictions),
+        {
+            stage.name: JudgedAccuracy(
+                float(own.mean()),
+                _interval(own),
+                reliability(p.max(axis=1), own).error,
+            )
+            for stage, own, p in zip(bundle.stages, right, probabilities)
+        },
+        judge(bundle.rule.criteria[0], bundle.post_check),
+        {
+            point.name: judge(point.criteria[0], point.post_check, point.certificate is not None)
+            for point in bundle.operating_points
+        },
+        float(complementarity(right[:2])[0, 1]),
+        float(right[:2].any(axis=0).mean()),
+    )
+
+
+def rule_point(rule: CandidateRule, at: ThresholdPoint) -> RulePoint:
+    """Return a rule at a threshold as it is written."""
+    return RulePoint(rule.score, rule.post_check, at.threshold, at.accuracy, at.deferral_rate)
+
+
+def write_findings(findings: CalibrationFindings, file: Path) -> None:
+    """Write JSON to read and to compare by lines, a list of numbers taking one."""
+    text = re.sub(
+        r'\[([-+.\deE,\s]+)\]',
+        lambda found: f'[{" ".join(found[1].split())}]',
+        json.dumps(_rounded(to_plain(findings)), indent=1),
+    )
+    write_atomically(file, (text + '\n').encode())
+
+
+def _interval(right: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    return exact_interval(int(right.sum()), len(right))
+
+
+def _reliability(
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float
+) -> Reliability:
+    probabilities = calibrated(logits, temperature)
+    return reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+
+
+def _columns(curve: Curve) -> CurveColumns:
+    return CurveColumns(
+        tuple(curve.thresholds.tolist()),
+        tuple(curve.accuracy.tolist()),
+        tuple(curve.deferral_rate.tolist()),
+    )
+
+
+def _rounded(value: Any, key: str = '') -> Any:
+    if key == 'training':
+        return value
+    if isinstance(value, dict):
+        return {name: _rounded(entry, name) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry, key) for entry in value]
+    # Rounding might carry a threshold past a score.
+    return round(value, 5) if isinstance(value, float) and key != 'threshold' else value

@@ -1,0 +1,25 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Exact confidence intervals of shares."""
+
+from __future__ import annotations
+
+
+def exact_interval(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Clopper and Pearson, of hits among count."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, count).proportion_ci()
+    return float(interval.low), float(interval.high)

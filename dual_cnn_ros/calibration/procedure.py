@@ -1,0 +1,183 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A labelled image's way through calibration: load, predict, fit, choose, certify, write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.calibration.candidates import (
+    measure_cpu_seconds,
+    read_candidates,
+    select_test_images,
+    select_validation_images,
+)
+from dual_cnn_ros.calibration.cascade_bundle import CalibratedStage, write_cascade
+from dual_cnn_ros.calibration.findings import (
+    calibration_findings,
+    CalibrationFindings,
+    judge_bundle,
+    rule_point,
+    write_findings,
+)
+from dual_cnn_ros.calibration.guarantee import certify, declared_grid
+from dual_cnn_ros.calibration.operating_points import operating_points
+from dual_cnn_ros.calibration.predictions import divide, predict
+from dual_cnn_ros.calibration.rules import candidate_rules, choose_rule
+from dual_cnn_ros.calibration.temperature import fit_temperature
+from dual_cnn_ros.cascade.settings import Criterion, Rule
+from dual_cnn_ros.data.dataset import read_names
+
+LEAST_IMAGES = 2
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """
+    What to make a bundle of, and how.
+
+    Attributes
+    ----------
+    data
+        Folder or tar that both CNNs were trained on.
+    stages
+        Bundles of one stage, by path or name: the CNN to ask first, then the second.
+    name, description
+        Of the bundle.
+    out
+        Its folder.
+    test, test_split
+        Test images, and their split.
+    exclude
+        File of the names that `train` left out.
+    fit
+        Share of the validation images to fit on and to choose with.
+    score, post_check
+        In place of the best on those images.
+    accuracy
+        Use the cheapest rule that reaches this, in place of the most accurate one.
+    alpha, delta
+        Accuracy that a certified threshold may lose, and the probability that it loses more.
+    reference
+        Bundle of a strong CNN to certify against, in place of always asking both.
+    """
+
+    data: Path
+    stages: tuple[str, str]
+    name: str
+    out: Path
+    description: str = ''
+    test: Path | None = None
+    test_split: str | None = None
+    exclude: Path | None = None
+    fit: float = 0.5
+    score: str | None = None
+    post_check: str | None = None
+    accuracy: float | None = None
+    alpha: float = 0.01
+    delta: float = 0.05
+    reference: str | None = None
+
+
+def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]:
+    """
+    Write a bundle of two stages and its metrics.json.
+
+    Returns
+    -------
+    bundle
+        As it was written.
+    findings
+        The evidence behind it.
+
+    Raises
+    ------
+    ValueError
+        The CNNs, the images and the options do not go together; the message says which and why.
+    """
+    # Load.
+    reference = [options.reference] if options.reference else []
+    candidates = read_candidates([*options.stages, *reference])
+    exclude = read_names(options.exclude) if options.exclude else frozenset()
+    selection = select_validation_images(candidates, options.data, exclude)
+
+    # Predict; the test images too, before anything is written, as they may be unreadable.
+    validation = predict(candidates, selection)
+    if options.test:
+        test_selection = select_test_images(selection, options.test, options.test_split)
+        test = predict(candidates, test_selection)
+    fit, certification = divide(validation, options.fit, selection.seed, LEAST_IMAGES)
+
+    # Fit.
+    temperatures = [round(fit_temperature(z, fit.labels), 4) for z in fit.logits[:2]]
+    rules_on_fit, rules = (
+        candidate_rules(part.probabilities(temperatures), part.labels)
+        for part in (fit, certification)
+    )
+
+    # Choose score and post-check on one part, the threshold on the other.
+    chosen = choose_rule(
+        [
+            rule
+            for rule in rules_on_fit
+            if options.score in (None, rule.score)
+            and options.post_check in (None, rule.post_check)
+        ],
+        options.accuracy,
+    )
+    rule = chosen.find_in(rules)
+    best = rule.best(options.accuracy)
+
+    # Certify thresholds of a grid that the certification images had no part in.
+    certified = certify(
+        rule,
+        declared_grid(chosen.scores),
+        options.alpha,
+        options.delta,
+        *((candidates[2].name, certification.right[2]) if reference else ()),
+    )
+    points = operating_points(
+        rule,
+        [candidate.stage.macs for candidate in candidates],
+        float(certification.right[:2].mean(axis=1).max()),
+        certified,
+        options.accuracy,
+    )
+
+    # Write.
+    seconds = measure_cpu_seconds(candidates[:2])
+    bundle = write_cascade(
+        options.out,
+        options.name,
+        options.description,
+        [CalibratedStage(*found) for found in zip(candidates[:2], temperatures, seconds)],
+        Rule((Criterion(rule.score, best.threshold),), rule.post_check),
+        points,
+    )
+    findings = calibration_findings(
+        bundle,
+        len(fit),
+        certification,
+        rules,
+        rule_point(rule, best),
+        [candidate.training_metrics() for candidate in candidates[:2]],
+        judge_bundle(bundle, test, options.test.name, test_selection.split)
+        if options.test
+        else None,
+    )
+    write_findings(findings, options.out / 'metrics.json')
+    return bundle, findings

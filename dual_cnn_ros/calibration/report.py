@@ -1,0 +1,137 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What calibration found, and the choice of a pair, in tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.calibration.findings import CalibrationFindings
+from dual_cnn_ros.calibration.operating_points import promise
+from dual_cnn_ros.calibration.pairs import PairingFindings
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
+from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
+
+
+def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterator[str]:
+    """Yield what `calibrate` prints."""
+    yield f'bundle {bundle.name}: ' + ' then '.join(stage.title for stage in bundle.stages)
+    yield (
+        f'{findings.fit_images} validation images to fit on, {findings.certification_images} for '
+        'thresholds and certificates\n'
+    )
+    stages = [
+        (
+            name,
+            percent(stage.accuracy),
+            f'{stage.temperature:.3f}',
+            percent(stage.before.error),
+            percent(stage.after.error),
+        )
+        for name, stage in findings.calibration.items()
+    ]
+    yield from text_table([('CNN', 'accuracy', 'temperature', 'ECE before', 'after'), *stages])
+    test = findings.test
+    points = [
+        (
+            point.name,
+            f'{point.criteria[0].threshold:.4f}',
+            percent(point.accuracy),
+            percent(point.deferral_rate),
+            millions(point.macs),
+            percent(test.operating_points[point.name].accuracy if test else None),
+        )
+        for point in bundle.operating_points
+    ]
+    head = ('operating point', 'threshold', 'accuracy', 'deferred', 'MACs', 'test')
+    yield from ['', *text_table([head, *points]), '']
+    yield from (f'{point.name}: {point.use}' for point in bundle.operating_points)
+    rule = findings.rule
+    yield (
+        f'\nThe bundle uses {rule.score} >= {rule.threshold:.4f}, {rule.post_check}: score and '
+        'post-check chosen on the images to fit on.\n'
+    )
+    yield f'Accuracy of each score where {percent(rule.deferral_rate)} are deferred, or just less:'
+    scores = [
+        (check, *(percent(p.accuracy) for p in findings.at_equal_cost if p.post_check == check))
+        for check in POST_CHECKS
+    ]
+    yield from [*text_table([('post-check', *SCORES), *scores]), '']
+    promised = [point for point in bundle.operating_points if point.certificate]
+    for point in promised:
+        if point.criteria[0].threshold == ALWAYS_DEFER and point.certificate:
+            yield (
+                f'{point.name}: no threshold was shown to keep the promise ('
+                f'{promise(point.certificate)}), so every image is deferred.'
+            )
+    if not promised:
+        yield 'No threshold could be certified.'
+    if test:
+        judged = {**test.stages, 'cascade': test.cascade}
+        yield (
+            f'Test, {test.images} images of {test.source}'
+            + (f', split {test.split}' if test.split else '')
+            + ': '
+            + ', '.join(
+                f'{name} {percent(own.accuracy)} {interval_text(own.interval)}'
+                for name, own in judged.items()
+            )
+            + '; in brackets 95 % intervals.'
+        )
+
+
+def pairing_report(data: str, findings: PairingFindings) -> Iterator[str]:
+    """Yield what `pair` prints."""
+    members = findings.members
+    yield (
+        f'{findings.images:,} validation images of {data} to choose with; complementarity in % of '
+        'them\n'
+    )
+    numbers = [str(i) for i in range(1, len(members) + 1)]
+    cnns = [
+        (
+            f'{number} {member.name}',
+            percent(member.accuracy),
+            millions(member.macs),
+            milli(member.cpu_seconds, 's'),
+            *('-' if other == number else f'{100 * v:.2f}' for other, v in zip(numbers, own)),
+        )
+        for number, member, own in zip(numbers, members, findings.complementarity)
+    ]
+    yield from [*text_table([('CNN', 'accuracy', 'MACs', 'CPU', *numbers), *cnns]), '']
+    advice = findings.recommendation
+    entries = [
+        ('best single CNN', advice.single),
+        ('most complementary', advice.complementary),
+        ('cheapest accurate', advice.cheapest),
+        ('most accurate', advice.most_accurate),
+    ]
+    rows = [
+        (
+            title,
+            row.title,
+            row.post_check,
+            percent(row.accuracy),
+            percent(row.deferral_rate, 1),
+            millions(row.macs),
+            milli(row.cpu_seconds, 's'),
+        )
+        for title, row in entries
+        if row is not None
+    ]
+    head = ('expected', 'CNNs', 'post-check', 'accuracy', 'deferred', 'MACs', 'CPU')
+    yield from [*text_table([head, *rows]), '', *findings.reasons]

@@ -1,0 +1,153 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Operating points: few, named, none dominated, and certified ones keep their promise."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from dual_cnn_ros.bundle import Certificate, MOST_POINTS
+from dual_cnn_ros.calibration.guarantee import CertifiedThresholds
+from dual_cnn_ros.calibration.operating_points import operating_points, promise
+from dual_cnn_ros.calibration.rules import CandidateRule
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
+
+MACS = (100, 1000)
+LOSS = Certificate(0.01, 0.05, 'betting', 100, 'always asking second')
+HARM = Certificate(0.01, 0.05, 'binomial', 100, 'always asking second')
+
+
+def rule_of(scores: list[float], first: list[bool], final: list[bool]) -> CandidateRule:
+    return CandidateRule('entropy', 'none', *map(np.array, (scores, first, final)))
+
+
+def noisy(count: int, seed: int = 0) -> CandidateRule:
+    """Return a rule whose second stage is better where the first one is unsure."""
+    random = np.random.default_rng(seed)
+    scores = random.random(count)
+    return rule_of(scores, random.random(count) < scores, random.random(count) < 0.8)
+
+
+def certified(certificate: Certificate, *thresholds: float) -> CertifiedThresholds:
+    return CertifiedThresholds(certificate, (*thresholds, ALWAYS_DEFER))
+
+
+grids = st.lists(st.floats(0, 1), max_size=5, unique=True).map(sorted)
+
+
+@given(st.integers(1, 60), st.integers(0, 99), st.floats(0, 1), grids, grids, st.booleans())
+def test_points_are_few_differ_and_are_not_dominated(
+    count: int, seed: int, single: float, loss: list, harm: list, stated: bool
+) -> None:
+    rule = noisy(count, seed)
+    promised = [certified(LOSS, *loss), certified(HARM, *harm)]
+    accuracy = rule.best().accuracy / 2 if stated else None
+    points = operating_points(rule, MACS, single, promised, accuracy)
+    assert 1 <= len(points) <= MOST_POINTS and len({p.name for p in points}) == len(points)
+    assert all(p.use and p.post_check == 'none' for p in points)
+    outcomes = {(p.accuracy, p.deferral_rate) for p in points}
+    assert len(outcomes) == len(points), 'what comes to the same is one point'
+    for point, dearer in pairwise(points):
+        assert point.macs <= dearer.macs
+    for point in points:
+        at = rule.at(point.criteria[0].threshold)
+        assert (point.accuracy, point.deferral_rate) == (
+            pytest.approx(at.accuracy, abs=1e-5),
+            pytest.approx(at.deferral_rate, abs=1e-5),
+        )
+        assert point.macs == pytest.approx(100 + 1000 * at.deferral_rate, abs=1)
+        others = [rule.at(p.criteria[0].threshold) for p in points if p.certificate is None]
+        is_dominated = any(other.dominates(at) for other in others)
+        if point.certificate is None:
+            assert not is_dominated
+        else:
+            (entry,) = (e for e in promised if e.certificate == point.certificate)
+            own = [t for e in promised for t in e.thresholds]
+            assert point.criteria[0].threshold in own
+            if is_dominated:
+                assert point.criteria[0].threshold == entry.thresholds[0]
+
+
+def test_each_point_is_the_cheapest_that_does_what_its_name_says() -> None:
+    rule = noisy(5000)
+    best = rule.best()
+    points = {p.name: p for p in operating_points(rule, MACS, 0.8, accuracy=0.7)}
+    assert set(points) == {
+        'cheapest',
+        'stated_accuracy',
+        'within_two_points',
+        'within_one_point',
+        'within_half_point',
+        'matches_best_cnn',
+        'most_accurate',
+    }
+    for name, accuracy in {
+        'most_accurate': best.accuracy,
+        'matches_best_cnn': 0.8,
+        'within_half_point': best.accuracy - 0.005,
+        'within_one_point': best.accuracy - 0.01,
+        'within_two_points': best.accuracy - 0.02,
+        'stated_accuracy': 0.7,
+    }.items():
+        assert points[name].criteria[0].threshold == rule.best(accuracy).threshold
+    assert points['cheapest'].deferral_rate == 0
+    assert 'matches_best_cnn' not in {p.name for p in operating_points(rule, MACS, 0.99)}
+    with pytest.raises(ValueError, match='no threshold reaches'):
+        operating_points(rule, MACS, 0.8, accuracy=0.999)
+
+
+# The first stage is right where it is surer than 0.45, the second one always but at 0.85.
+STEPS = rule_of(
+    [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05],
+    [True] * 5 + [False] * 5,
+    [True, False] + [True] * 8,
+)
+
+
+@pytest.mark.parametrize(
+    ('thresholds', 'taken'),
+    [
+        # 0.45 is all that is wanted, 0.25 cheaper and less accurate: neither is dominated.
+        ((0.25, 0.45, 0.75), 0.25),
+        # At 0.65 as much is right as at 0.45, for more; at 0.85 less is, for still more.
+        ((0.65, 0.85), 0.65),
+        ((0.85,), 0.85),
+    ],
+)
+def test_the_loosest_certified_threshold_that_is_not_dominated_is_taken(
+    thresholds: tuple[float, ...], taken: float
+) -> None:
+    points = operating_points(STEPS, MACS, 1.0, [certified(LOSS, *thresholds)])
+    (point,) = (p for p in points if p.certificate)
+    assert point.name == 'certified' and point.criteria[0].threshold == taken
+    assert promise(LOSS) in point.use
+
+
+def test_what_comes_to_the_same_is_one_point_with_all_promises() -> None:
+    both = [certified(LOSS, 0.43), certified(HARM, 0.47)]
+    points = operating_points(STEPS, MACS, 1.0, both)
+    assert [p.name for p in points] == ['cheapest', 'certified']
+    certain = points[-1]
+    assert certain.criteria[0].threshold == 0.47, 'the tighter one, which keeps both promises'
+    assert certain.certificate == LOSS
+    for words in (promise(LOSS), promise(HARM), 'accuracy matters most', 'best CNN alone'):
+        assert words in certain.use
+    apart = operating_points(STEPS, MACS, 1.0, [certified(LOSS, 0.45), certified(HARM, 0.55)])
+    assert [p.name for p in apart] == ['cheapest', 'certified', 'certified_harm']
