@@ -159,55 +159,50 @@ def load_dataset(
     _require_layout(folder)
     split = folder.choose_split(split, 'train')
     classes = _classes(folder, split, labels)
-    reductions = (training, validation)
-    wanted = {}
-    for file in (chosen := folder.select(split, exclude)):
-        is_second = is_validation(image_name(file), fraction, seed)
-        if reductions[is_second] is not None:
-            wanted[file] = is_second
+    chosen = folder.select(split, exclude)
+    kept_back = {f for f in chosen if is_validation(image_name(f), fraction, seed)}
+    reductions = {f: validation if f in kept_back else training for f in chosen}
+    wanted = {file: reduction for file, reduction in reductions.items() if reduction}
 
     def decode(item: tuple[str, bytes]) -> tuple[str, Image | None]:
         file, data = item
-        image, reduction = decode_image(data), reductions[wanted[file]]
-        return file, None if image is None or reduction is None else reduction(image)
+        image = decode_image(data)
+        return file, None if image is None else wanted[file](image)
 
     read = folder.read(wanted)
-    skipped: list[str] = []
-    parts: tuple[dict[str, Image], dict[str, Image]] = ({}, {})
+    images: dict[str, Image | None] = {}
     with (
         ThreadPoolExecutor() as pool,
         tqdm(total=len(wanted), desc=f'reading {path.name}', unit='img', disable=None) as bar,
     ):
         # In portions, because map would take all of a large tar into memory at once.
         while portion := list(islice(read, 256)):
-            for file, image in pool.map(decode, portion):
-                if image is None:
-                    skipped.append(image_name(file))
-                else:
-                    parts[wanted[file]][image_name(file)] = image
+            images.update(pool.map(decode, portion))
             bar.update(len(portion))
 
-    if training and (missing := set(classes) - {name.split('/')[0] for name in parts[False]}):
+    skipped = sorted(image_name(file) for file, image in images.items() if image is None)
+    first = _stack(images, wanted.keys() - kept_back, classes, training)
+    second = _stack(images, wanted.keys() & kept_back, classes, validation)
+    if training and (missing := set(range(len(classes))) - {*first.labels.tolist()}):
         raise DataError(
-            f'{path}: class {min(missing)!r} has no image to train on (skipped as corrupt, '
-            'excluded or kept for validation); add images or remove the class'
+            f'{path}: class {classes[min(missing)]!r} has no image to train on (skipped as '
+            'corrupt, excluded or kept for validation); add images or remove the class'
         )
-    return Dataset(
-        classes,
-        _stack(parts[False], classes, training),
-        _stack(parts[True], classes, validation),
-        tuple(sorted(skipped)),
-        len(folder.select(split)) - len(chosen),
-    )
+    return Dataset(classes, first, second, tuple(skipped), len(folder.select(split)) - len(chosen))
 
 
 def _stack(
-    images: dict[str, Image], classes: Sequence[str], reduction: Reduction | None
+    images: dict[str, Image | None],
+    files: Collection[str],
+    classes: Sequence[str],
+    reduction: Reduction | None,
 ) -> LabelledImages:
-    names = tuple(sorted(images))
+    """Return the files that could be decoded as one array; they leave `images`."""
+    decoded = [(file, image) for file in sorted(files) if (image := images.pop(file)) is not None]
+    names = tuple(image_name(file) for file, _ in decoded)
     stack = np.empty((len(names), *(reduction.shape if reduction else ())), np.uint8)
-    for place, name in zip(stack, names):
-        place[:] = images.pop(name)
+    for place, (_, image) in zip(stack, decoded):
+        place[:] = image
     labels = [classes.index(name.split('/')[0]) for name in names]
     return LabelledImages(stack, np.array(labels, np.int64), names)
 

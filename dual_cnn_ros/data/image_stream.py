@@ -34,6 +34,7 @@ from dual_cnn_ros.data.recording import (
     NANOSECONDS,
     recorded_header,
     recorded_types,
+    Recording,
     RecordingError,
     serialized,
     Topic,
@@ -48,7 +49,7 @@ FORMATS = {'.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg'}
 
 class ImageStream:
     """
-    One camera topic whose messages are made while they are read; a MessageSource.
+    One camera topic whose messages are made while they are read, offered as a Recording does.
 
     Parameters
     ----------
@@ -114,6 +115,10 @@ class ImageStream:
                 else to_image_msg(content, header, 'bgr8', message_class)
             )
             yield Message(self.image_topics[0], self._kind, stamp, serialized(message, self._kind))
+
+
+MessageSource = Recording | ImageStream
+"""Whatever can be played."""
 
 
 def stream_folder(folder: Path, fps: float) -> ImageStream:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 import hashlib
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import DataError
@@ -71,43 +71,11 @@ class LabelledFrame(NamedTuple):
     image: Callable[[], Image]
 
 
-class FrameSource(Protocol):
-    """
-    Whatever yields labelled frames.
-
-    Attributes
-    ----------
-    path
-        Where it was read from.
-    kind
-        'images' or 'recording'.
-    count
-        The number of frames.
-    problems
-        What is wrong with labels, one text each.
-    """
-
-    path: Path
-    kind: str
-    count: int
-    problems: list[str]
-
-    @property
-    def cameras(self) -> Sequence[str]:
-        """Return the names of the cameras."""
-
-    def identity(self) -> str:
-        """Return a digest of the files, by names, sizes and times, and of the labels."""
-
-    def frames(self, wanted: Collection[int] | None = None) -> Iterator[LabelledFrame]:
-        """Yield all frames, or those of the wanted numbers."""
-
-
 class ImageFrames:
     """
     The image files of a folder or a tar, <split>/<class>/<file> or <class>/<file>, or unlabelled.
 
-    A FrameSource: frames come sorted from a folder, and as they lie in a tar.
+    Frames come sorted from a folder, and as they lie in a tar.
 
     Parameters
     ----------
@@ -118,6 +86,17 @@ class ImageFrames:
     exclude
         Names to leave out, as in load_dataset.
 
+    Attributes
+    ----------
+    kind
+        'images'.
+    count
+        The number of frames.
+    cameras
+        Their names.
+    problems
+        What is wrong with labels, one text each: none.
+
     Raises
     ------
     DataError
@@ -126,12 +105,12 @@ class ImageFrames:
 
     kind = 'images'
     cameras = (CAMERA,)
+    problems: Sequence[str] = ()
 
     def __init__(
         self, path: Path, split: str | None = None, exclude: Collection[str] = ()
     ) -> None:
         self.path = path
-        self.problems: list[str] = []
         self._folder = ImageFolder(path)
         if not self._folder.files:
             raise DataError(f'{path} holds no images ({", ".join(IMAGE_SUFFIXES)})')
@@ -168,8 +147,6 @@ class RecordedFrames:
     """
     The images of a recording, which stays open, in the order of their receive times.
 
-    A FrameSource.
-
     Parameters
     ----------
     path
@@ -181,6 +158,17 @@ class RecordedFrames:
         Seconds of the recording that are one cluster.
     topics
         Image topics, None for all but compressed copies of others.
+
+    Attributes
+    ----------
+    kind
+        'recording'.
+    count
+        The number of frames.
+    cameras
+        Their names.
+    problems
+        What is wrong with labels, one text each.
 
     Raises
     ------
@@ -211,7 +199,8 @@ class RecordedFrames:
                 f'{", ".join(there) or "no topic"}'
             )
         self.problems: list[str] = []
-        self._cameras = name_cameras(self._topics)
+        self._camera_of = name_cameras(self._topics)
+        self.cameras = tuple(self._camera_of.values())
         self.count = sum(self._recording.topics[topic].count for topic in self._topics)
         self._labels_file = labels
         if labels:
@@ -221,12 +210,6 @@ class RecordedFrames:
             self._labels = {
                 (topic, f'@{stamp}'): name for (topic, stamp), name in recorded.items()
             }
-        self._is_checked = False
-
-    @property
-    def cameras(self) -> list[str]:
-        """Return the names of the cameras."""
-        return list(self._cameras.values())
 
     def identity(self) -> str:
         """Return a digest of the files, by names, sizes and times, and of the labels."""
@@ -263,18 +246,21 @@ class RecordedFrames:
                 message.time,
                 stamp,
                 frame_id,
-                self._cameras[message.topic],
+                self._camera_of[message.topic],
                 message.data,
                 message.image,
             )
-        if wanted is None and not self._is_checked:
-            self._is_checked = True
+        if wanted is None:
             for topic, key in sorted(unused):
                 frame = f'time stamp {key[1:]} ns' if key.startswith('@') else f'frame {key}'
                 self.problems.append(
-                    f'{self._labels[topic, key]!r}: there is no {frame}'
+                    f'{self._labels.pop((topic, key))!r}: there is no {frame}'
                     f'{" of " if topic else ""}{topic}'
                 )
+
+
+FrameSource = ImageFrames | RecordedFrames
+"""Whatever yields labelled frames."""
 
 
 def open_frames(

@@ -28,8 +28,7 @@ from functools import cache
 from pathlib import Path
 import shutil
 import struct
-from types import TracebackType
-from typing import Any, Literal, Protocol, TYPE_CHECKING
+from typing import Any, Literal, TYPE_CHECKING
 
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import DataError
@@ -184,44 +183,11 @@ class Message:
         return seconds * NANOSECONDS + fraction, text.decode(errors='replace')
 
 
-class MessageSource(Protocol):
-    """Whatever can be played: it offers its messages as a Recording does."""
-
-    @property
-    def path(self) -> object:
-        """Where the messages come from, for people."""
-
-    @property
-    def topics(self) -> Mapping[str, Topic]:
-        """Return the topics by name."""
-
-    @property
-    def image_topics(self) -> list[str]:
-        """Return the names of the topics with images."""
-
-    @property
-    def start(self) -> int:
-        """Return the time of the first message in nanoseconds."""
-
-    @property
-    def duration(self) -> float:
-        """Return the seconds from the first message to the last."""
-
-    def messages(
-        self,
-        topics: Iterable[str] | None = None,
-        *,
-        start: float = 0.0,
-        duration: float | None = None,
-    ) -> Iterator[Message]:
-        """Yield messages in order of time; see Recording.messages."""
-
-
 class Recording:
     """
     A rosbag2 recording, open for reading: a folder with metadata.yaml, or one .db3 or .mcap file.
 
-    A context manager, and a MessageSource.
+    A context manager.
 
     Raises
     ------
@@ -338,12 +304,7 @@ class Recording:
         """Return the open recording."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the files."""
         self.close()
 
@@ -430,12 +391,7 @@ class Recorder:
         """Return the open recorder."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write index and metadata, or remove the folder after an exception."""
         with ExitStack() as unless_whole:
             unless_whole.callback(shutil.rmtree, self.path, ignore_errors=True)

@@ -38,6 +38,7 @@ from typing import Any, cast
 import torch
 from torch import nn, Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.flop_counter import FlopCounterMode
 
 NAME = re.compile(
     r'(?P<family>[a-z0-9]+(?:_[a-wy-z][a-z0-9]*)?)'
@@ -94,35 +95,18 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_macs(network: nn.Module, shape: Sequence[int]) -> int:
     """
-    Return the multiply-accumulate operations of the convolutions and linear layers for one image.
+    Return the multiply-accumulate operations of all convolutions and matrix products for one image.
 
     Parameters
     ----------
     network
-        Any network; its mode and its statistics stay as they are.
+        On the CPU, in evaluation mode.
     shape
         Of the image, (C, H, W).
     """
-    total = 0
-
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            total += output.numel() * module.weight[0].numel()
-        elif isinstance(module, nn.Linear):
-            total += output.numel() * module.in_features
-
-    hooks = [module.register_forward_hook(add) for module in network.modules()]
-    training = network.training
-    weight = next(network.parameters())
-    try:
-        with torch.inference_mode():
-            network.eval()(torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype))
-    finally:
-        network.train(training)
-        for hook in hooks:
-            hook.remove()
-    return total
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, *shape))
+    return counter.get_total_flops() // 2
 
 
 class ConvNorm(nn.Sequential):

@@ -32,35 +32,15 @@ built for; rosbags-image ignores the step and misreads nv12 and nv21.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import is_dataclass
 import struct
-from typing import Any, cast, NamedTuple, Protocol
+from typing import Any, cast, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.frame import Image
-
-
-class ImageMessage(Protocol):
-    """The fields of a sensor_msgs/msg/Image that are read."""
-
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: int
-    step: int
-    data: Sequence[int]
-
-
-class CompressedImageMessage(Protocol):
-    """The fields of a sensor_msgs/msg/CompressedImage that are read."""
-
-    format: str
-    data: Sequence[int]
-
 
 # No robot's camera comes near these. Some of OpenCV's loops count columns in 16 bits, and a
 # compressed image of a few bytes can declare any size.
@@ -132,9 +112,9 @@ for _bits in (8, 16):
     }
 
 
-def from_image_msg(message: ImageMessage) -> Image:
+def from_image_msg(message: Any) -> Image:
     """
-    Return the image of an uncompressed message.
+    Return the image of a message with the fields of a sensor_msgs/msg/Image.
 
     Samples of 16 bits are scaled to 8. The array may share the message's memory: copy it before
     drawing on it.
@@ -167,7 +147,7 @@ def from_image_msg(message: ImageMessage) -> Image:
     samples: npt.NDArray[Any] = np.ndarray(
         (rows, width, encoding.channels),
         f'{">" if message.is_bigendian else "<"}u{encoding.size}',
-        cast(bytes, message.data),
+        message.data,
         strides=(step, pixel, encoding.size),
     )
     if encoding.channels == 1:
@@ -179,9 +159,11 @@ def from_image_msg(message: ImageMessage) -> Image:
     return np.ascontiguousarray(samples)
 
 
-def from_compressed_msg(message: CompressedImageMessage) -> Image:
+def from_compressed_msg(message: Any) -> Image:
     """
-    Return the image of a compressed message: JPEG or PNG, of any format of image_transport.
+    Return the image of a message with the fields of a sensor_msgs/msg/CompressedImage.
+
+    Its data are JPEG or PNG, its format any of image_transport.
 
     The data say which of the two it is; the format is asked only for what they cannot say. As
     everywhere in ROS, an image is not turned by its EXIF data.

@@ -27,7 +27,8 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from dual_cnn_ros.data.recording import Message, MessageSource, RecordingError, Topic
+from dual_cnn_ros.data.image_stream import MessageSource
+from dual_cnn_ros.data.recording import Message, RecordingError, Topic
 from dual_cnn_ros.messages.types import installed
 
 # Seconds of real time between two messages on /clock, and between two looks at a stop request.

@@ -29,7 +29,8 @@ from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.data.recording import Message, MessageSource
+from dual_cnn_ros.data.image_stream import MessageSource
+from dual_cnn_ros.data.recording import Message
 from dual_cnn_ros.playback.audience import Audience
 from dual_cnn_ros.playback.energy_listener import (
     EnergyListener,

@@ -20,9 +20,9 @@ None of them is a photograph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -48,45 +48,35 @@ YELLOW: _Colour = (20, 195, 245)
 # Side in pixels of the face of a sign in the world: what the nearest view needs.
 FACE = 192
 
+# A sign is drawn this many times larger than asked for, and then reduced.
+_OVERSAMPLING = 4
+# Binary digits behind the point of the coordinates that OpenCV is given.
+_FRACTION_BITS = 8
 
-class _Canvas:
-    """A square in which x and y run from -1 to 1 (y down), with an outline that cuts it out."""
 
-    FACTOR = 4
-    SHIFT = 8
+class _Shape(NamedTuple):
+    """
+    A part of a drawing, on a square in which x and y run from -1 to 1 (y down).
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.side = size * self.FACTOR
-        self.colour = np.zeros((self.side, self.side, 3), np.uint8)
-        self.mask = np.zeros((self.side, self.side), np.uint8)
+    Attributes
+    ----------
+    points
+        Corners of a polygon, or points along a line.
+    colour
+        BGR.
+    width
+        Of a line with round ends; 0 for a filled polygon.
+    """
 
-    def _fixed(self, points: list[_Point]) -> npt.NDArray[np.int32]:
-        pixels = (np.array(points) + 1) * (self.side - 1) / 2
-        return np.round(pixels * (1 << self.SHIFT)).astype(np.int32)
+    points: list[_Point]
+    colour: _Colour
+    width: float = 0.0
 
-    def outline(self, points: list[_Point], colour: _Colour) -> None:
-        """Cut the sign's shape and paint all of it."""
-        self.colour[:] = colour
-        cv2.fillPoly(self.mask, [self._fixed(points)], 255, cv2.LINE_AA, self.SHIFT)
 
-    def polygon(self, points: list[_Point], colour: _Colour) -> None:
-        cv2.fillPoly(self.colour, [self._fixed(points)], colour, cv2.LINE_AA, self.SHIFT)
-
-    def disc(self, x: float, y: float, radius: float, colour: _Colour) -> None:
-        self.polygon(_regular(64, radius, x, y), colour)
-
-    def stroke(self, points: list[_Point], width: float, colour: _Colour) -> None:
-        """Draw a line with round ends."""
-        thickness = max(1, round(width * self.side / 2))
-        cv2.polylines(
-            self.colour, [self._fixed(points)], False, colour, thickness, cv2.LINE_AA, self.SHIFT
-        )
-
-    def finish(self) -> Image:
-        """Return uint8 (size, size, 4) BGRA."""
-        bgra = np.dstack([self.colour, self.mask])
-        return cv2.resize(bgra, (self.size,) * 2, interpolation=cv2.INTER_AREA)
+def _arc(x: float, y: float, radius: float, start: float, end: float) -> list[_Point]:
+    """Return an arc; angles in degrees, clockwise on the screen, 0 to the right."""
+    angles = np.radians(np.linspace(start, end, 24))
+    return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
 
 
 def _regular(
@@ -96,217 +86,161 @@ def _regular(
     return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
 
 
-def _arc(x: float, y: float, radius: float, start: float, end: float) -> list[_Point]:
-    """Return an arc; angles in degrees, clockwise on the screen, 0 to the right."""
-    angles = np.radians(np.linspace(start, end, 24))
-    return [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles]
+def _box(left: float, top: float, right: float, bottom: float) -> list[_Point]:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def _rounded(reach: float, radius: float) -> list[_Point]:
-    inner = reach - radius
-    return [
-        *_arc(inner, inner, radius, 0, 90),
-        *_arc(-inner, inner, radius, 90, 180),
-        *_arc(-inner, -inner, radius, 180, 270),
-        *_arc(inner, -inner, radius, 270, 360),
-    ]
-
-
-def _triangle(radius: float, *, down: bool = False) -> list[_Point]:
+def _triangle(radius: float, colour: _Colour, *, down: bool = False) -> _Shape:
     centre = -0.22 if down else 0.22
-    return _regular(3, radius, 0, centre, math.pi / 2 if down else -math.pi / 2)
+    return _Shape(_regular(3, radius, 0, centre, math.pi / 2 if down else -math.pi / 2), colour)
 
 
-def _stop(c: _Canvas) -> None:
-    c.outline(_regular(8, 1.0, turn=math.pi / 8), WHITE)
-    c.polygon(_regular(8, 0.92, turn=math.pi / 8), RED)
-    top, low, pen = -0.24, 0.24, 0.11
-    c.stroke(
-        [*_arc(-0.56, -0.12, 0.12, -20, -270), *_arc(-0.56, 0.12, 0.12, -90, 160)], pen, WHITE
-    )
-    c.stroke([(-0.34, top), (-0.06, top)], pen, WHITE)
-    c.stroke([(-0.2, top), (-0.2, low)], pen, WHITE)
-    c.stroke(
-        [*_arc(0.19, -0.11, 0.13, 180, 360), *_arc(0.19, 0.11, 0.13, 0, 180), (0.06, -0.11)],
-        pen,
-        WHITE,
-    )
-    bow = _arc(0.57, -0.11, 0.13, -90, 90)
-    c.stroke([(0.48, low), (0.48, top), *bow, (0.48, 0.02)], pen, WHITE)
+def _disc(x: float, y: float, radius: float, colour: _Colour) -> _Shape:
+    return _Shape(_regular(64, radius, x, y), colour)
 
 
-def _no_entry(c: _Canvas) -> None:
-    c.outline(_regular(64, 1.0), WHITE)
-    c.disc(0, 0, 0.94, RED)
-    c.polygon([(-0.68, -0.18), (0.68, -0.18), (0.68, 0.18), (-0.68, 0.18)], WHITE)
+def _rounded(reach: float, radius: float, colour: _Colour) -> _Shape:
+    """Return a square with rounded corners."""
+    inner = reach - radius
+    corners = ((inner, inner), (-inner, inner), (-inner, -inner), (inner, -inner))
+    arcs = [_arc(x, y, radius, 90 * i, 90 * i + 90) for i, (x, y) in enumerate(corners)]
+    return _Shape([point for arc in arcs for point in arc], colour)
 
 
-def _give_way(c: _Canvas) -> None:
-    c.outline(_triangle(1.12, down=True), RED)
-    c.polygon(_triangle(0.66, down=True), WHITE)
+def _plate(colour: _Colour) -> list[_Shape]:
+    return [_rounded(0.94, 0.2, WHITE), _rounded(0.85, 0.14, colour)]
 
 
-def _slow(c: _Canvas) -> None:
-    """Draw walking speed: 5 in a red ring."""
-    c.outline(_regular(64, 1.0), RED)
-    c.disc(0, 0, 0.74, WHITE)
-    c.stroke(
-        [(0.24, -0.42), (-0.18, -0.42), (-0.22, -0.04), *_arc(0.0, 0.18, 0.27, -130, 140)],
-        0.16,
-        BLACK,
-    )
+def _arrow(shaft: list[_Point], head: list[_Point]) -> list[_Shape]:
+    blue_disc = [_disc(0, 0, 1.0, WHITE), _disc(0, 0, 0.94, BLUE)]
+    return [*blue_disc, _Shape(shaft, WHITE, 0.22), _Shape(head, WHITE)]
 
 
-def _disc_with_arrow(c: _Canvas, shaft: list[_Point], head: list[_Point]) -> None:
-    c.outline(_regular(64, 1.0), WHITE)
-    c.disc(0, 0, 0.94, BLUE)
-    c.stroke(shaft, 0.22, WHITE)
-    c.polygon(head, WHITE)
-
-
-def _ahead(c: _Canvas) -> None:
-    _disc_with_arrow(c, [(0, 0.6), (0, -0.2)], [(0, -0.75), (0.42, -0.15), (-0.42, -0.15)])
-
-
-def _turn(c: _Canvas, side: int) -> None:
+def _turn(side: int) -> list[_Shape]:
+    """Return the arrow to the left for -1, to the right for 1."""
     bend = [(-0.3 * side, 0.55), (-0.3 * side, -0.05), (-0.18 * side, -0.2), (0.1 * side, -0.2)]
-    _disc_with_arrow(c, bend, [(0.68 * side, -0.2), (0.1 * side, -0.6), (0.1 * side, 0.2)])
+    return _arrow(bend, [(0.68 * side, -0.2), (0.1 * side, -0.6), (0.1 * side, 0.2)])
 
 
-def _turn_left(c: _Canvas) -> None:
-    _turn(c, -1)
+_RED_RING = [_disc(0, 0, 1.0, RED), _disc(0, 0, 0.74, WHITE)]
+_RED_TRIANGLE = [_triangle(1.2, RED), _triangle(0.86, WHITE)]
+_YELLOW_TRIANGLE = [_triangle(1.2, BLACK), _triangle(1.02, YELLOW)]
 
-
-def _turn_right(c: _Canvas) -> None:
-    _turn(c, 1)
-
-
-def _people(c: _Canvas) -> None:
-    """Draw somebody walking, in a white triangle with a red border."""
-    c.outline(_triangle(1.2), RED)
-    c.polygon(_triangle(0.86), WHITE)
-    c.disc(0.02, -0.22, 0.1, BLACK)
-    c.stroke([(0, -0.02), (-0.02, 0.24)], 0.16, BLACK)
-    c.stroke([(-0.02, 0.24), (0.2, 0.54)], 0.1, BLACK)
-    c.stroke([(-0.02, 0.24), (-0.24, 0.54)], 0.1, BLACK)
-    c.stroke([(-0.22, 0.16), (0, -0.04), (0.22, 0.14)], 0.08, BLACK)
-
-
-def _warning(c: _Canvas) -> None:
-    c.outline(_triangle(1.2), BLACK)
-    c.polygon(_triangle(1.02), YELLOW)
-
-
-def _stairs(c: _Canvas) -> None:
-    _warning(c)
-    steps: list[_Point] = [(-0.5, 0.56)]
-    for i in range(4):
-        top = 0.56 - 0.2 * (i + 1)
-        steps += [(-0.5 + 0.25 * i, top), (-0.25 + 0.25 * i, top)]
-    c.polygon([*steps, (0.5, 0.56)], BLACK)
-
-
-def _wet_floor(c: _Canvas) -> None:
-    """Draw somebody slipping."""
-    _warning(c)
-    c.disc(-0.2, -0.22, 0.11, BLACK)
-    c.stroke([(-0.12, -0.04), (0.1, 0.26)], 0.16, BLACK)
-    c.stroke([(0.1, 0.26), (0.46, 0.2)], 0.1, BLACK)
-    c.stroke([(0.1, 0.26), (0.2, 0.5)], 0.1, BLACK)
-    c.stroke([(-0.14, -0.02), (0.18, -0.08)], 0.08, BLACK)
-    c.stroke([(-0.14, 0.0), (-0.28, 0.28)], 0.08, BLACK)
-    c.stroke([(-0.5, 0.56), (0.5, 0.56)], 0.07, BLACK)
-
-
-def _charging(c: _Canvas) -> None:
-    """Draw a white flash on green."""
-    c.outline(_rounded(0.94, 0.2), WHITE)
-    c.polygon(_rounded(0.85, 0.14), GREEN)
-    c.polygon(
-        [(0.12, -0.7), (-0.4, 0.12), (-0.04, 0.12), (-0.14, 0.7), (0.4, -0.16), (0.04, -0.16)],
-        WHITE,
-    )
-
-
-def _elevator(c: _Canvas) -> None:
-    """Draw a cabin with one arrow up and one down, on blue."""
-    c.outline(_rounded(0.94, 0.2), WHITE)
-    c.polygon(_rounded(0.85, 0.14), BLUE)
-    c.polygon([(-0.58, -0.25), (0.58, -0.25), (0.58, 0.7), (-0.58, 0.7)], WHITE)
-    c.polygon([(-0.04, -0.13), (0.04, -0.13), (0.04, 0.7), (-0.04, 0.7)], BLUE)
-    c.polygon([(-0.3, -0.74), (-0.04, -0.36), (-0.56, -0.36)], WHITE)
-    c.polygon([(0.3, -0.36), (0.04, -0.74), (0.56, -0.74)], WHITE)
-
-
-def _danger(c: _Canvas) -> None:
-    _warning(c)
-    c.stroke([(0, -0.35), (0, 0.2)], 0.16, BLACK)
-    c.disc(0, 0.46, 0.1, BLACK)
-
-
-def _caution(c: _Canvas) -> None:
-    c.outline(_triangle(1.2), RED)
-    c.polygon(_triangle(0.86), WHITE)
-    c.stroke([(0, -0.25), (0, 0.2)], 0.14, BLACK)
-    c.disc(0, 0.42, 0.09, BLACK)
-
-
-def _limit(c: _Canvas) -> None:
-    c.outline(_regular(64, 1.0), RED)
-    c.disc(0, 0, 0.74, WHITE)
-    c.stroke([(-0.24, -0.42), (0.26, -0.42), (-0.06, 0.45)], 0.16, BLACK)
-
-
-def _closed(c: _Canvas) -> None:
-    c.outline(_regular(64, 1.0), RED)
-    c.disc(0, 0, 0.74, WHITE)
-
-
-def _back(c: _Canvas) -> None:
-    _disc_with_arrow(c, [(0, -0.6), (0, 0.2)], [(0, 0.75), (0.42, 0.15), (-0.42, 0.15)])
-
-
-def _both_ways(c: _Canvas) -> None:
-    _disc_with_arrow(c, [(-0.3, 0), (0.3, 0)], [(0.75, 0), (0.25, -0.4), (0.25, 0.4)])
-    c.polygon([(-0.75, 0), (-0.25, -0.4), (-0.25, 0.4)], WHITE)
-
-
-def _first_aid(c: _Canvas) -> None:
-    c.outline(_rounded(0.94, 0.2), WHITE)
-    c.polygon(_rounded(0.85, 0.14), GREEN)
-    c.polygon([(-0.18, -0.6), (0.18, -0.6), (0.18, 0.6), (-0.18, 0.6)], WHITE)
-    c.polygon([(-0.6, -0.18), (0.6, -0.18), (0.6, 0.18), (-0.6, 0.18)], WHITE)
-
-
-def _parking(c: _Canvas) -> None:
-    c.outline(_rounded(0.94, 0.2), WHITE)
-    c.polygon(_rounded(0.85, 0.14), BLUE)
-    c.stroke([(-0.2, 0.6), (-0.2, -0.5), *_arc(0.1, -0.2, 0.3, -90, 90), (-0.2, 0.1)], 0.2, WHITE)
-
-
-_SIGNS: dict[str, Callable[[_Canvas], None]] = {
-    'ahead': _ahead,
-    'charging': _charging,
-    'elevator': _elevator,
-    'give_way': _give_way,
-    'no_entry': _no_entry,
-    'people': _people,
-    'slow': _slow,
-    'stairs': _stairs,
-    'stop': _stop,
-    'turn_left': _turn_left,
-    'turn_right': _turn_right,
-    'wet_floor': _wet_floor,
+# The first shape of each is the outline that cuts it out.
+_SIGNS: dict[str, list[_Shape]] = {
+    'ahead': _arrow([(0, 0.6), (0, -0.2)], [(0, -0.75), (0.42, -0.15), (-0.42, -0.15)]),
+    'charging': [
+        *_plate(GREEN),
+        _Shape(
+            [(0.12, -0.7), (-0.4, 0.12), (-0.04, 0.12), (-0.14, 0.7), (0.4, -0.16), (0.04, -0.16)],
+            WHITE,
+        ),
+    ],
+    # A cabin with one arrow up and one down.
+    'elevator': [
+        *_plate(BLUE),
+        _Shape(_box(-0.58, -0.25, 0.58, 0.7), WHITE),
+        _Shape(_box(-0.04, -0.13, 0.04, 0.7), BLUE),
+        _Shape([(-0.3, -0.74), (-0.04, -0.36), (-0.56, -0.36)], WHITE),
+        _Shape([(0.3, -0.36), (0.04, -0.74), (0.56, -0.74)], WHITE),
+    ],
+    'give_way': [_triangle(1.12, RED, down=True), _triangle(0.66, WHITE, down=True)],
+    'no_entry': [
+        _disc(0, 0, 1.0, WHITE),
+        _disc(0, 0, 0.94, RED),
+        _Shape(_box(-0.68, -0.18, 0.68, 0.18), WHITE),
+    ],
+    # Somebody walking.
+    'people': [
+        *_RED_TRIANGLE,
+        _disc(0.02, -0.22, 0.1, BLACK),
+        _Shape([(0, -0.02), (-0.02, 0.24)], BLACK, 0.16),
+        _Shape([(-0.02, 0.24), (0.2, 0.54)], BLACK, 0.1),
+        _Shape([(-0.02, 0.24), (-0.24, 0.54)], BLACK, 0.1),
+        _Shape([(-0.22, 0.16), (0, -0.04), (0.22, 0.14)], BLACK, 0.08),
+    ],
+    # Walking speed: a 5.
+    'slow': [
+        *_RED_RING,
+        _Shape(
+            [(0.24, -0.42), (-0.18, -0.42), (-0.22, -0.04), *_arc(0.0, 0.18, 0.27, -130, 140)],
+            BLACK,
+            0.16,
+        ),
+    ],
+    'stairs': [
+        *_YELLOW_TRIANGLE,
+        _Shape(
+            [(-0.5, 0.56)]
+            + [
+                (-0.5 + 0.25 * (step + side), 0.56 - 0.2 * (step + 1))
+                for step in range(4)
+                for side in (0, 1)
+            ]
+            + [(0.5, 0.56)],
+            BLACK,
+        ),
+    ],
+    # The letters S, T, O and P.
+    'stop': [
+        _Shape(_regular(8, 1.0, turn=math.pi / 8), WHITE),
+        _Shape(_regular(8, 0.92, turn=math.pi / 8), RED),
+        *(
+            _Shape(line, WHITE, 0.11)
+            for line in (
+                [*_arc(-0.56, -0.12, 0.12, -20, -270), *_arc(-0.56, 0.12, 0.12, -90, 160)],
+                [(-0.34, -0.24), (-0.06, -0.24)],
+                [(-0.2, -0.24), (-0.2, 0.24)],
+                _arc(0.19, -0.11, 0.13, 180, 360)
+                + _arc(0.19, 0.11, 0.13, 0, 180)
+                + [(0.06, -0.11)],
+                [(0.48, 0.24), (0.48, -0.24), *_arc(0.57, -0.11, 0.13, -90, 90), (0.48, 0.02)],
+            )
+        ),
+    ],
+    'turn_left': _turn(-1),
+    'turn_right': _turn(1),
+    # Somebody slipping.
+    'wet_floor': [
+        *_YELLOW_TRIANGLE,
+        _disc(-0.2, -0.22, 0.11, BLACK),
+        _Shape([(-0.12, -0.04), (0.1, 0.26)], BLACK, 0.16),
+        _Shape([(0.1, 0.26), (0.46, 0.2)], BLACK, 0.1),
+        _Shape([(0.1, 0.26), (0.2, 0.5)], BLACK, 0.1),
+        _Shape([(-0.14, -0.02), (0.18, -0.08)], BLACK, 0.08),
+        _Shape([(-0.14, 0.0), (-0.28, 0.28)], BLACK, 0.08),
+        _Shape([(-0.5, 0.56), (0.5, 0.56)], BLACK, 0.07),
+    ],
 }
-_LOOKALIKES: dict[str, Callable[[_Canvas], None]] = {
-    'danger': _danger,
-    'caution': _caution,
-    'limit': _limit,
-    'closed': _closed,
-    'back': _back,
-    'both_ways': _both_ways,
-    'first_aid': _first_aid,
-    'parking': _parking,
+_LOOKALIKES: dict[str, list[_Shape]] = {
+    'danger': [
+        *_YELLOW_TRIANGLE,
+        _Shape([(0, -0.35), (0, 0.2)], BLACK, 0.16),
+        _disc(0, 0.46, 0.1, BLACK),
+    ],
+    'caution': [
+        *_RED_TRIANGLE,
+        _Shape([(0, -0.25), (0, 0.2)], BLACK, 0.14),
+        _disc(0, 0.42, 0.09, BLACK),
+    ],
+    'limit': [*_RED_RING, _Shape([(-0.24, -0.42), (0.26, -0.42), (-0.06, 0.45)], BLACK, 0.16)],
+    'closed': _RED_RING,
+    'back': _arrow([(0, -0.6), (0, 0.2)], [(0, 0.75), (0.42, 0.15), (-0.42, 0.15)]),
+    'both_ways': [
+        *_arrow([(-0.3, 0), (0.3, 0)], [(0.75, 0), (0.25, -0.4), (0.25, 0.4)]),
+        _Shape([(-0.75, 0), (-0.25, -0.4), (-0.25, 0.4)], WHITE),
+    ],
+    'first_aid': [
+        *_plate(GREEN),
+        _Shape(_box(-0.18, -0.6, 0.18, 0.6), WHITE),
+        _Shape(_box(-0.6, -0.18, 0.6, 0.18), WHITE),
+    ],
+    'parking': [
+        *_plate(BLUE),
+        _Shape(
+            [(-0.2, 0.6), (-0.2, -0.5), *_arc(0.1, -0.2, 0.3, -90, 90), (-0.2, 0.1)], WHITE, 0.2
+        ),
+    ],
 }
 SIGNS = tuple(_SIGNS)
 # Signs that are none of the twelve but look like one.
@@ -331,9 +265,24 @@ def draw_sign(name: str, size: int) -> Image:
     Image
         uint8 (size, size, 4) BGRA, transparent outside its outline.
     """
-    canvas = _Canvas(size)
-    (_SIGNS | _LOOKALIKES)[name](canvas)
-    return canvas.finish()
+    side = size * _OVERSAMPLING
+    outline, *shapes = (_SIGNS | _LOOKALIKES)[name]
+    image = np.full((side, side, 3), outline.colour, np.uint8)
+    mask = np.zeros((side, side), np.uint8)
+
+    def fixed(points: list[_Point]) -> list[npt.NDArray[np.int32]]:
+        pixels = (np.array(points) + 1) * (side - 1) / 2
+        return [np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)]
+
+    cv2.fillPoly(mask, fixed(outline.points), 255, cv2.LINE_AA, _FRACTION_BITS)
+    for points, colour, width in shapes:
+        if width:
+            pen = max(1, round(width * side / 2))
+            cv2.polylines(image, fixed(points), False, colour, pen, cv2.LINE_AA, _FRACTION_BITS)
+        else:
+            cv2.fillPoly(image, fixed(points), colour, cv2.LINE_AA, _FRACTION_BITS)
+    bgra = np.dstack([image, mask])
+    return cv2.resize(bgra, (size, size), interpolation=cv2.INTER_AREA)
 
 
 @cache

@@ -22,7 +22,7 @@ the second. Lengths are metres; x points to the right, y up, z along the corrido
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import math
 
 import cv2
@@ -147,14 +147,8 @@ class Panel:
         across = np.array([math.cos(self.yaw), 0.0, -math.sin(self.yaw)]) * self.width / 2
         up = np.array([0.0, self.height / 2, 0.0])
         centre = np.array([self.x, self.y, self.z])
-        return np.stack(
-            [
-                centre - across + up,
-                centre + across + up,
-                centre + across - up,
-                centre - across - up,
-            ]
-        )
+        top, bottom = centre + up, centre - up
+        return np.stack([top - across, top + across, bottom + across, bottom - across])
 
     def faces(self, pose: Pose) -> bool:
         """Return whether the camera is in front of the panel."""
@@ -308,10 +302,8 @@ class World:
     def _draw_pole(
         self, image: FloatImage, camera: PinholeCamera, pose: Pose, panel: Panel
     ) -> None:
-        base, top = np.array([panel.x, 0, panel.z]), np.array([panel.x, panel.y, panel.z])
-        reach = np.array([math.cos(panel.yaw), 0, -math.sin(panel.yaw)]) * 0.03
-        corners = np.stack([top - reach, top + reach, base + reach, base - reach])
-        quad = camera.project(pose, corners)
+        pole = replace(panel, y=panel.y / 2, width=0.06, height=panel.y)
+        quad = camera.project(pose, pole.corners())
         if quad is not None:
             fixed = np.round(np.clip(quad, -4000, 4000) * 16).astype(np.int32)
             grey = tuple(float(c) for c in 95 * self._light_at(panel.z))
