@@ -95,7 +95,7 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_macs(network: nn.Module, shape: Sequence[int]) -> int:
     """
-    Return the multiply-accumulate operations of all convolutions and matrix products for one image.
+    Return the multiply-accumulate operations of convolutions and matrix products, for one image.
 
     Parameters
     ----------

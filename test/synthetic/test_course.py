@@ -16,20 +16,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dual_cnn_ros.data.recording import Recording, RecordingError
+from dual_cnn_ros.data.recording import Recording
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.synthetic import course
 from dual_cnn_ros.synthetic.course import write_course
-from dual_cnn_ros.synthetic.drive import Drive, FRONT, REAR, Shot
+from dual_cnn_ros.synthetic.drive import Drive, FRONT, REAR
 from dual_cnn_ros.synthetic.sign_faces import LABELS
-from dual_cnn_ros.synthetic.world import PinholeCamera
 
 SECONDS, RATE, FRAMES = 9, 2, 18
 PIXELS = 128 * 96 * 3
@@ -52,18 +50,14 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ('name', 'topic', 'camera', 'offset'),
-    [
-        ('front', '/front/image_raw', FRONT, 0.0),
-        ('rear', '/rear/image_raw/compressed', REAR, 0.4 / RATE),
-    ],
-)
-def test_recording_holds_what_the_drive_showed(
-    bag: Path, name: str, topic: str, camera: PinholeCamera, offset: float
-) -> None:
-    drive = Drive(seed=2, seconds=SECONDS)
-    shots = list(drive.shots(camera, [i / RATE + offset for i in range(FRAMES)]))
+@pytest.mark.parametrize('name', ['front', 'rear'])
+def test_recording_holds_what_the_drive_showed(bag: Path, name: str) -> None:
+    topic, camera, offset = {
+        'front': ('/front/image_raw', FRONT, 0.0),
+        'rear': ('/rear/image_raw/compressed', REAR, 0.4 / RATE),
+    }[name]
+    times = [i / RATE + offset for i in range(FRAMES)]
+    shots = list(Drive(seed=2, seconds=SECONDS).shots(camera, times))
     with Recording(bag) as recording:
         assert recording.image_topics == ['/front/image_raw', '/rear/image_raw/compressed']
         messages = list(recording.messages([topic]))
@@ -97,26 +91,6 @@ def test_messages_are_in_order_and_say_that_they_are_rendered(bag: Path) -> None
     readme = (bag / 'README.txt').read_text()
     assert 'RENDERED' in readme
     assert '--seed 2 --seconds 9 --rate 2 --storage sqlite3' in readme
-
-
-def test_existing_folder_is_not_touched(bag: Path) -> None:
-    before = {path.name: path.read_bytes() for path in bag.iterdir()}
-    with pytest.raises(RecordingError, match=str(bag)):
-        write(bag, seconds=1)
-    assert {path.name: path.read_bytes() for path in bag.iterdir()} == before
-
-
-def test_interrupted_recording_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shots = Drive.shots
-
-    def interrupted(drive: Drive, camera: PinholeCamera, times: list[float]) -> Iterator[Shot]:
-        yield from shots(drive, camera, times[:2])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Drive, 'shots', interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / 'out', seconds=2)
-    assert not list(tmp_path.iterdir())
 
 
 def test_drive_without_a_frame_is_refused(tmp_path: Path) -> None:

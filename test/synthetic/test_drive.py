@@ -119,13 +119,6 @@ def test_rear_frames_of_a_wait_repeat_nearly_but_never_exactly(
     assert all(0 < difference(a, b) < 6 for a, b in waiting)
 
 
-def test_neighbouring_frames_are_more_alike_than_others(drive: Drive, front: list[Shot]) -> None:
-    moving = [shot for shot in front if drive.state(shot.time).speed > 0]
-    near = np.mean([difference(a, b) for a, b in pairwise(moving)])
-    far = np.mean([difference(a, b) for a, b in zip(moving, moving[len(moving) // 2 :])])
-    assert near < 0.8 * far
-
-
 def test_passer_by_interrupts_the_repeats_of_a_wait(drive: Drive) -> None:
     wait = next(leg for leg in drive.people if leg in drive.stopped)
     times = [drive.stopped[wait] + seconds for seconds in (0.2, 1.4, 1.4, 2.2)]

@@ -63,32 +63,31 @@ def test_a_sign_right_ahead_is_seen_where_the_pinhole_model_puts_it(place: World
     assert columns.mean() == pytest.approx((CAMERA.width - 1) / 2, abs=1)
 
 
-@pytest.mark.parametrize(('factor', 'label'), [(1.05, 'sign'), (0.95, 'none')])
-def test_a_sign_must_be_of_sufficient_size(place: World, factor: float, label: str) -> None:
-    share = world.SUFFICIENT_SIZE * factor
-    assert look(place, board(z=CAMERA.focal / (share * CAMERA.height))).label == label
+@pytest.mark.parametrize(
+    ('size', 'label', 'certain'),
+    [
+        (world.DOUBTFUL_SIZE * 0.95, 'none', True),
+        (world.DOUBTFUL_SIZE * 1.05, 'none', False),
+        (world.SUFFICIENT_SIZE * 0.95, 'none', False),
+        (world.SUFFICIENT_SIZE * 1.05, 'sign', True),
+    ],
+)
+def test_a_sign_counts_from_a_sufficient_size_on_and_leaves_a_doubt_below_it(
+    place: World, size: float, label: str, certain: bool
+) -> None:
+    view = look(place, board(z=CAMERA.focal / (size * CAMERA.height)))
+    assert (view.label, view.certain) == (label, certain)
 
 
 @pytest.mark.parametrize(
-    ('size', 'certain'),
-    [
-        (world.DOUBTFUL_SIZE * 0.95, True),
-        (world.DOUBTFUL_SIZE * 1.05, False),
-        (world.SUFFICIENT_SIZE * 0.95, False),
-        (world.SUFFICIENT_SIZE * 1.05, True),
-    ],
+    ('x', 'label', 'certain'),
+    [(1.0, 'sign', True), (1.45, 'none', False), (1.9, 'none', True), (3.0, 'none', True)],
 )
-def test_a_sign_that_is_almost_large_enough_leaves_a_doubt(
-    place: World, size: float, certain: bool
+def test_a_sign_that_leaves_the_frame_stops_counting_after_a_doubt(
+    place: World, x: float, label: str, certain: bool
 ) -> None:
-    assert look(place, board(z=CAMERA.focal / (size * CAMERA.height))).certain == certain
-
-
-@pytest.mark.parametrize(('x', 'certain'), [(1.0, True), (1.45, False), (1.9, True), (3.0, True)])
-def test_a_sign_that_is_cut_off_leaves_a_doubt_until_little_is_left(
-    place: World, x: float, certain: bool
-) -> None:
-    assert look(place, board(x=x)).certain == certain
+    view = look(place, board(x=x))
+    assert (view.label, view.certain) == (label, certain)
 
 
 def test_a_doubtful_sign_matters_only_where_it_is_the_larger(place: World) -> None:
@@ -104,11 +103,6 @@ def test_the_back_of_a_sign_is_no_sign_and_shows_no_colour(place: World) -> None
     view = look(place, board(yaw=math.pi))
     assert view.label == 'none'
     assert not ((view.image[..., 2] > 150) & (view.image[..., 0] < 60)).any()
-
-
-@pytest.mark.parametrize(('x', 'label'), [(1.0, 'sign'), (1.5, 'none'), (3.0, 'none')])
-def test_a_sign_that_leaves_the_frame_stops_counting(place: World, x: float, label: str) -> None:
-    assert look(place, board(x=x)).label == label
 
 
 @pytest.mark.parametrize(('x', 'label'), [(0.0, 'none'), (0.2, 'none'), (0.45, 'sign')])

@@ -63,22 +63,11 @@ def test_help_says_that_everything_is_rendered(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ('main', 'option', 'value'),
-    [
-        (signs.main, '--per-class', '0'),
-        (signs.main, '--size', '4'),
-        (signs.main, '--seed', '-1'),
-        (course.main, '--rate', '0'),
-        (course.main, '--seconds', '601'),
-        (course.main, '--seed', '-3'),
-    ],
+    ('main', 'option'), [(signs.main, '--size=4'), (course.main, '--seconds=601')]
 )
-def test_impossible_option_is_refused(
-    main: Main, option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_impossible_option_is_refused(main: Main, option: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match='2'):
-        main([str(tmp_path / 'out'), option, value])
-    assert option in capsys.readouterr().err
+        main([str(tmp_path / 'out'), option])
     assert not (tmp_path / 'out').exists()
 
 
@@ -87,21 +76,9 @@ def test_impossible_option_is_refused(
     [
         (signs.main, [f'{__file__}/out'], f'{__file__}/out'),
         (course.main, [str(COURSE), '--seconds', '1'], str(COURSE)),
-        (
-            simulate_power.main,
-            ['nowhere', '--bundle', 'signs', '--out', 'x.csv'],
-            'no recording at nowhere',
-        ),
-        (
-            simulate_power.main,
-            [str(COURSE), '--bundle', './none', '--out', 'x.csv'],
-            'bundle.yaml: not found',
-        ),
-        (
-            simulate_power.main,
-            [str(COURSE), '--bundle', 'signs', '--out', 'no/such/folder.csv'],
-            'no/such/folder.csv',
-        ),
+        (simulate_power.main, ['nowhere', '--bundle=signs', '--out=x'], 'recording at nowhere'),
+        (simulate_power.main, [str(COURSE), '--bundle=./none', '--out=x'], 'yaml: not found'),
+        (simulate_power.main, [str(COURSE), '--bundle=signs', '--out=no/folder'], 'no/folder'),
     ],
 )
 def test_what_is_missing_is_named(
