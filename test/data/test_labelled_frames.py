@@ -18,53 +18,47 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-from image_files import exif, jpeg, plain, put, two_classes
+from image_files import plain, put, two_classes
 import numpy as np
 import pytest
 
-from dual_cnn_ros.data import DataError, recording
-from dual_cnn_ros.data.image_folder import decode_image
+from dual_cnn_ros.data import DataError
 from dual_cnn_ros.data.labelled_frames import open_frames, RecordedFrames
-from dual_cnn_ros.data.recording import recorded_header, recorded_types, Recorder
+from dual_cnn_ros.data.recording import (
+    CLASSIFICATION,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    recorded_header,
+    recorded_types,
+    Recorder,
+    Recording,
+)
 from dual_cnn_ros.messages.images import ImageError, to_image_msg
 
 START = 1_700_000_000_000_000_000
 RAW, COMPRESSED = '/front/image_raw', '/rear/image/compressed'
 
 
-def write_recording(
-    path: Path, topics: tuple[str, ...] = (RAW, COMPRESSED), labelled: bool = True
-) -> Path:
+def write_recording(path: Path, *topics: str, labelled: bool = True) -> Path:
     """Write 12 frames a topic, half a second apart; the labels are their numbers."""
     with Recorder(path) as recorder:
         for i in range(12):
             stamp = START + i * 500_000_000
             received = stamp + 1_000_000
             header, image = recorded_header(stamp, 'lens'), plain(10 * i, 20, 30)
+            png = cv2.imencode('.png', image)[1].ravel()
             for number, topic in enumerate(topics):
-                if topic.endswith('/compressed'):
-                    kind, data = recording.COMPRESSED_IMAGE, cv2.imencode('.png', image)[1].ravel()
-                    message = recorded_types(kind)(header, 'png', data[:50] if i == 7 else data)
-                else:
-                    kind = recording.IMAGE
+                kind = COMPRESSED_IMAGE if topic.endswith('/compressed') else IMAGE
+                if kind == IMAGE:
                     message = to_image_msg(image, header, 'bgr8', recorded_types(kind))
+                else:
+                    message = recorded_types(kind)(header, 'png', png[:50] if i == 7 else png)
                 recorder.write(topic, kind, received + number, message)
-            if labelled and i != 3:
-                hypothesis = recorded_types('vision_msgs/msg/ObjectHypothesis')(str(i), 1.0)
-                label = recorded_types(recording.CLASSIFICATION)(header, [hypothesis])
-                for camera in ('front', 'rear'):
-                    name = f'/{camera}/ground_truth'
-                    recorder.write(name, recording.CLASSIFICATION, received, label)
+            hypothesis = recorded_types('vision_msgs/msg/ObjectHypothesis')(str(i), 1.0)
+            label = recorded_types(CLASSIFICATION)(header, [hypothesis])
+            for camera in ('front', 'rear') if labelled and i != 3 else ():
+                recorder.write(f'/{camera}/ground_truth', CLASSIFICATION, received, label)
     return path
-
-
-def labels_of(path: Path, lines: str) -> tuple[dict[int, str], list[str]]:
-    """Return the labels by frame number that a CSV file gives, and its problems."""
-    path.with_suffix('.csv').write_text(lines)
-    source = open_frames(path, labels=path.with_suffix('.csv'))
-    found = {frame.number: frame.label for frame in source.frames() if frame.label}
-    list(source.frames())  # problems are told once
-    return found, source.problems
 
 
 # Image files ---------------------------------------------------------------------------------
@@ -73,7 +67,7 @@ def labels_of(path: Path, lines: str) -> tuple[dict[int, str], list[str]]:
 def test_frames_of_a_folder(tmp_path: Path) -> None:
     put(tmp_path, {**two_classes(2, 'train/'), **two_classes(1, 'test/'), 'test/wood/1.jpg': b''})
     source = open_frames(tmp_path)
-    assert (source.kind, source.count, list(source.cameras)) == ('images', 3, ['camera'])
+    assert (source.kind, source.count, source.cameras) == ('images', 3, ('camera',))
     frames = list(source.frames())
     assert [(f.number, f.cluster, f.label, f.name) for f in frames] == [
         (0, 0, 'brick', 'test/brick/0.jpg'),
@@ -86,20 +80,9 @@ def test_frames_of_a_folder(tmp_path: Path) -> None:
         frames[2].image()
     assert [f.number for f in source.frames({1})] == [1]
     assert open_frames(tmp_path, split='train').count == 4
+    (unlabelled,) = open_frames(put(tmp_path / 'flat', {'0.jpg': b''})).frames()
+    assert unlabelled.label is None
     assert open_frames(tmp_path, exclude=['wood/0.jpg']).identity() != source.identity()
-
-
-def test_images_without_folders_have_no_labels(tmp_path: Path) -> None:
-    (frame,) = open_frames(put(tmp_path, {'0.jpg': jpeg(plain(1, 2, 3))})).frames()
-    assert frame.label is None
-
-
-def test_an_image_stored_on_its_side_is_turned_as_for_training(tmp_path: Path) -> None:
-    data = exif(jpeg(plain(10, 20, 30, height=40, width=60)))
-    (frame,) = open_frames(put(tmp_path, {'red/a.jpg': data})).frames()
-    learned = decode_image(data)
-    assert learned is not None and learned.shape == (60, 40, 3)
-    np.testing.assert_array_equal(frame.image(), learned)
 
 
 def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
@@ -113,12 +96,8 @@ def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
 
 
 def test_frames_of_a_recording(tmp_path: Path) -> None:
-    source = open_frames(write_recording(tmp_path / 'bag'), block=2.0)
-    assert (source.kind, source.count, list(source.cameras)) == (
-        'recording',
-        24,
-        ['front', 'rear'],
-    )
+    source = open_frames(write_recording(tmp_path / 'bag', RAW, COMPRESSED), block=2.0)
+    assert (source.kind, source.count, source.cameras) == ('recording', 24, ('front', 'rear'))
     frames = list(source.frames())
     assert [f.number for f in frames] == list(range(24))
     assert [f.camera for f in frames] == ['front', 'rear'] * 12
@@ -157,52 +136,64 @@ def test_frames_of_a_recording(tmp_path: Path) -> None:
 def test_labels_of_a_csv_file(
     tmp_path: Path, lines: str, labels: dict[int, str], problems: list[str]
 ) -> None:
-    found, said = labels_of(write_recording(tmp_path / 'labels', labelled=False), lines)
-    assert found == labels
-    assert len(said) == len(problems)
-    assert all(part in text for part, text in zip(problems, said))
+    path = write_recording(tmp_path / 'bag', RAW, COMPRESSED, labelled=False)
+    file = tmp_path / 'labels.csv'
+    file.write_text(lines)
+    source = open_frames(path, labels=file)
+    for found in (labels, labels):  # problems are told once
+        assert {f.number: f.label for f in source.frames() if f.label} == found
+    assert len(source.problems) == len(problems)
+    assert all(part in text for part, text in zip(problems, source.problems))
 
 
 def test_a_csv_file_without_its_columns_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / 'labels.csv'
+    file.write_text('image,class\n1,red\n')
     with pytest.raises(DataError, match='must name the columns label and frame or stamp'):
-        labels_of(write_recording(tmp_path / 'bag'), 'image,class\n1,red\n')
+        open_frames(write_recording(tmp_path / 'bag', RAW), labels=file)
 
 
 def test_recorded_labels_that_cannot_be_used_are_problems(tmp_path: Path) -> None:
-    with Recorder(tmp_path / 'bag') as recorder:
-        header = recorded_header(START, '')
-        image = to_image_msg(plain(1, 2, 3), header, 'bgr8', recorded_types(recording.IMAGE))
-        recorder.write(RAW, recording.IMAGE, START, image)
-        label = recorded_types(recording.CLASSIFICATION)
-        for content in (b'\0\1\0\0', label(recorded_header(0, ''), []), label(header, [])):
-            recorder.write('/front/ground_truth', recording.CLASSIFICATION, START, content)
-    source = open_frames(tmp_path / 'bag')
-    assert [frame.label for frame in source.frames()] == [None]
+    path = write_recording(tmp_path / 'bag', '/front/image', labelled=False)
+    label = recorded_types(CLASSIFICATION)
+    contents = (b'\0\1\0\0', label(recorded_header(0, ''), []), label(recorded_header(5, ''), []))
+    with Recorder(tmp_path / 'labels') as recorder:
+        for content in contents:
+            recorder.write('/front/ground_truth', CLASSIFICATION, START, content)
+        with Recording(path) as images:
+            for message in images.messages():
+                recorder.write(message.topic, message.type, message.time, message.data)
+    source = open_frames(tmp_path / 'labels')
+    assert {frame.label for frame in source.frames()} == {None}
     undecoded, unstamped = source.problems
     assert 'cannot be decoded' in undecoded and 'no time stamp' in unstamped
 
 
 @pytest.mark.parametrize(
-    ('second', 'cameras'),
-    [(f'{RAW}/compressed', ['front']), ('/front/image_rect', ['front/image_raw', '{}'])],
+    ('second', 'cameras', 'said'),
+    [
+        (f'{RAW}/compressed', ('front',), f'left out: {RAW}/compressed, the same images as'),
+        ('/front/image_rect', ('front/image_raw', 'front/image_rect'), ''),
+    ],
 )
 def test_two_topics_of_one_camera(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], second: str, cameras: list[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    second: str,
+    cameras: tuple[str, ...],
+    said: str,
 ) -> None:
-    source = open_frames(write_recording(tmp_path / 'bag', (RAW, second)))
-    assert source.cameras == [name.format(second.strip('/')) for name in cameras]
-    assert {frame.label for frame in source.frames()} == {
-        None if i == 3 else str(i) for i in range(12)
-    }
-    is_copy = len(cameras) == 1
-    assert ('left out: /front/image_raw/compressed' in capsys.readouterr().err) == is_copy
+    source = open_frames(write_recording(tmp_path / 'bag', RAW, second))
+    assert source.cameras == cameras
+    assert [f.label for f in source.frames()].count('11') == len(cameras)
+    assert capsys.readouterr().err.startswith(said)
     assert open_frames(tmp_path / 'bag', topics=[RAW, second]).count == 24
 
 
 def test_recordings_and_topics_without_images_are_refused(tmp_path: Path) -> None:
-    write_recording(tmp_path / 'bag')
+    write_recording(tmp_path / 'bag', RAW)
     with pytest.raises(DataError, match='no images on /front/ground_truth; it has on /front/imag'):
         open_frames(tmp_path / 'bag', topics=['/front/ground_truth'])
-    write_recording(tmp_path / 'labels', ())
+    write_recording(tmp_path / 'labels')
     with pytest.raises(DataError, match=r'has no images: it holds /front/ground_truth \(vision'):
         open_frames(tmp_path / 'labels')
