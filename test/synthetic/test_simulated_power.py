@@ -23,10 +23,12 @@ import pytest
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.power_trace import open_power_trace, remarks
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
+from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.power.totals import total_of
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.synthetic import simulated_power as board
 from dual_cnn_ros.synthetic.simulated_power import (
+    classify_recording,
     read_true_joules,
     simulate_power,
     SimulatedTrace,
@@ -67,6 +69,35 @@ def test_readings_hold_the_stated_energy_in_steps_of_the_sensor(trace: Simulated
     steps = [(r.amps or 0.0) / board.AMPS_STEP for r in trace.readings]
     assert all(abs(step - round(step)) < 1e-6 for step in steps)
     assert board.MEMORY_SECONDS[COMPRESSED_IMAGE] > board.MEMORY_SECONDS[IMAGE]
+
+
+def test_the_energy_account_finds_the_stated_joules_within_its_standard_error(
+    trace: SimulatedTrace,
+) -> None:
+    account = Account(window=1.0)
+    with Recording(COURSE) as recording:
+        for recorded in classify_recording(recording, Bundle.open('signs')):
+            busy = dict.fromkeys(recorded.decision.scores, board.CNN_SECONDS)
+            busy['decode'] = board.MEMORY_SECONDS[recorded.message_type]
+            finished = recorded.time + sum(busy.values())
+            account.add_decision(finished, recorded.decision.source, busy)
+    for number, reading in enumerate(trace.readings):
+        account.add_reading(reading.time, reading, board.PERIOD)
+        if number == 0:
+            account.measure_idle(board.BEFORE - 1)
+    fit = account.fit()
+    for source, joules in trace.joules.items():
+        cost = fit.cost(account.mean_busy_seconds(source))
+        assert cost.standard_error < 0.1 * joules
+        assert cost.value == pytest.approx(joules, abs=3 * cost.standard_error)
+        assert account.sources[source].decisions == trace.decisions[source]
+    spent = sum(trace.joules[name] * count for name, count in trace.decisions.items())
+    spent /= account.decisions
+    assert account.net_joules_per_frame == pytest.approx(spent, rel=0.03)
+    both = board.CNN_SECONDS * (board.FIRST_WATTS + board.LATER_WATTS)
+    always_both = account.baseline_busy_seconds('always_both')
+    saving = fit.saving(account.mean_busy_seconds(), always_both)
+    assert saving.value == pytest.approx(1 - spent / both, abs=3 * saving.standard_error)
 
 
 def test_written_trace_reads_back(trace: SimulatedTrace, tmp_path: Path) -> None:
