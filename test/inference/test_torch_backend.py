@@ -83,14 +83,8 @@ def test_auto_falls_back_on_torch_where_onnxruntime_is_missing(
     monkeypatch.delitem(sys.modules, BACKENDS['onnxruntime'], raising=False)
     source = ModelSource({'onnx': onnx, 'safetensors': weights}, 'resnet20')
     assert load_model(source, CLASSES, 3)[0] == 'torch'
-    with pytest.raises(InferenceError, match='it reads torchscript, safetensors, torchvision'):
-        load_model(ModelSource({'onnx': onnx}), CLASSES, 3, 'torch')
-
-
-def test_every_reason_is_given_where_no_backend_can(tmp_path: Path) -> None:
-    (tmp_path / 'net.onnx').write_bytes(b'no model')
-    with pytest.raises(InferenceError, match='onnxruntime: .*; torch: '):
-        load_model(ModelSource({'onnx': tmp_path / 'net.onnx'}), 3, 3)
+    with pytest.raises(InferenceError, match='onnxruntime: .*; torch: it reads torchscript, safe'):
+        load_model(ModelSource({'onnx': onnx}), CLASSES, 3)
 
 
 def test_a_library_that_the_backend_needs_besides_is_named(
@@ -104,10 +98,8 @@ def test_a_library_that_the_backend_needs_besides_is_named(
 def test_torch_without_a_gpu(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = ModelSource({'safetensors': weights}, 'resnet20')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    results = [
-        load_model(source, CLASSES, 3, 'torch', device)[1](blob()) for device in ('auto', 'cpu')
-    ]
-    np.testing.assert_array_equal(results[0], results[1])
+    one, other = (load_model(source, CLASSES, 3, 'torch', name)[1] for name in ('auto', 'cpu'))
+    np.testing.assert_array_equal(one(blob()), other(blob()))
     with pytest.raises(InferenceError, match='finds no CUDA device; set device to cpu'):
         load_model(source, CLASSES, 3, 'torch', 'cuda')
 
@@ -133,20 +125,14 @@ def test_a_module_that_works_in_place_does_not_spoil_the_shared_input(tmp_path: 
     np.testing.assert_array_equal(image, blob())
 
 
-@pytest.mark.parametrize(
-    ('kind', 'message'),
-    [
-        ('safetensors', r'net\.safetensors is no safetensors file'),
-        ('torchscript', r'net\.torchscript is no TorchScript model'),
-    ],
-)
+@pytest.mark.parametrize(('kind', 'called'), [('safetensors', 'file'), ('torchscript', 'model')])
 @pytest.mark.parametrize('content', [b'', b'no model', bytes(1000)])
 def test_what_is_no_model_is_refused(
-    tmp_path: Path, content: bytes, kind: str, message: str
+    tmp_path: Path, content: bytes, kind: str, called: str
 ) -> None:
     path = tmp_path / f'net.{kind}'
     path.write_bytes(content)
-    with pytest.raises(InferenceError, match=message):
+    with pytest.raises(InferenceError, match=rf'(?i)net\.{kind} is no {kind} {called}'):
         load_model(ModelSource({kind: path}, 'resnet20'), 3, 3, 'torch')
 
 

@@ -26,30 +26,27 @@ from dual_cnn_ros.tools.cli import make_parser, number, run_cli
 @pytest.mark.parametrize(
     ('raised', 'code', 'line'),
     [
-        (ValueError('x.json has no stages'), 1, 'pair: x.json has no stages\n'),
-        (FileNotFoundError(2, 'No such file', 'x'), 1, "pair: [Errno 2] No such file: 'x'\n"),
-        (ImportError('torch is broken'), 1, 'pair: torch is broken\n'),
+        (None, 0, ''),
+        (ValueError('x.json has no stages'), 1, 'x.json has no stages'),
+        (FileNotFoundError(2, 'No such file', 'x'), 1, "[Errno 2] No such file: 'x'"),
+        (ImportError('torch is broken'), 1, 'torch is broken'),
         (
-            ModuleNotFoundError("No module named 'rosbags'", name='rosbags.rosbag2'),
+            ModuleNotFoundError('no rosbags', name='rosbags.rosbag2'),
             1,
-            'pair: No module named \'rosbags\'; install it with "pip install rosbags"\n',
+            'no rosbags; install it with "pip install rosbags"',
         ),
-        (KeyboardInterrupt(), 130, 'pair: interrupted\n'),
+        (KeyboardInterrupt(), 130, 'interrupted'),
     ],
 )
 def test_what_went_wrong_is_said_in_a_line(
-    raised: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+    raised: BaseException | None, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def work() -> None:
-        raise raised
+        if raised:
+            raise raised
 
     assert run_cli('pair', work) == code
-    assert capsys.readouterr().err == line
-
-
-def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli('pair', lambda: None) == 0
-    assert capsys.readouterr() == ('', '')
+    assert capsys.readouterr() == ('', f'pair: {line}\n' if line else '')
 
 
 def test_a_bug_is_not_hidden() -> None:
@@ -63,12 +60,7 @@ def test_a_bug_is_not_hidden() -> None:
         ({'low': 0, 'high': 0.9}, ['0', '0.9'], ['-1', '1', 'nan', 'x'], 'between 0 and 0.9'),
         ({'low': 1, 'kind': int}, ['1', '70'], ['0', '1.5'], 'at least 1'),
         ({'low': 0, 'exclusive': True}, ['0.1'], ['0', 'inf'], 'greater than 0'),
-        (
-            {'low': 0, 'high': 1, 'exclusive': True},
-            ['0.5'],
-            ['0', '1'],
-            'between 0 and 1, both excluded',
-        ),
+        ({'low': 0, 'high': 1, 'exclusive': True}, ['0.5'], ['0', '1'], 'excluded'),
     ],
 )
 def test_a_number_outside_its_limits_is_refused_with_them(
@@ -87,5 +79,4 @@ def test_a_number_outside_its_limits_is_refused_with_them(
         with pytest.raises(SystemExit, match='2'):
             parser.parse_args([f'--x={text}'])
         said = capsys.readouterr().err
-        assert f'--x: must be {expected}' in said
-        assert f'not {text}' in said
+        assert '--x: must be ' in said and f'{expected}, not {text}' in said

@@ -128,7 +128,7 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
     # What a busy machine finishes a window too late is left out, and nothing else is.
     assert 0.9 * frames['all'] <= int(found['all'][0]) <= frames['all']
     # How busy the node was, and so how the joules fall to the sources, is this machine's; what
-    # they are together is the trace's; test_simulated_power_played.py has the rest. The second CNN
+    # they are together is the trace's; test_simulated_power.py has the rest. The second CNN
     # is asked about two frames only, either of which may be overtaken.
     for source in 'memory', 'first':
         assert 0.8 * frames[source] <= int(found[source][0]) <= frames[source]
