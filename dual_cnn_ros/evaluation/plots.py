@@ -172,8 +172,10 @@ def heat_map(
         What the rows and the columns are.
     """
     table = np.ma.masked_invalid(np.asarray(values, np.float64))
-    size = 1.5 + 0.5 * len(columns), 1.5 + 0.4 * len(rows)
-    figure, (axes,) = _figure(size)
+    # A cell is 0.55 by 0.4 inches, and a letter of a name at most 0.1.
+    width = 1.0 + 0.55 * len(columns) + 0.1 * max(map(len, rows))
+    height = 1.0 + 0.4 * len(rows) + 0.1 * max(map(len, columns))
+    figure, (axes,) = _figure((width, height))
     axes.set_facecolor('#e1e1e1')
     highest = float(table.max()) if table.count() else 0.0
     # Small values are told apart better on the scale of their roots.
@@ -195,7 +197,7 @@ def heat_map(
     axes.invert_yaxis()
     axes.set_ylabel(labels[0])
     axes.set_xlabel(labels[1])
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize='medium', wrap=True)
     return figure
 
 

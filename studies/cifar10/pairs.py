@@ -19,19 +19,25 @@ from pathlib import Path
 import sys
 
 from dual_cnn_ros.bundle import read_bundle
+from dual_cnn_ros.calibration.pairs import PairingFindings
+from dual_cnn_ros.records import from_plain
 
 
 def pairs(recommendation: Path) -> list[str]:
     """Return lines of a name and the bundles of the first and the second CNN."""
-    found = json.loads(recommendation.read_text(encoding='utf-8'))
+    found = from_plain(PairingFindings, json.loads(recommendation.read_text(encoding='utf-8')))
+    advice = found.recommendation
     chosen: dict[tuple[str, str], str] = {}
-    for name in ('complementary', 'cheapest', 'most_accurate'):
-        row = found['recommendation'].get(name)
-        if row and row['second']:
-            chosen.setdefault((row['first'], row['second']), name)
-    bundles = found['bundles']
+    for name, row in (
+        ('complementary', advice.complementary),
+        ('cheapest', advice.cheapest),
+        ('most_accurate', advice.most_accurate),
+    ):
+        if row is not None and row.second:
+            chosen.setdefault((row.first, row.second), name)
     return [
-        f'{name} {bundles[first]} {bundles[second]}' for (first, second), name in chosen.items()
+        f'{name} {found.bundles[first]} {found.bundles[second]}'
+        for (first, second), name in chosen.items()
     ]
 
 

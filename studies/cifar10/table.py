@@ -19,7 +19,9 @@ import json
 from pathlib import Path
 import sys
 
+from dual_cnn_ros.calibration.pairs import PairingFindings
 from dual_cnn_ros.evaluation.findings import Findings, NO_MEMORY, read_findings, SystemResult
+from dual_cnn_ros.records import from_plain
 
 # Memory and protocol: images once, exact repeats, turned repeats.
 ONCE, REPEATED, TURNED = (NO_MEMORY, 'd=0'), ('dhash', 'd=1'), ('invariants', 'd=1 rotated')
@@ -104,5 +106,6 @@ def _saved_seconds(result: SystemResult, base: SystemResult) -> str:
 
 if __name__ == '__main__':
     evaluation, recommendation = map(Path, sys.argv[1:])
-    advice = json.loads(recommendation.read_text(encoding='utf-8'))['recommendation']
-    print('\n'.join(tables(read_findings(evaluation), advice['single']['first'])))
+    pairing = from_plain(PairingFindings, json.loads(recommendation.read_text(encoding='utf-8')))
+    best = pairing.recommendation.single.first
+    print('\n'.join(tables(read_findings(evaluation), best)))
