@@ -27,7 +27,7 @@ from dual_cnn_ros.cascade.settings import Criterion, Rule
 from dual_cnn_ros.data import recording
 from dual_cnn_ros.data.recording import recorded_header, recorded_types, Recorder
 from dual_cnn_ros.evaluation.evaluation import evaluate, EvaluationOptions
-from dual_cnn_ros.evaluation.findings import Findings, NO_MEMORY, SystemResult
+from dual_cnn_ros.evaluation.findings import EvaluationFindings, NO_MEMORY, SystemResult
 from dual_cnn_ros.messages.images import to_image_msg
 
 START = 1_700_000_000_000_000_000
@@ -38,14 +38,14 @@ POINTS = tuple(
 )
 
 
-def run(data: Path, out: Path, *systems: str | Path, **options: Any) -> Findings:
+def run(data: Path, out: Path, *systems: str | Path, **options: Any) -> EvaluationFindings:
     """Evaluate systems where there is no power sensor, unless the options say otherwise."""
     given = {'sysfs_root': Path('/none'), **options}
     return evaluate(EvaluationOptions(data, tuple(map(str, systems)), out, **given))
 
 
 def result_of(
-    findings: Findings, system: str, memory: str = NO_MEMORY, protocol: str = 'd=0'
+    findings: EvaluationFindings, system: str, memory: str = NO_MEMORY, protocol: str = 'd=0'
 ) -> SystemResult:
     """Return one result."""
     key = (system, memory, protocol)

@@ -27,7 +27,7 @@ import cv2
 import pytest
 from tiny_bundle import LABELS, picture
 
-from dual_cnn_ros.evaluation.findings import read_findings, write_findings
+from dual_cnn_ros.evaluation.findings import read_evaluation, write_evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def test_study_of_toy_images(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     out = tmp_path / 'out'
     singles = {'vgg9_gap_x0_25-s4', 'resnet20_x0_25-s4'}
-    systems = {system.name for system in read_findings(out / 'evaluate/evaluate.json').systems}
+    systems = {system.name for system in read_evaluation(out / 'evaluate/evaluate.json').systems}
     assert {
         'complementary: max_probability, none',
         'complementary: max_probability, average',
@@ -83,7 +83,7 @@ def test_study_of_toy_images(tmp_path: Path) -> None:
 
 
 def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
-    findings = read_findings(STUDY / 'results/evaluate.json')
+    findings = read_evaluation(STUDY / 'results/evaluate.json')
     numbers = range(20)
     more = replace(
         findings,
@@ -106,7 +106,7 @@ def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
             ),
         ),
     )
-    write_findings(more, tmp_path / 'evaluate.json')
+    write_evaluation(more, tmp_path / 'evaluate.json')
     subprocess.run(
         [sys.executable, str(STUDY / 'chart.py'), str(tmp_path / 'evaluate.json'), str(tmp_path)],
         check=True,

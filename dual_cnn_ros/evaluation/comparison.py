@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from dual_cnn_ros.evaluation.findings import Findings, SystemResult
+from dual_cnn_ros.evaluation.findings import EvaluationFindings, SystemResult
 from dual_cnn_ros.tables import text_table
 
 # What is measured, and so differs from run to run: it counts only on demand.
@@ -34,8 +34,8 @@ class Comparison(NamedTuple):
 
 
 def compare_findings(
-    before: Findings,
-    after: Findings,
+    before: EvaluationFindings,
+    after: EvaluationFindings,
     accuracy_tolerance: float,
     cost_tolerance: float,
     measured: Collection[str] = (),
@@ -98,7 +98,7 @@ def compare_findings(
     return Comparison([*text_table(rows), 'accuracy and deferral rate in points'], worse)
 
 
-def _require_same_data(before: Findings, after: Findings) -> None:
+def _require_same_data(before: EvaluationFindings, after: EvaluationFindings) -> None:
     for what, a, b in (
         ('frames or labels', before.data.digest, after.data.digest),
         ('labels', before.labels, after.labels),

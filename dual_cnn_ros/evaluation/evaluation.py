@@ -34,10 +34,10 @@ from dual_cnn_ros.evaluation import metrics
 from dual_cnn_ros.evaluation.energy import find_sensor, measure_energy, read_sample
 from dual_cnn_ros.evaluation.findings import (
     Conditions,
-    Findings,
+    EvaluationFindings,
     NO_MEMORY,
     SystemResult,
-    write_findings,
+    write_evaluation,
 )
 from dual_cnn_ros.evaluation.page import make_page
 from dual_cnn_ros.evaluation.player import PlayedFrames, Player, Playthrough
@@ -130,7 +130,7 @@ class EvaluationOptions:
     restart: bool = False
 
 
-def evaluate(options: EvaluationOptions) -> Findings:
+def evaluate(options: EvaluationOptions) -> EvaluationFindings:
     """
     Run the comparison, and write evaluate.json and evaluate.html.
 
@@ -187,7 +187,7 @@ def evaluate(options: EvaluationOptions) -> Findings:
             )
         frames, results = _play(playthrough, players, probes, protocols, reference, recorder)
         conditions, results = _add_energy(playthrough, players, protocols, results, options)
-    findings = Findings(
+    findings = EvaluationFindings(
         describe_data(source, frames),
         systems[0].bundle.labels,
         reference,
@@ -204,7 +204,7 @@ def evaluate(options: EvaluationOptions) -> Findings:
         replace(conditions, seconds=round(perf_counter() - begun, 3)),
         find_disagreement(systems, players, frames, reference, playthrough.labels),
     )
-    write_findings(findings, options.out / 'evaluate.json')
+    write_evaluation(findings, options.out / 'evaluate.json')
     shown = findings.disagreement.shown if findings.disagreement else ()
     images = {f.number: f.image() for f in source.frames({entry.number for entry in shown})}
     write_atomically(options.out / 'evaluate.html', make_page(findings, images, METHOD).encode())

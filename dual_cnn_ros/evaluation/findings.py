@@ -310,7 +310,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Findings:
+class EvaluationFindings:
     """
     All that one run of evaluate found.
 
@@ -368,8 +368,8 @@ def title(system: str, memory: str) -> str:
     return system if memory == NO_MEMORY else f'{system}, memory {memory}'
 
 
-def write_findings(findings: Findings, path: Path) -> None:
-    """Write the findings as JSON; read_findings gives the same."""
+def write_evaluation(findings: EvaluationFindings, path: Path) -> None:
+    """Write the findings as JSON; read_evaluation gives the same."""
     text = json.dumps({'format': FORMAT, **to_plain(findings)}, indent=1, allow_nan=False)
     # A line for each list of numbers and each small record: there are thousands. Strings of JSON
     # hold no line breaks, so that only the layout is changed.
@@ -377,7 +377,7 @@ def write_findings(findings: Findings, path: Path) -> None:
     write_atomically(path, (compact + '\n').encode())
 
 
-def read_findings(path: Path) -> Findings:
+def read_evaluation(path: Path) -> EvaluationFindings:
     """
     Return the findings of an evaluate.json.
 
@@ -396,6 +396,6 @@ def read_findings(path: Path) -> Findings:
     if version != FORMAT:
         raise ValueError(f'{path} is of format {version}, not {FORMAT}; run evaluate once more')
     try:
-        return from_plain(Findings, content)
+        return from_plain(EvaluationFindings, content)
     except RecordError as error:
         raise ValueError(f'{path}: {error}') from error

@@ -29,7 +29,7 @@ from dual_cnn_ros.cascade.frame import Image, shrink
 from dual_cnn_ros.evaluation import plots
 from dual_cnn_ros.evaluation.findings import (
     DisagreedFrame,
-    Findings,
+    EvaluationFindings,
     NO_MEMORY,
     SystemResult,
     ThresholdCurve,
@@ -45,7 +45,7 @@ MOST_CLASSES = 30
 TEMPLATE = 'page.html.j2'
 
 
-def make_page(findings: Findings, images: Mapping[int, Image], method: str) -> str:
+def make_page(findings: EvaluationFindings, images: Mapping[int, Image], method: str) -> str:
     """
     Return the page.
 
@@ -88,7 +88,7 @@ def make_page(findings: Findings, images: Mapping[int, Image], method: str) -> s
     )
 
 
-def _system_rows(findings: Findings) -> Iterator[list[str]]:
+def _system_rows(findings: EvaluationFindings) -> Iterator[list[str]]:
     yield ['system', 'bundle', 'CNNs (MACs)', 'rule']
     for system in findings.systems:
         rule = 'alone'
@@ -99,7 +99,7 @@ def _system_rows(findings: Findings) -> Iterator[list[str]]:
         yield [system.name, system.bundle, stages, rule]
 
 
-def _cost_charts(findings: Findings, protocol: str) -> Iterator[Figure]:
+def _cost_charts(findings: EvaluationFindings, protocol: str) -> Iterator[Figure]:
     """Yield charts of accuracy over MACs and, where it was measured, over CPU time."""
     results = findings.of_protocol(protocol)
     if results[0].accuracy is None:
@@ -144,7 +144,7 @@ def _cost_charts(findings: Findings, protocol: str) -> Iterator[Figure]:
         yield plots.accuracy_chart(cpu, [], legend, 'CPU time per image, ms')
 
 
-def _share_bars(findings: Findings, results: Sequence[SystemResult]) -> Figure:
+def _share_bars(findings: EvaluationFindings, results: Sequence[SystemResult]) -> Figure:
     stages = (stage.name for system in findings.systems for stage in system.stages)
     sources = [MEMORY, *dict.fromkeys(stages)]
     shares = {
@@ -178,7 +178,7 @@ def _calibration(results: Sequence[SystemResult]) -> Figure | None:
     return plots.reliability_diagrams(diagrams) if diagrams else None
 
 
-def _confusion_map(findings: Findings) -> Figure | None:
+def _confusion_map(findings: EvaluationFindings) -> Figure | None:
     """Return how often which label was taken for which by the first system, if there is room."""
     counts, labels = findings.results[0].confusion, findings.labels
     if not counts or len(labels) > MOST_CLASSES:
@@ -189,7 +189,7 @@ def _confusion_map(findings: Findings) -> Figure | None:
     return plots.heat_map(shares, labels, labels, texts=texts, labels=('true label', 'answer'))
 
 
-def _mistakes(findings: Findings) -> list[tuple[int, str, str]]:
+def _mistakes(findings: EvaluationFindings) -> list[tuple[int, str, str]]:
     """Return the most frequent mistakes of the first system where the map has no room."""
     if len(findings.labels) <= MOST_CLASSES:
         return []
@@ -203,7 +203,7 @@ def _mistakes(findings: Findings) -> list[tuple[int, str, str]]:
 
 
 def _shown_frames(
-    findings: Findings, images: Mapping[int, Image]
+    findings: EvaluationFindings, images: Mapping[int, Image]
 ) -> Iterator[tuple[DisagreedFrame, str, bool]]:
     """Yield frames of the disagreement, with a thumbnail in base64, and whether it is enlarged."""
     for frame in findings.disagreement.shown if findings.disagreement else ():

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dual_cnn_ros.evaluation.findings import Findings, SystemResult
+from dual_cnn_ros.evaluation.findings import EvaluationFindings, SystemResult
 from dual_cnn_ros.evaluation.metrics import LEAST_CLUSTERS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
 MOST_NAMED = 10
 
 
-def summary(findings: Findings) -> str:
+def summary(findings: EvaluationFindings) -> str:
     """Return the results as text, a table for each protocol, and notes."""
     lines = []
     for title, rows in result_tables(findings):
@@ -33,12 +33,12 @@ def summary(findings: Findings) -> str:
     return '\n'.join([*lines, *notes(findings)])
 
 
-def result_tables(findings: Findings) -> list[tuple[str, list[list[str]]]]:
+def result_tables(findings: EvaluationFindings) -> list[tuple[str, list[list[str]]]]:
     """Return the title and the rows of each protocol's table; the first row is the head."""
     return [_table(findings, protocol) for protocol in findings.protocols]
 
 
-def _table(findings: Findings, protocol: str) -> tuple[str, list[list[str]]]:
+def _table(findings: EvaluationFindings, protocol: str) -> tuple[str, list[list[str]]]:
     results = findings.of_protocol(protocol)
     there = dict.fromkeys(name for result in results for name in ('memory', *result.sources))
     sources = [name for name in there if any(name in result.sources for result in results)]
@@ -87,7 +87,7 @@ def _row(result: SystemResult, sources: Sequence[str], has_energy: bool) -> list
     ]
 
 
-def notes(findings: Findings) -> list[str]:
+def notes(findings: EvaluationFindings) -> list[str]:
     """Return what a reader of the tables has to know: references, frames left out, energy."""
     data, conditions = findings.data, findings.conditions
     lines = [

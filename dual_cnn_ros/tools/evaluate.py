@@ -33,7 +33,7 @@ import sys
 
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.evaluation.comparison import compare_findings, MEASURED
-from dual_cnn_ros.evaluation.findings import read_findings
+from dual_cnn_ros.evaluation.findings import read_evaluation
 from dual_cnn_ros.evaluation.protocol import METHOD
 from dual_cnn_ros.evaluation.summary import summary
 from dual_cnn_ros.inference import BACKENDS, DEVICES
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     try:
-        before, after = map(read_findings, options.compare)
+        before, after = map(read_evaluation, options.compare)
         comparison = compare_findings(
             before,
             after,

@@ -21,7 +21,7 @@ import sys
 
 from matplotlib.figure import Figure
 
-from dual_cnn_ros.evaluation.findings import Findings, NO_MEMORY, read_findings
+from dual_cnn_ros.evaluation.findings import EvaluationFindings, NO_MEMORY, read_evaluation
 from dual_cnn_ros.evaluation.plots import (
     accuracy_chart,
     COLOURS,
@@ -36,7 +36,7 @@ from dual_cnn_ros.evaluation.plots import (
 X, SIZE = 'MACs per image, millions', (8.0, 6.0)
 
 
-def charts(findings: Findings) -> dict[str, Figure]:
+def charts(findings: EvaluationFindings) -> dict[str, Figure]:
     """Return a chart of images seen once, with the curves of all thresholds, and seen twice."""
     singles = [system.name for system in findings.systems if len(system.stages) == 1]
     cascades = [system.name for system in findings.systems if len(system.stages) > 1]
@@ -104,5 +104,5 @@ def charts(findings: Findings) -> dict[str, Figure]:
 
 if __name__ == '__main__':
     evaluation, out = map(Path, sys.argv[1:])
-    for name, figure in charts(read_findings(evaluation)).items():
+    for name, figure in charts(read_evaluation(evaluation)).items():
         (out / name).write_text(svg(figure), encoding='utf-8')

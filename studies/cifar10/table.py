@@ -20,14 +20,19 @@ from pathlib import Path
 import sys
 
 from dual_cnn_ros.calibration.pairs import PairingFindings
-from dual_cnn_ros.evaluation.findings import Findings, NO_MEMORY, read_findings, SystemResult
+from dual_cnn_ros.evaluation.findings import (
+    EvaluationFindings,
+    NO_MEMORY,
+    read_evaluation,
+    SystemResult,
+)
 from dual_cnn_ros.records import from_plain
 
 # Memory and protocol: images once, exact repeats, turned repeats.
 ONCE, REPEATED, TURNED = (NO_MEMORY, 'd=0'), ('dhash', 'd=1'), ('invariants', 'd=1 rotated')
 
 
-def tables(findings: Findings, best: str) -> Iterator[str]:
+def tables(findings: EvaluationFindings, best: str) -> Iterator[str]:
     """
     Yield the lines of a table of images seen once, and of one in which each is seen twice.
 
@@ -108,4 +113,4 @@ if __name__ == '__main__':
     evaluation, recommendation = map(Path, sys.argv[1:])
     pairing = from_plain(PairingFindings, json.loads(recommendation.read_text(encoding='utf-8')))
     best = pairing.recommendation.single.first
-    print('\n'.join(tables(read_findings(evaluation), best)))
+    print('\n'.join(tables(read_evaluation(evaluation), best)))

@@ -34,7 +34,12 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.evaluation import player as player_module
 from dual_cnn_ros.evaluation import systems
-from dual_cnn_ros.evaluation.findings import Conditions, Findings, read_findings, Timing
+from dual_cnn_ros.evaluation.findings import (
+    Conditions,
+    EvaluationFindings,
+    read_evaluation,
+    Timing,
+)
 from dual_cnn_ros.evaluation.player import Playthrough
 from dual_cnn_ros.evaluation.protocol import turn
 from dual_cnn_ros.evaluation.summary import summary
@@ -54,7 +59,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Path:
     return folder
 
 
-def without_times(findings: Findings) -> Findings:
+def without_times(findings: EvaluationFindings) -> EvaluationFindings:
     return replace(
         findings,
         conditions=Conditions(0.0, '', ''),
@@ -123,7 +128,7 @@ def test_agrees_with_a_plain_loop(odd: Path, images: Path, tmp_path: Path, timed
     assert exact.sources['memory'].share == turned_.sources['memory'].share == 0.5
     assert 'memory' not in result_of(findings, 'tiny', 'dhash', 'd=1 rotated').sources
     assert 0.3 < result_of(findings, 'tiny').deferral_rate < 0.7
-    assert read_findings(tmp_path / 'out/evaluate.json') == findings
+    assert read_evaluation(tmp_path / 'out/evaluate.json') == findings
 
 
 def test_a_small_memory_forgets(odd: Path, images: Path, tmp_path: Path) -> None:

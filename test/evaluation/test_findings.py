@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Findings in a file, and what changed from one file to another."""
+"""EvaluationFindings in a file, and what changed from one file to another."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ from dual_cnn_ros.evaluation import evaluation
 from dual_cnn_ros.evaluation.comparison import compare_findings
 from dual_cnn_ros.evaluation.findings import (
     EnergyResult,
-    Findings,
-    read_findings,
+    EvaluationFindings,
+    read_evaluation,
     SystemResult,
     Timing,
-    write_findings,
+    write_evaluation,
 )
 
 
 @pytest.fixture(scope='module')
-def findings(bundle: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Findings:
+def findings(
+    bundle: Path, images: Path, tmp_path_factory: pytest.TempPathFactory
+) -> EvaluationFindings:
     """Return findings to change."""
     out = tmp_path_factory.mktemp('findings')
     with pytest.MonkeyPatch.context() as patched:
@@ -47,7 +49,9 @@ def findings(bundle: Path, images: Path, tmp_path_factory: pytest.TempPathFactor
         return run(images, out, bundle, f'{bundle}@second', repeat=(0.0, 1.0))
 
 
-def changed(findings: Findings, change: Callable[[SystemResult], SystemResult]) -> Findings:
+def changed(
+    findings: EvaluationFindings, change: Callable[[SystemResult], SystemResult]
+) -> EvaluationFindings:
     """Return findings of which one result was changed."""
     key = ('tiny', 'dhash', 'd=1')
     results = (change(result) if result.key == key else result for result in findings.results)
@@ -55,12 +59,12 @@ def changed(findings: Findings, change: Callable[[SystemResult], SystemResult]) 
 
 
 def test_what_is_written_is_read_back_and_has_few_lines(
-    findings: Findings, tmp_path: Path
+    findings: EvaluationFindings, tmp_path: Path
 ) -> None:
     file = tmp_path / 'evaluate.json'
     odd = replace(findings.data, bad={'a [1,\n 2]  {x}.png': 'no "image"'})
-    write_findings(replace(findings, data=odd), file)
-    assert read_findings(file) == replace(findings, data=odd)
+    write_evaluation(replace(findings, data=odd), file)
+    assert read_evaluation(file) == replace(findings, data=odd)
     assert len(file.read_text().splitlines()) < 60 * len(findings.results)
 
 
@@ -76,7 +80,7 @@ def test_what_is_written_is_read_back_and_has_few_lines(
 def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / 'evaluate.json').write_text(text)
     with pytest.raises(ValueError, match=said):
-        read_findings(tmp_path / 'evaluate.json')
+        read_evaluation(tmp_path / 'evaluate.json')
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
     ],
 )
 def test_worse_is_what_is_beyond_the_tolerance(
-    findings: Findings,
+    findings: EvaluationFindings,
     key: str,
     factor: float,
     shift: float,
@@ -120,7 +124,7 @@ def test_worse_is_what_is_beyond_the_tolerance(
     assert len(table) == 2 + len(findings.results) + 1
 
 
-def test_joules_count_where_that_is_wanted(findings: Findings) -> None:
+def test_joules_count_where_that_is_wanted(findings: EvaluationFindings) -> None:
     with pytest.raises(ValueError, match='no joules above idle were measured in both'):
         compare_findings(findings, findings, 0, 0, ['joules'])
     before, after = (
@@ -140,7 +144,7 @@ def test_joules_count_where_that_is_wanted(findings: Findings) -> None:
     assert not compare_findings(after, before, 0.005, 0.05, ['joules']).worse
 
 
-def test_only_the_same_systems_labels_and_seeds_are_compared(findings: Findings) -> None:
+def test_only_the_same_systems_labels_and_seeds_are_compared(findings: EvaluationFindings) -> None:
     fewer = replace(findings, results=tuple(r for r in findings.results if r.system == 'tiny'))
     for before, after, said in (
         (findings, fewer, 'the second report has no result of tiny@second, memory dhash, d=0;'),

@@ -24,7 +24,7 @@ import pytest
 from tiny_bundle import LABELS, make_bundle, picture
 
 from dual_cnn_ros.evaluation import evaluation
-from dual_cnn_ros.evaluation.findings import read_findings, write_findings
+from dual_cnn_ros.evaluation.findings import read_evaluation, write_evaluation
 from dual_cnn_ros.tools import evaluate
 
 
@@ -49,10 +49,10 @@ def test_a_run_and_a_comparison(
     assert 'd=1: 6 frames, 6 with a known label' in out
     assert len([line for line in out.splitlines() if line.startswith('again ')]) == 2
     assert out.endswith(f'report: {file} and {file.with_suffix(".html")}\n')
-    findings = read_findings(file)
+    findings = read_evaluation(file)
     assert findings.seed == 0 and {result.memory for result in findings.results} == {'off'}
     worse = tuple(replace(result, macs=1.06 * result.macs) for result in findings.results)
-    write_findings(replace(findings, results=worse), after)
+    write_evaluation(replace(findings, results=worse), after)
     compare = ['--compare', str(file), str(after)]
     assert evaluate.main(compare) == 1
     assert 'WORSE tiny, memory off, d=0: MACs went from' in capsys.readouterr().out
