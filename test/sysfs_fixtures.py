@@ -16,16 +16,18 @@
 Trees of sysfs as Jetson boards and x86 machines show them, built in a temporary folder.
 
 The values are invented but obey the hardware's steps (8 mV on the bus, 40 uV over the shunt).
-Every board is a table of its chips; errors that files cannot hold are injected by `faulty`.
+Every board is a table of its chips; errors that files cannot hold are injected by `break_files`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-import errno
+from collections.abc import Mapping
+from functools import partial
 import os
 from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.reading import Reading, Sensor
@@ -47,18 +49,17 @@ def build(root: Path, files: Mapping[str, object], links: Mapping[str, str] | No
     return root / 'sys'
 
 
-def faulty(faults: Mapping[str, BaseException | None]) -> sysfs.Reader:
-    """Return a reader that fails, or returns None, for files whose path ends as named."""
+def break_files(monkeypatch: pytest.MonkeyPatch, faults: Mapping[str, int]) -> None:
+    """Make reading the files whose path ends as named fail, with that errno; may be changed."""
+    read = sysfs.text
 
-    def read(path: Path) -> str:
-        for ending, fault in faults.items():
+    def read_or_fail(path: Path) -> str:
+        for ending, code in faults.items():
             if str(path).endswith(ending):
-                if fault is None:
-                    return None  # type: ignore[return-value]
-                raise fault
-        return sysfs.text(path)
+                raise OSError(code, os.strerror(code), str(path))
+        return read(path)
 
-    return read
+    monkeypatch.setattr(sysfs, 'text', read_or_fail)
 
 
 def total(sensor: Sensor) -> Reading:
@@ -68,30 +69,16 @@ def total(sensor: Sensor) -> Reading:
     return reading
 
 
-def no_data() -> OSError:
-    return OSError(errno.ENODATA, os.strerror(errno.ENODATA))
-
-
 def iio_chip(device: str, rails: list[tuple[str, int, int]], number: int = 0) -> Files:
     """Return the files of an INA3221 under the IIO driver; rails: name, millivolts, milliamps."""
-    base = f'sys/bus/i2c/drivers/ina3221x/{device}'
-    folder = f'{base}/iio:device{number}'
-    files: Files = {f'{base}/name': 'ina3221x', f'{folder}/name': 'ina3221x'}
-    files[f'{folder}/running_mode'] = 1
+    folder = f'sys/bus/i2c/drivers/ina3221x/{device}/iio:device{number}'
+    files: Files = {f'{folder}/name': 'ina3221x'}
     for n, (rail, millivolts, milliamps) in enumerate(rails):
-        milliwatts = millivolts * milliamps // 1000
         files |= {
             f'{folder}/rail_name_{n}': rail,
             f'{folder}/in_voltage{n}_input': millivolts,
             f'{folder}/in_current{n}_input': milliamps,
-            f'{folder}/in_power{n}_input': milliwatts,
-            f'{folder}/in_current{n}_trigger_input': 0,
-            f'{folder}/in_power{n}_trigger_input': 0,
-            f'{folder}/ui_input_{n}': f'{millivolts} {milliamps}',
-            f'{folder}/crit_current_limit_{n}': '32760 ma',
-            f'{folder}/warn_current_limit_{n}': '32760 ma',
-            f'{folder}/crit_power_limit_{n}': f'{millivolts * 32760 // 1000} mw',
-            f'{folder}/polling_delay_{n}': '0 ms',
+            f'{folder}/in_power{n}_input': millivolts * milliamps // 1000,
         }
     return files
 
@@ -102,23 +89,19 @@ def hwmon_chip(
     number: int = 0,
     *,
     microohms: int = 5000,
-    shunt_sum: int = 0,
-    current_sum: int = 0,
-    limit: int = 32760,
     enabled: tuple[int, int, int] = (1, 1, 1),
-    interval: int = 7,
 ) -> Files:
-    """Return the 38 files of an INA3221 under the hwmon driver; a rail None has no label."""
+    """
+    Return the files of an INA3221 under the hwmon driver; a rail None has no label.
+
+    The chip's own sums, in7 and curr4, and its shunt voltages, in4 to in6, are no rails.
+    """
     folder = f'sys/bus/i2c/drivers/ina3221/{device}/hwmon/hwmon{number}'
     files: Files = {
         'name': 'ina3221',
         'in7_label': 'sum of shunt voltages',
-        'in7_input': shunt_sum,
-        'curr4_input': current_sum,
-        'curr4_crit': limit * 4,
-        'curr4_crit_alarm': 0,
-        'samples': 1,
-        'update_interval': interval,
+        'in7_input': 7480,
+        'curr4_input': 1496,
     }
     for n, (rail, millivolts, milliamps) in enumerate(rails, 1):
         if rail is not None:
@@ -128,10 +111,6 @@ def hwmon_chip(
             f'in{n}_input': millivolts,
             f'in{n + 3}_input': milliamps * microohms // 1000,
             f'curr{n}_input': milliamps,
-            f'curr{n}_crit': limit,
-            f'curr{n}_max': limit,
-            f'curr{n}_crit_alarm': 0,
-            f'curr{n}_max_alarm': 0,
             f'shunt{n}_resistor': microohms,
         }
     return {f'{folder}/{name}': content for name, content in files.items()}
@@ -148,71 +127,36 @@ def ina238_chip(device: str, number: int, millivolts: int, milliamps: int) -> Fi
     }
 
 
-# F1: Jetson Nano, L4T 32. The total is the input's 1.750 W and not 2.116.
+# Jetson Nano, L4T 32. The total is the input's 1.750 W and not 2.116.
 NANO = iio_chip(
     '6-0040', [('POM_5V_IN', 5088, 344), ('POM_5V_GPU', 5088, 0), ('POM_5V_CPU', 5088, 72)]
-) | {
-    'etc/nv_tegra_release': '# R32 (release), REVISION: 7.1',
-    'proc/device-tree/model': 'NVIDIA Jetson Nano Developer Kit\0',
-}
-
-# F2: Xavier NX, L4T 35.
-XAVIER_NX = hwmon_chip(
-    '7-0040',
-    [('VDD_IN', 5080, 544), ('VDD_CPU_GPU_CV', 5080, 128), ('VDD_SOC', 5080, 128)],
-    5,
-    shunt_sum=4000,
-    current_sum=800,
 )
 
-# F3: Orin Nano, L4T 36. The total is 5.088384 W; adding up, or curr4, would give 7.551808.
+# Orin Nano, L4T 36. The total is 5.088384 W; adding up, or curr4, would give 7.551808.
 ORIN_NANO = hwmon_chip(
     '1-0040',
     [('VDD_IN', 5048, 1008), ('VDD_CPU_GPU_CV', 5048, 200), ('VDD_SOC', 5048, 288)],
     1,
-    shunt_sum=7480,
-    current_sum=1496,
 )
 
 
 def agx_orin(
-    numbers: tuple[int, int] = (1, 2),
-    spare: str | None = None,
-    vddq_milliamps: int = 220,
+    numbers: tuple[int, int] = (1, 2), spare: str | None = None, vddq_milliamps: int = 220
 ) -> Files:
     """
-    F4: AGX Orin; three of four rails make the total of 22.29344 W.
+    AGX Orin; three of four rails make the total of 22.29344 W.
 
     numbers: the hwmon numbers. spare: the label of the second chip's unused channels, which have
-    none on L4T 36 and give ENODATA (see AGX_ORIN_FAULTS), and NC with zeros on L4T 35.
+    none on L4T 36, and NC on L4T 35.
     """
-    return hwmon_chip(
-        '1-0040',
-        [('VDD_GPU_SOC', 19688, 160), ('VDD_CPU_CV', 19688, 720), ('VIN_SYS_5V0', 4968, 1000)],
-        numbers[0],
-        microohms=2000,
-        shunt_sum=1760,
-        current_sum=880,
-        limit=81900,
-    ) | hwmon_chip(
-        '1-0041',
-        [(spare, 0, 0), ('VDDQ_VDD2_1V8AO', 4960, vddq_milliamps), (spare, 0, 0)],
-        numbers[1],
-        microohms=2000,
-        shunt_sum=440,
-        current_sum=220,
-        limit=81900,
-        enabled=(0, 1, 0),
-        interval=2,
+    module = [('VDD_GPU_SOC', 19688, 160), ('VDD_CPU_CV', 19688, 720), ('VIN_SYS_5V0', 4968, 1000)]
+    memory = [(spare, 0, 0), ('VDDQ_VDD2_1V8AO', 4960, vddq_milliamps), (spare, 0, 0)]
+    return hwmon_chip('1-0040', module, numbers[0], microohms=2000) | hwmon_chip(
+        '1-0041', memory, numbers[1], microohms=2000, enabled=(0, 1, 0)
     )
 
 
-AGX_ORIN_FAULTS: dict[str, BaseException | None] = {
-    f'1-0041/hwmon/hwmon2/{name}_input': no_data()
-    for name in ('in1', 'in3', 'in4', 'in6', 'curr1', 'curr3')
-}
-
-# F7: AGX Thor; the INA238's address is invented.
+# AGX Thor; the INA238's address is invented.
 THOR_MODULE = hwmon_chip(
     '2-0040',
     [('VDD_GPU', 20000, 0), ('VDD_CPU_SOC_MSS', 20000, 320), ('VIN_SYS_5V0', 5000, 800)],
@@ -236,6 +180,7 @@ AGX Xavier L4T 32 | iio | 1-0040 GPU CPU SOC, 1-0041 CV VDDRQ SYS5V\
 AGX Xavier L4T 35 | hwmon | 1-0040 GPU CPU SOC, 1-0041 CV VDDRQ SYS5V\
     | GPU CPU SOC CV VDDRQ SYS5V | module
 half an AGX Xavier | iio | 1-0040 GPU CPU SOC | |
+Xavier NX L4T 35 | hwmon | 7-0040 VDD_IN VDD_CPU_GPU_CV VDD_SOC | VDD_IN | module
 Xavier NX L4T 32 | iio | 7-0040 VDD_IN VDD_CPU_GPU_CV VDD_SOC | VDD_IN | module
 Orin NX | hwmon | 1-0040 VDD_IN VDD_CPU_GPU_CV VDD_SOC | VDD_IN | module
 AGX Orin with a measured carrier | hwmon | 1-0040 VDD_GPU_SOC VDD_CPU_CV VIN_SYS_5V0,\
@@ -252,14 +197,11 @@ for _line in _BOARDS.strip().splitlines():
         _files |= _chip(_device, [(rail, 5000, 200) for rail in _rails], _number)
     BOARDS[_name] = _files, tuple(_members.split()), _scope
 
-# F6: a machine without any power sensor.
-NONE: Files = {
-    'sys/class/hwmon/hwmon0/name': 'nvme',
-    'proc/device-tree/model': 'Jetson Nano 2GB\0',
-}
+# A machine without any power sensor.
+NONE: Files = {'sys/class/hwmon/hwmon0/name': 'nvme'}
 
 
-# F5: RAPL of a desktop: counters in microjoules.
+# RAPL of a desktop: counters in microjoules.
 RAPL_SPAN = 262143328850
 _POWERCAP = 'sys/devices/virtual/powercap'
 
@@ -269,39 +211,31 @@ def rapl_zone(folder: str, name: str, microjoules: int, span: int = RAPL_SPAN) -
         f'{_POWERCAP}/{folder}/name': name,
         f'{_POWERCAP}/{folder}/energy_uj': microjoules,
         f'{_POWERCAP}/{folder}/max_energy_range_uj': span,
-        f'{_POWERCAP}/{folder}/enabled': 1,
     }
 
 
-_PACKAGE = 'intel-rapl/intel-rapl:0'
-RAPL_AMD = (
-    {f'{_POWERCAP}/intel-rapl/enabled': 1}
-    | rapl_zone(_PACKAGE, 'package-0', 262143000000)
-    | rapl_zone(f'{_PACKAGE}/intel-rapl:0:0', 'core', 52649883221)
+def rapl_counter(folder: str, microjoules: int) -> Files:
+    return {f'{_POWERCAP}/{folder}/energy_uj': microjoules}
+
+
+RAPL_PACKAGE = 'intel-rapl/intel-rapl:0'
+RAPL_DRAM = f'{RAPL_PACKAGE}/intel-rapl:0:2'
+RAPL_AMD = rapl_zone(RAPL_PACKAGE, 'package-0', 262143000000) | rapl_zone(
+    f'{RAPL_PACKAGE}/intel-rapl:0:0', 'core', 52649883221
 )
 RAPL = (
     RAPL_AMD
-    | rapl_zone(f'{_PACKAGE}/intel-rapl:0:1', 'uncore', 1111111111)
-    | rapl_zone(f'{_PACKAGE}/intel-rapl:0:2', 'dram', 30000000000, 65712999613)
+    | rapl_zone(f'{RAPL_PACKAGE}/intel-rapl:0:1', 'uncore', 1111111111)
+    | rapl_zone(RAPL_DRAM, 'dram', 30000000000, 65712999613)
     | rapl_zone('intel-rapl/intel-rapl:1', 'psys', 99999999999)
 )
 RAPL_MMIO = rapl_zone('intel-rapl-mmio/intel-rapl-mmio:0', 'package-0', 262143000000)
-# A tenth of a second later: 2 J for the package, which wrapped around, and 0.3 J for the DRAM.
-RAPL_LATER = {
-    f'{_POWERCAP}/{_PACKAGE}/energy_uj': 1671150,
-    f'{_POWERCAP}/{_PACKAGE}/intel-rapl:0:2/energy_uj': 30000300000,
-}
-RAPL_PACKAGE_FILE = f'{_POWERCAP}/{_PACKAGE}/energy_uj'
-
-
-def rapl_links(files: Mapping[str, object]) -> dict[str, str]:
-    """Return the flat links of class/powercap to every zone, however deep."""
-    zones = {Path(name).parent for name in files if name.startswith(_POWERCAP)}
-    return {f'sys/class/powercap/{zone.name}': str(zone) for zone in zones}
 
 
 def rapl_root(tmp_path: Path, files: Files) -> Path:
-    return build(tmp_path, files, rapl_links(files))
+    """Build these files, with the flat links of class/powercap to every zone, however deep."""
+    zones = {Path(name).parent for name in files if name.startswith(_POWERCAP)}
+    return build(tmp_path, files, {f'sys/class/powercap/{zone.name}': str(zone) for zone in zones})
 
 
 class Ticks:
@@ -313,9 +247,6 @@ class Ticks:
         return self.now
 
 
-# NVML: there is no driver, so the module pynvml is made up.
-
-
 class FakeNVMLError(Exception):
     pass
 
@@ -325,16 +256,11 @@ def fake_nvml(
 ) -> SimpleNamespace:
     """Return a pynvml of so many GPUs; None is NotSupported, a missing key is a lost GPU."""
 
-    def get(table: Mapping[int, int | None]) -> Callable[[int], int]:
-        def read(handle: int) -> int:
-            if handle not in table:
-                raise FakeNVMLError('GPU is lost')
-            value = table[handle]
-            if value is None:
-                raise FakeNVMLError('Not Supported')
-            return value
-
-        return read
+    def read(table: Mapping[int, int | None], handle: int) -> int:
+        value = table.get(handle, 'lost')
+        if not isinstance(value, int):
+            raise FakeNVMLError('Not Supported' if value is None else 'GPU is lost')
+        return value
 
     count = len(power)
     return SimpleNamespace(
@@ -342,6 +268,6 @@ def fake_nvml(
         nvmlInit=lambda: None,
         nvmlDeviceGetCount=lambda: count,
         nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetPowerUsage=get(power),
-        nvmlDeviceGetTotalEnergyConsumption=get(energy),
+        nvmlDeviceGetPowerUsage=partial(read, power),
+        nvmlDeviceGetTotalEnergyConsumption=partial(read, energy),
     )

@@ -64,9 +64,9 @@ class SourceTotals:
 
 @dataclass
 class _IdleMeasurement:
+    """The readings, and the number of decisions, of a time in which there should be none."""
+
     integrator: EnergyIntegrator
-    start: float
-    end: float
     decisions: int = 0
 
 
@@ -166,13 +166,15 @@ class Account:
             self.period = self._integrator.period = self._windows.period = period
         early, self._early = self._early, None
         is_earlier = self._is_earlier(stamp, reading)
-        if is_earlier and early is None:
-            self._early = stamp, reading
-            return False
-        if early is not None and is_earlier:
+        if early is None:
+            if is_earlier:
+                self._early = stamp, reading
+                return False
+        elif is_earlier:
             self._follow_reset(*early)
             self._take(*early)
-        elif early is not None:
+        else:
+            # It was delivered late: the integrator counts it, and drops it if it is out of order.
             self._integrator.add(self._shifted(early[1]))
         self._take(stamp, reading)
         return is_earlier
@@ -218,7 +220,7 @@ class Account:
         start = self._last.time
         integrator = EnergyIntegrator(self.period, start, start + seconds)
         integrator.add(self._last)
-        self._measurement = _IdleMeasurement(integrator, start, start + seconds)
+        self._measurement = _IdleMeasurement(integrator)
         self.idle_note = f'being measured for {seconds:g} s'
 
     # Results
@@ -277,12 +279,10 @@ class Account:
     @property
     def net_joules_per_frame(self) -> float | None:
         """Mean energy of a frame above idle; None where that is unknown or within the noise."""
-        above = self.net
-        if self.idle is None or above is None or above.joules is None:
+        net, per_frame = self.net, self.joules_per_frame
+        if self.idle is None or net is None or net.joules is None or per_frame is None:
             return None
-        if self.joules_per_frame is None:
-            return None
-        return (self.joules - self.idle.watts * self.seconds) / self.decisions
+        return per_frame - self.idle.watts * self.seconds / self.decisions
 
     def fit(self) -> PowerFit:
         """
@@ -338,8 +338,6 @@ class Account:
             raise InseparableError(f'{", ".join(missing)} has not run yet')
         return {part: busy[part] / ran[part] for part in parts}
 
-    # Internal
-
     def _shifted(self, reading: Reading) -> Reading:
         return replace(reading, time=reading.time + self._shift)
 
@@ -382,9 +380,9 @@ class Account:
             _, _, source, busy = heapq.heappop(self._waiting)
             if not self._windows.add_decision(DecisionEvent(time, source, busy)):
                 self.unmatched += 1
-            measurement = self._measurement
-            if measurement is not None:
-                measurement.decisions += measurement.start <= time <= measurement.end
+            if self._measurement is not None:
+                rest = self._measurement.integrator
+                self._measurement.decisions += rest.start <= time <= rest.end
 
     def _account(self, windows: list[DecisionWindow]) -> None:
         for window in windows:
@@ -394,15 +392,15 @@ class Account:
                 self.unmatched += len(window.decisions)
                 continue
             self.used_windows += 1
-            self._attribution.add(energy.covered, energy.measured, window.busy)
+            self._attribution.add(energy.covered_seconds, energy.measured_joules, window.busy)
             # The energy before the first decision and after the last is that of no frame.
             joules, seconds = self._unused
             if window.decisions:
-                self.joules += joules + energy.measured
-                self.seconds += seconds + energy.covered
+                self.joules += joules + energy.measured_joules
+                self.seconds += seconds + energy.covered_seconds
                 self._unused = (0.0, 0.0)
             elif self.sources:
-                self._unused = (joules + energy.measured, seconds + energy.covered)
+                self._unused = (joules + energy.measured_joules, seconds + energy.covered_seconds)
             for decision in window.decisions:
                 source = self.sources.setdefault(decision.source, SourceTotals())
                 source.decisions += 1
@@ -415,7 +413,7 @@ class Account:
             return
         measurement.integrator.add(reading)
         # Decisions arrive later than the readings of their time.
-        if reading.time < measurement.end + self._window:
+        if reading.time < measurement.integrator.end + self._window:
             return
         self._measurement = None
         energy = measurement.integrator.energy()
@@ -438,4 +436,4 @@ class Account:
             else:
                 self.idle = Idle(self.idle.before, energy)
             self._idle_is_old = False
-            self.idle_note = f'{energy.mean_watts:.3f} W over {energy.covered:.1f} s'
+            self.idle_note = f'{energy.mean_watts:.3f} W over {energy.covered_seconds:.1f} s'

@@ -73,7 +73,7 @@ class Cost:
         load, idle = self.energy.standard_error_watts, self.idle.standard_error_watts
         if load is None or math.isnan(idle):
             return None
-        return self._each(self.energy.covered * math.hypot(load, idle))
+        return self._each(self.energy.covered_seconds * math.hypot(load, idle))
 
     @property
     def bias(self) -> float | None:

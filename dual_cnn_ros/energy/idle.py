@@ -106,9 +106,11 @@ def subtract_idle(energy: Energy, idle: Idle) -> NetEnergy:
     larger of two standard errors of the idle power and one step of the sensor. How much the load
     itself varies is no part of it, since all of the load was measured.
     """
-    idle_joules = idle.watts * energy.covered
-    difference = energy.measured - idle_joules
-    noise = energy.covered * max(2 * idle.standard_error_watts, energy.resolution_watts or 0.0)
+    idle_joules = idle.watts * energy.covered_seconds
+    difference = energy.measured_joules - idle_joules
+    noise = energy.covered_seconds * max(
+        2 * idle.standard_error_watts, energy.resolution_watts or 0.0
+    )
     refused = ''
     if energy.joules is None:
         refused = f'only {energy.coverage:.0%} of the window is covered'
@@ -120,7 +122,7 @@ def subtract_idle(energy: Energy, idle: Idle) -> NetEnergy:
         )
     elif abs(difference) <= noise:
         refused = f'{difference:.3g} J above idle is within the noise of {noise:.3g} J'
-    bias = None if energy.bias is None or not idle.rests else GAIN_BOUND * abs(difference)
+    bias = None if energy.bias_joules is None or not idle.rests else GAIN_BOUND * abs(difference)
     return NetEnergy(
-        energy.measured, idle_joules, noise, None if refused else difference, bias, refused
+        energy.measured_joules, idle_joules, noise, None if refused else difference, bias, refused
     )

@@ -51,12 +51,12 @@ class Energy:
 
     Attributes
     ----------
-    measured
-        Joules of the covered time.
-    covered, window
-        Seconds that readings cover, and all seconds of the window.
-    longest_gap
-        Longest time in seconds that readings do not cover.
+    measured_joules
+        Energy of the covered time.
+    covered_seconds, window_seconds
+        The time that readings cover, and all of the window.
+    longest_gap_seconds
+        Longest time that readings do not cover.
     readings, failed
         Number of good and of failed readings within the window.
     missing
@@ -68,41 +68,41 @@ class Energy:
     standard_error_watts
         Of the mean power, from the means of blocks of correlated readings; None where there are
         too few.
-    bias
-        Bound in joules of the error from the sensor's offset and gain, which no number of
+    bias_joules
+        Bound of the error from the sensor's offset and gain, which no number of
         readings makes smaller; None where the sensor states none.
     resolution_watts
         One step of the sensor; None where it is unknown.
 
     """
 
-    measured: float
-    covered: float
-    window: float
-    longest_gap: float
+    measured_joules: float
+    covered_seconds: float
+    window_seconds: float
+    longest_gap_seconds: float
     readings: int
     failed: int
     missing: int
     out_of_order: int
     restarts: int
     standard_error_watts: float | None
-    bias: float | None
+    bias_joules: float | None
     resolution_watts: float | None
 
     @property
     def coverage(self) -> float:
         """Covered share of the window; 0 for a window without length."""
-        return self.covered / self.window if self.window > 0 else 0.0
+        return self.covered_seconds / self.window_seconds if self.window_seconds > 0 else 0.0
 
     @property
     def joules(self) -> float | None:
         """The energy as a single number: None below 95 % coverage."""
-        return self.measured if self.coverage >= LEAST_COVERAGE else None
+        return self.measured_joules if self.coverage >= LEAST_COVERAGE else None
 
     @property
     def mean_watts(self) -> float | None:
         """Mean power over the covered seconds, None where there are none."""
-        return self.measured / self.covered if self.covered > 0 else None
+        return self.measured_joules / self.covered_seconds if self.covered_seconds > 0 else None
 
 
 class EnergyIntegrator:
@@ -115,16 +115,15 @@ class EnergyIntegrator:
         Nominal seconds between readings. A step of more than three periods, and at least 0.5 s,
         is a gap.
     start, end
-        The window, in seconds of the monotonic clock; without them it reaches from the first
-        reading to the last. Of the readings outside, the nearest serve to interpolate at its
-        edges.
+        The window, in seconds of the monotonic clock; where they are infinite it reaches from the
+        first reading to the last. Of the readings outside, the nearest serve to interpolate at
+        its edges.
 
     """
 
-    def __init__(self, period: float, start: float | None = None, end: float = math.inf) -> None:
+    def __init__(self, period: float, start: float = -math.inf, end: float = math.inf) -> None:
         self.period = period
-        self.end = end
-        self.start = start
+        self.start, self.end = start, end
         self._time = -math.inf
         self._last: Reading | None = None
         self._counting = False
@@ -142,7 +141,7 @@ class EnergyIntegrator:
             self._out_of_order += 1
             return
         before, self._time = self._time, reading.time
-        if self.start is None:
+        if self.start == -math.inf:
             self.start = self._covered_to = reading.time
         # When the rate was changed, the step to the first reading may still be a slower one.
         period, self._period = max(self.period, self._period), self.period
@@ -156,11 +155,10 @@ class EnergyIntegrator:
             return
         self._readings += inside
         if self._last is not None:
-            self._join(self._last, reading, self.start)
+            self._join(self._last, reading)
         if reading.offset_watts is not None:
             self._resolution = reading.offset_watts * _RESOLUTION_PER_OFFSET
-        self._last = reading
-        self._counting = True
+        self._last, self._counting = reading, True
 
     def interrupt(self) -> None:
         """Record that the clock was reset: nothing joins the next reading to the previous one."""
@@ -170,7 +168,7 @@ class EnergyIntegrator:
     def energy(self) -> Energy:
         """Return what has been measured so far."""
         window = longest_gap = 0.0
-        if self.start is not None and self._covered_to is not None:
+        if self.start > -math.inf:
             end = self.end if self.end < math.inf else max(self._time, self.start)
             window = end - self.start
             longest_gap = max(self._longest_gap, end - self._covered_to)
@@ -192,9 +190,10 @@ class EnergyIntegrator:
             self._resolution,
         )
 
-    def _join(self, last: Reading, reading: Reading, start: float) -> None:
+    def _join(self, last: Reading, reading: Reading) -> None:
+        """Add the energy between two readings that follow each other, where it is known."""
         step = reading.time - last.time
-        begin, end = max(last.time, start), min(reading.time, self.end)
+        begin, end = max(last.time, self.start), min(reading.time, self.end)
         if step > max(3 * self.period, 0.5) or end <= begin:
             return
         seconds = end - begin
@@ -217,14 +216,13 @@ class EnergyIntegrator:
             self._offset += (last.offset_watts + reading.offset_watts) / 2 * seconds
         self._measured += joules
         self._covered += seconds
-        if self._covered_to is not None:
-            self._longest_gap = max(self._longest_gap, begin - self._covered_to)
+        self._longest_gap = max(self._longest_gap, begin - self._covered_to)
         self._covered_to = end
         self._blocks.add(joules, seconds)
 
 
 def energy_of(
-    readings: Iterable[Reading], period: float, start: float | None = None, end: float = math.inf
+    readings: Iterable[Reading], period: float, start: float = -math.inf, end: float = math.inf
 ) -> Energy:
     """Return the energy of a window of readings; the arguments are those of EnergyIntegrator."""
     integrator = EnergyIntegrator(period, start, end)
@@ -256,6 +254,7 @@ class _Blocks:
             self._length *= 2
 
     def standard_error(self) -> float | None:
+        """Return the standard error of the mean power, None where there are too few blocks."""
         blocks = self._blocks
         if len(blocks) < LEAST_BLOCKS:
             return None

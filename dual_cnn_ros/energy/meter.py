@@ -17,10 +17,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Condition
 import time
-from types import TracebackType
 
 from dual_cnn_ros.energy.integration import EnergyIntegrator, LEAST_COVERAGE
 from dual_cnn_ros.power.discover import discover
@@ -76,11 +74,7 @@ class EnergyMeter:
     Parameters
     ----------
     sensor
-        Read instead of the one that is found.
-    source
-        Of the sensor to look for, as of `power.discover.discover`.
-    sysfs_root
-        The folder in which sysfs is mounted.
+        What to read; None for the first that `power.discover.discover` finds.
     period
         Seconds between readings.
 
@@ -95,18 +89,12 @@ class EnergyMeter:
 
     """
 
-    def __init__(
-        self,
-        sensor: Sensor | None = None,
-        source: str = 'auto',
-        sysfs_root: Path = Path('/sys'),
-        period: float = 0.1,
-    ) -> None:
+    def __init__(self, sensor: Sensor | None = None, period: float = 0.1) -> None:
         self._period = period
         self._reason = ''
         if sensor is None:
             try:
-                sensor = discover(source, sysfs_root)
+                sensor = discover()
             except NoSensorError as error:
                 self._reason = f'no power sensor: {error}'
         if sensor is not None and not sensor.members:
@@ -120,12 +108,7 @@ class EnergyMeter:
     def __enter__(self) -> EnergyMeter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -181,16 +164,14 @@ class EnergyMeter:
             energy = window.energy()
         joules, reason = energy.joules, self._reason
         if joules is None and not reason:
-            reason = (
-                f'readings cover {energy.coverage:.0%} of the window, '
-                f'less than {LEAST_COVERAGE:.0%}'
-            )
+            covered = f'{energy.coverage:.0%} of the window'
+            reason = f'readings cover {covered}, less than {LEAST_COVERAGE:.0%}'
         error = energy.standard_error_watts
         return EnergyWindow(
             name,
-            energy.window,
+            energy.window_seconds,
             joules,
-            None if joules is None or error is None else error * energy.window,
+            None if joules is None or error is None else error * energy.window_seconds,
             energy.coverage,
             self._sensor.source if self._sensor else '',
             self._sensor.scope if self._sensor else '',

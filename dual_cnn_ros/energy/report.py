@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.energy.attribution import Estimate, InseparableError, PowerFit
@@ -118,20 +118,10 @@ def _total(account: Account, scope: str, silent: float) -> ReportSection:
         message = f'no reading for {silent:.0f} s; until then {message}'
     values: dict[str, object] = {
         'joules': energy.joules,
-        'measured_joules': energy.measured,
-        'covered_seconds': energy.covered,
-        'window_seconds': energy.window,
+        **asdict(energy),
         'coverage': energy.coverage,
         'least_coverage': LEAST_COVERAGE,
-        'longest_gap_seconds': energy.longest_gap,
         'mean_watts': energy.mean_watts,
-        'standard_error_watts': energy.standard_error_watts,
-        'bias_joules': energy.bias,
-        'readings': energy.readings,
-        'failed': energy.failed,
-        'missing': energy.missing,
-        'out_of_order': energy.out_of_order,
-        'restarts': energy.restarts,
         'silent_seconds': silent,
         'scope': scope,
     }
@@ -247,7 +237,7 @@ def _coverage(account: Account) -> dict[str, object]:
     energy = account.energy
     return {
         'coverage': account.coverage,
-        'longest_gap_seconds': energy.longest_gap,
+        'longest_gap_seconds': energy.longest_gap_seconds,
         'failed': energy.failed,
     }
 

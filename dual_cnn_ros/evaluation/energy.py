@@ -120,7 +120,7 @@ def _for_one_image(cost: Cost, count: int) -> EnergyResult:
 
     return EnergyResult(
         cost.images * count,
-        cost.energy.window,
+        cost.energy.window_seconds,
         cost.energy.coverage,
         each(cost.joules),
         each(cost.standard_error),

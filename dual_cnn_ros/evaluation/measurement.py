@@ -188,7 +188,7 @@ def store_baseline(found: Measurement, options: MeasureOptions) -> MeasuredBasel
         found.machine,
         found.date,
         f'{width} x {height} frame, backend {options.backend}, device {options.device}, '
-        f'threads {options.threads}, {cost.images} images in {cost.energy.window:.1f} s, '
+        f'threads {options.threads}, {cost.images} images in {cost.energy.window_seconds:.1f} s, '
         f'{options.rate:g} readings a second',
     )
     write_bundle(replace(Bundle.open(options.bundle), baseline=baseline))
@@ -258,7 +258,7 @@ def cost_table(costs: Mapping[str, Cost]) -> list[str]:
         [
             name,
             str(cost.images),
-            f'{cost.images / cost.energy.window:.1f}',
+            f'{cost.images / cost.energy.window_seconds:.1f}',
             *(
                 milli(joules, 'J')
                 for joules in (cost.joules, cost.standard_error, cost.bias, cost.gross)

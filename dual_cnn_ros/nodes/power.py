@@ -39,7 +39,7 @@ from dual_cnn_ros.nodes.parameter import expand_home, ParameterError
 from dual_cnn_ros.nodes.power_parameters import PowerParameters, RECORDING
 from dual_cnn_ros.nodes.run import run_node
 from dual_cnn_ros.power.discover import discover, rediscover
-from dual_cnn_ros.power.health import Health, PowerLimits
+from dual_cnn_ros.power.health import Health
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 from dual_cnn_ros.power.sampler import Sampler
 
@@ -230,8 +230,8 @@ class PowerNode(Node):
             source = self._live.values.source
             message = f'no power source: {self._missing}'
             return diagnostic_status(installed, name, 'WARN', message, source, {})
-        limits = PowerLimits(self._live.values.max_power_w, self._live.values.min_voltage_v)
-        health = self._health.status(limits)
+        limits = self._live.values
+        health = self._health.status(limits.max_power_w, limits.min_voltage_v)
         values = {
             'watts': health.watts,
             'most_watts': health.most_watts,

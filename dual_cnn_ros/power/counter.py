@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from dual_cnn_ros.power.reading import Reading
 
 # More than any package draws: a backward jump that would need more is a restart, no wrap-around.
 _MOST_WATTS = 10_000.0
@@ -27,34 +28,14 @@ _LONGEST_UNREAD_SECONDS = 60.0
 _LEAST_SECONDS = 0.02
 
 
-@dataclass(frozen=True)
-class CounterStep:
-    """
-    What one value of an energy counter says.
-
-    Attributes
-    ----------
-    joules
-        The counter with its wrap-arounds unfolded; only differences mean something.
-    watts
-        Mean power since the newest earlier value that is at least 20 ms old; None where there is
-        no such value.
-    broken
-        Why the energy since the previous value is unknown; empty where it is known.
-
-    """
-
-    joules: float
-    watts: float | None = None
-    broken: str = ''
-
-
 class EnergyCounter:
     """
-    Turns a hardware counter's values into unfolded joules and mean power.
+    Turns the values of a rail's hardware counter into readings.
 
     Parameters
     ----------
+    rail
+        The name of the rail.
     units_per_joule
         1,000,000 for a counter of microjoules.
     span
@@ -63,22 +44,34 @@ class EnergyCounter:
 
     """
 
-    def __init__(self, units_per_joule: int, span: int | None = None) -> None:
+    def __init__(self, rail: str, units_per_joule: int, span: int | None = None) -> None:
+        self._rail = rail
         self._units_per_joule = units_per_joule
         self._span = span
         self._unfolded = 0
         # Times and unfolded values since the last failed read, restart or doubt.
         self._past: deque[tuple[float, int]] = deque()
 
-    def lost(self) -> None:
-        """Record that a read failed: whether the counter wrapped meanwhile is unknown."""
+    def fail(self, time: float, error: Exception) -> Reading:
+        """Return the failed reading; whether the counter wrapped meanwhile is unknown."""
         self._past.clear()
+        return Reading(self._rail, time, error=str(error))
 
-    def advance(self, time: float, value: int) -> CounterStep:
-        """Take the counter's value at a time of the monotonic clock in seconds."""
-        broken = self._unfold(time, value)
+    def advance(self, time: float, value: int) -> Reading:
+        """
+        Take the counter's value at a time of the monotonic clock in seconds.
+
+        Returns
+        -------
+        Reading
+            Its joules are the counter with its wrap-arounds unfolded. Its watts are the mean
+            power since the newest earlier value that is at least 20 ms old, None where there is
+            no such value. A failed reading where the energy since the previous value is unknown.
+
+        """
+        error = self._unfold(time, value)
         value += self._unfolded
-        if broken or (self._past and time <= self._past[-1][0]):
+        if error or (self._past and time <= self._past[-1][0]):
             self._past.clear()
         while len(self._past) > 1 and self._past[1][0] <= time - _LEAST_SECONDS:
             self._past.popleft()
@@ -87,7 +80,9 @@ class EnergyCounter:
             before, then = self._past[0]
             watts = (value - then) / self._units_per_joule / (time - before)
         self._past.append((time, value))
-        return CounterStep(value / self._units_per_joule, watts, broken)
+        if error:
+            return Reading(self._rail, time, error=error)
+        return Reading(self._rail, time, watts=watts, joules=value / self._units_per_joule)
 
     def _unfold(self, time: float, value: int) -> str:
         """Add a wrap-around since the previous value; return why there may be an unknown one."""

@@ -17,8 +17,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 import time
 from typing import Literal
@@ -27,24 +27,6 @@ from dual_cnn_ros.power.reading import Reading
 
 # Without readings for so long, and for three periods, a sensor is silent.
 _SILENT_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class PowerLimits:
-    """
-    What the owner of a robot allows; 0 is no limit.
-
-    Attributes
-    ----------
-    max_power_w
-        Of the total, in watts.
-    min_voltage_v
-        Of the supply in volts, for which the highest voltage of the total's rails is taken.
-
-    """
-
-    max_power_w: float = 0.0
-    min_voltage_v: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,13 +62,13 @@ class SensorStatus:
 
 @dataclass
 class _Interval:
+    """What was read since the last status: failures, watts of the total, volts of the supply."""
+
     started: float
     sets: int = 0
-    failed: int = 0
-    error: str = ''
-    watts: float | None = None
-    most_watts: float | None = None
-    least_volts: float | None = None
+    errors: list[str] = field(default_factory=list)
+    watts: list[float] = field(default_factory=list)
+    volts: list[float] = field(default_factory=list)
 
 
 class Health:
@@ -111,71 +93,77 @@ class Health:
         self._failed: Counter[str] = Counter()
         self._complete = self._has_watts = self._has_volts = False
 
-    def take(self, readings: Iterable[Reading], total: Reading | None) -> None:
+    def take(self, readings: Sequence[Reading], total: Reading | None) -> None:
         """Take the readings of one moment."""
         with self._lock:
             self._heard = time.monotonic()
             interval = self._interval
             interval.sets += 1
-            members = []
-            for reading in readings:
-                if reading.error:
-                    interval.failed += 1
-                    interval.error = f'{reading.rail}: {reading.error}'
-                    self._failed[reading.rail] += 1
-                elif reading.rail in self._members:
-                    members.append(reading)
+            failed = [reading for reading in readings if reading.error]
+            interval.errors += [f'{reading.rail}: {reading.error}' for reading in failed]
+            self._failed.update(reading.rail for reading in failed)
+            members = [
+                reading
+                for reading in readings
+                if reading.rail in self._members and not reading.error
+            ]
             if len(members) == len(self._members):
                 self._complete = True
             volts = [member.volts for member in members if member.volts is not None]
             # Of some rails only, the highest voltage may be that behind a converter.
             if volts and len(volts) == len(self._members):
                 self._has_volts = True
-                supply, least = max(volts), interval.least_volts
-                interval.least_volts = supply if least is None else min(supply, least)
+                interval.volts.append(max(volts))
             if total is not None and total.watts is not None:
                 self._has_watts = True
-                interval.watts = total.watts
-                interval.most_watts = max(total.watts, interval.most_watts or total.watts)
+                interval.watts.append(total.watts)
 
-    def status(self, limits: PowerLimits) -> SensorStatus:
-        """Return the status of the time since this was last called."""
+    def status(self, max_power_w: float = 0.0, min_voltage_v: float = 0.0) -> SensorStatus:
+        """
+        Return the status of the time since this was last called.
+
+        Parameters
+        ----------
+        max_power_w
+            Limit of the total in watts; 0 is no limit.
+        min_voltage_v
+            Limit of the supply in volts, for which the highest voltage of the total's rails is
+            taken; 0 is no limit.
+
+        """
         with self._lock:
             now = time.monotonic()
             interval, self._interval = self._interval, _Interval(now)
-            silent = now - self._heard
-            failed = dict(sorted(self._failed.items()))
-            unchecked = []
-            if self._complete and limits.max_power_w and not self._has_watts:
-                unchecked.append('max_power_w cannot be checked: no total power is known')
-            if self._complete and limits.min_voltage_v and not self._has_volts:
-                unchecked.append('min_voltage_v cannot be checked: no supply voltage is known')
-        level, message = _assess(interval, limits, bool(self._members))
-        if level == 'OK' and unchecked:
-            level, message = 'WARN', '; '.join(unchecked)
-        if silent > self._silent_after:
-            level, message = 'WARN', f'no readings for {silent:.0f} s'
-        return SensorStatus(
-            level,
-            message,
-            interval.watts,
-            interval.most_watts,
-            interval.least_volts,
-            interval.sets / max(now - interval.started, 1e-3),
-            failed,
-        )
+            level, message = self._assess(interval, now, max_power_w, min_voltage_v)
+            return SensorStatus(
+                level,
+                message,
+                interval.watts[-1] if interval.watts else None,
+                max(interval.watts, default=None),
+                min(interval.volts, default=None),
+                interval.sets / max(now - interval.started, 1e-3),
+                dict(sorted(self._failed.items())),
+            )
 
-
-def _assess(
-    interval: _Interval, limits: PowerLimits, has_total: bool
-) -> tuple[Literal['OK', 'WARN', 'ERROR'], str]:
-    watts, volts = interval.most_watts, interval.least_volts
-    if limits.max_power_w and watts is not None and watts > limits.max_power_w:
-        return 'ERROR', f'{watts:.3f} W is over max_power_w {limits.max_power_w:g}'
-    if limits.min_voltage_v and volts is not None and volts < limits.min_voltage_v:
-        return 'ERROR', f'{volts:.3f} V is under min_voltage_v {limits.min_voltage_v:g}'
-    if interval.failed:
-        # Without a single good total there is nothing to integrate.
-        level: Literal['WARN', 'ERROR'] = 'ERROR' if has_total and watts is None else 'WARN'
-        return level, f'{interval.failed} reads failed, such as {interval.error}'
-    return 'OK', 'reading' if interval.watts is None else f'{interval.watts:.3f} W'
+    def _assess(
+        self, interval: _Interval, now: float, max_power_w: float, min_voltage_v: float
+    ) -> tuple[Literal['OK', 'WARN', 'ERROR'], str]:
+        watts, volts = interval.watts, interval.volts
+        if now - self._heard > self._silent_after:
+            return 'WARN', f'no readings for {now - self._heard:.0f} s'
+        if max_power_w and watts and max(watts) > max_power_w:
+            return 'ERROR', f'{max(watts):.3f} W is over max_power_w {max_power_w:g}'
+        if min_voltage_v and volts and min(volts) < min_voltage_v:
+            return 'ERROR', f'{min(volts):.3f} V is under min_voltage_v {min_voltage_v:g}'
+        if interval.errors:
+            message = f'{len(interval.errors)} reads failed, such as {interval.errors[-1]}'
+            # Without a single good total there is nothing to integrate.
+            return 'ERROR' if self._members and not watts else 'WARN', message
+        unchecked = []
+        if self._complete and max_power_w and not self._has_watts:
+            unchecked.append('max_power_w cannot be checked: no total power is known')
+        if self._complete and min_voltage_v and not self._has_volts:
+            unchecked.append('min_voltage_v cannot be checked: no supply voltage is known')
+        if unchecked:
+            return 'WARN', '; '.join(unchecked)
+        return 'OK', f'{watts[-1]:.3f} W' if watts else 'reading'

@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 import errno
+from functools import cached_property
 from pathlib import Path
 import re
 import time
@@ -86,7 +87,7 @@ _LAYOUTS = {
 }
 
 
-def find_ina3221(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
+def find_ina3221(sysfs_root: Path) -> Sensor:
     """
     Find every INA3221 and INA238 of this board.
 
@@ -94,8 +95,6 @@ def find_ina3221(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     ----------
     sysfs_root
         The folder in which sysfs is mounted, usually /sys.
-    read
-        Reads a file of it.
 
     Raises
     ------
@@ -103,7 +102,7 @@ def find_ina3221(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
         Where there is no monitor, or no channel of one is connected.
 
     """
-    channels = [channel for chip in _chips(sysfs_root) for channel in _channels(chip, read)]
+    channels = [channel for chip in _chips(sysfs_root) for channel in _channels(chip)]
     if not channels:
         raise NoSensorError(f'no INA3221 or INA238 rail under {sysfs_root / "bus/i2c/drivers"}')
     count = Counter(channel.rail for channel in channels)
@@ -121,28 +120,24 @@ def find_ina3221(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     return Sensor('ina3221', reason, tuple(channels), members, scope)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True)
 class _Chip:
-    """One monitor chip; its hwmon or IIO folder is looked up again after it has disappeared."""
+    """One monitor chip."""
 
     driver: str
     device: Path
-    _folder: Path | None = field(default=None, compare=False)
 
     @property
     def layout(self) -> _Layout:
         return _LAYOUTS[self.driver]
 
+    @cached_property
     def folder(self) -> Path:
-        if self._folder is None:
-            found = [folder for name in self.layout.folders for folder in self.device.glob(name)]
-            if not found:
-                raise FileNotFoundError(errno.ENOENT, 'the sensor is gone', str(self.device))
-            self._folder = min(found)
-        return self._folder
-
-    def forget(self) -> None:
-        self._folder = None
+        """Its hwmon or IIO folder; may be deleted to look it up again."""
+        found = [folder for name in self.layout.folders for folder in self.device.glob(name)]
+        if not found:
+            raise FileNotFoundError(errno.ENOENT, 'the sensor is gone', str(self.device))
+        return min(found)
 
 
 @dataclass(frozen=True)
@@ -158,16 +153,12 @@ class _Channel:
     chip: _Chip
     number: int
     shunt_microohms: int | None = field(compare=False)
-    text: sysfs.Reader
 
     @property
     def rails(self) -> tuple[str]:
         return (self.rail,)
 
     def read(self) -> list[Reading]:
-        return [self._read()]
-
-    def _read(self) -> Reading:
         layout = self.chip.layout
         start = time.monotonic()
         try:
@@ -179,23 +170,19 @@ class _Channel:
                 watts = self._integer(layout.power) / layout.power_units_per_watt
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENODEV):
-                self.chip.forget()
-            return Reading(self.rail, time.monotonic(), error=str(error))
+                # Its folder has another number when it comes back.
+                vars(self.chip).pop('folder', None)
+            return [Reading(self.rail, time.monotonic(), error=str(error))]
         offset_watts = None
         if self.shunt_microohms:
             offset_amps = _SHUNT_OFFSET_MICROVOLTS / self.shunt_microohms
             offset_watts = offset_amps * abs(millivolts) / 1000
-        return Reading(
-            self.rail,
-            (start + time.monotonic()) / 2,
-            watts=watts,
-            volts=millivolts / 1000,
-            amps=milliamperes / 1000,
-            offset_watts=offset_watts,
-        )
+        now = (start + time.monotonic()) / 2
+        volts, amps = millivolts / 1000, milliamperes / 1000
+        return [Reading(self.rail, now, watts, volts, amps, offset_watts=offset_watts)]
 
     def _integer(self, name: str) -> int:
-        return sysfs.integer(self.chip.folder() / name.format(self.number), self.text)
+        return sysfs.integer(self.chip.folder / name.format(self.number))
 
 
 def _chips(sysfs_root: Path) -> Iterator[_Chip]:
@@ -208,19 +195,19 @@ def _chips(sysfs_root: Path) -> Iterator[_Chip]:
                 yield _Chip(driver, device)
 
 
-def _channels(chip: _Chip, read: sysfs.Reader) -> Iterator[_Channel]:
+def _channels(chip: _Chip) -> Iterator[_Channel]:
     try:
-        folder = chip.folder()
+        folder = chip.folder
     except OSError:
         return
     for number in chip.layout.numbers:
 
         def word(name: str, number: int = number) -> str | None:
-            return sysfs.word(folder / name.format(number), read)
+            return sysfs.word(folder / name.format(number))
 
         label = next(filter(None, map(word, chip.layout.labels)), chip.layout.unlabelled)
         if label is None or label == 'NC' or word('in{}_enable') == '0':
             continue
         shunt = word('shunt{}_resistor')
         microohms = int(shunt) if shunt and shunt.isdecimal() else None
-        yield _Channel(label, chip, number, microohms, read)
+        yield _Channel(label, chip, number, microohms)

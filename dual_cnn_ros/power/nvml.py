@@ -21,6 +21,7 @@ energy can be read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 import importlib
 import time
 from types import ModuleType
@@ -52,19 +53,18 @@ def find_gpus() -> Sensor:
     channels = tuple(c for c in (_Channel(nvml, index) for index in range(count)) if c.measures)
     if not channels:
         raise NoSensorError(f'NVML lists {count} GPU(s) but reads the power of none')
-    rails = tuple(channel.rail for channel in channels)
+    rails = tuple(channel.rails[0] for channel in channels)
     scope = 'gpu' if len(rails) == 1 else f'{len(rails)} gpus'
     return Sensor('nvml', 'the GPU measures itself (not its host)', channels, rails, scope)
 
 
 class _Channel:
     def __init__(self, nvml: ModuleType, index: int) -> None:
-        self.rail = f'gpu{index}'
-        self.rails = (self.rail,)
+        self.rails = (f'gpu{index}',)
         self._nvml = nvml
         self._index = index
         self._handle: Any = None
-        self._counter = EnergyCounter(1000)
+        self._counter = EnergyCounter(self.rails[0], 1000)
         self._has_power = self._supports('nvmlDeviceGetPowerUsage')
         self._has_energy = self._supports('nvmlDeviceGetTotalEnergyConsumption')
 
@@ -73,9 +73,6 @@ class _Channel:
         return self._has_power or self._has_energy
 
     def read(self) -> list[Reading]:
-        return [self._read()]
-
-    def _read(self) -> Reading:
         start = time.monotonic()
         try:
             watts = self._get('nvmlDeviceGetPowerUsage') / 1000 if self._has_power else None
@@ -83,17 +80,14 @@ class _Channel:
         except self._nvml.NVMLError as error:
             # After a driver reload both the library and the handle are stale.
             self._handle = None
-            self._counter.lost()
-            return Reading(self.rail, time.monotonic(), error=str(error))
+            return [self._counter.fail(time.monotonic(), error)]
         now = (start + time.monotonic()) / 2
         if count is None:
-            return Reading(self.rail, now, watts=watts)
-        step = self._counter.advance(now, count)
-        if step.broken:
-            return Reading(self.rail, now, error=step.broken)
-        return Reading(
-            self.rail, now, watts=step.watts if watts is None else watts, joules=step.joules
-        )
+            return [Reading(self.rails[0], now, watts=watts)]
+        reading = self._counter.advance(now, count)
+        if watts is not None and not reading.error:
+            reading = replace(reading, watts=watts)
+        return [reading]
 
     def _get(self, function: str) -> int:
         if self._handle is None:

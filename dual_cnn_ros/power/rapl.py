@@ -30,10 +30,10 @@ import time
 
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.counter import EnergyCounter
-from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, SensorDeniedError
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 
 
-def find_rapl(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
+def find_rapl(sysfs_root: Path) -> Sensor:
     """
     Find the zones of every processor package.
 
@@ -41,37 +41,32 @@ def find_rapl(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
     ----------
     sysfs_root
         The folder in which sysfs is mounted, usually /sys.
-    read
-        Reads a file of it.
 
     Raises
     ------
     NoSensorError
-        Where there is no package.
-    SensorDeniedError
-        Where this user may not read its counter, as is the kernel's default for all but root.
+        Where there is no package, or this user may not read its counter, as is the kernel's
+        default for all but root; the message says which, and how to allow it.
 
     """
     channels: dict[str, _Channel] = {}
     for zone in _zones(sysfs_root):
-        name = _name(zone, read)
+        name = _name(zone)
         if name is None or name in channels:
             continue
-        channel = _Channel(
-            name, zone / 'energy_uj', EnergyCounter(1_000_000, _span(zone, read)), read
-        )
+        file, counter = zone / 'energy_uj', EnergyCounter(name, 1_000_000, _span(zone))
         try:
             # Power is a difference of two values: with one now, the first reading has it.
-            channel.start()
+            counter.advance(time.monotonic(), sysfs.integer(file))
         except PermissionError as error:
-            raise SensorDeniedError(
+            raise NoSensorError(
                 f'RAPL is present but {error.filename} may not be read: '
                 'allow it (sudo chmod a+r, lasts until reboot, or a udev rule) or run as root'
             ) from None
         except OSError:
             # A package whose counter fails now still belongs to the total.
             pass
-        channels[name] = channel
+        channels[name] = _Channel((name,), file, counter)
     packages = tuple(name for name in channels if re.fullmatch(r'package-\d+(-die-\d+)?', name))
     if not packages:
         raise NoSensorError(f'no RAPL package under {sysfs_root / "class/powercap"}')
@@ -87,33 +82,17 @@ def find_rapl(sysfs_root: Path, read: sysfs.Reader = sysfs.text) -> Sensor:
 
 @dataclass(frozen=True)
 class _Channel:
-    rail: str
+    rails: tuple[str]
     file: Path
     counter: EnergyCounter
-    text: sysfs.Reader
-
-    def start(self) -> None:
-        self.counter.advance(time.monotonic(), sysfs.integer(self.file, self.text))
-
-    @property
-    def rails(self) -> tuple[str]:
-        return (self.rail,)
 
     def read(self) -> list[Reading]:
-        return [self._read()]
-
-    def _read(self) -> Reading:
         before = time.monotonic()
         try:
-            value = sysfs.integer(self.file, self.text)
+            value = sysfs.integer(self.file)
         except OSError as error:
-            self.counter.lost()
-            return Reading(self.rail, time.monotonic(), error=str(error))
-        now = (before + time.monotonic()) / 2
-        step = self.counter.advance(now, value)
-        if step.broken:
-            return Reading(self.rail, now, error=step.broken)
-        return Reading(self.rail, now, watts=step.watts, joules=step.joules)
+            return [self.counter.fail(time.monotonic(), error)]
+        return [self.counter.advance((before + time.monotonic()) / 2, value)]
 
 
 def _zones(sysfs_root: Path) -> list[Path]:
@@ -128,16 +107,16 @@ def _zones(sysfs_root: Path) -> list[Path]:
     return sorted(zones)
 
 
-def _span(zone: Path, read: sysfs.Reader) -> int | None:
+def _span(zone: Path) -> int | None:
     try:
-        return sysfs.integer(zone / 'max_energy_range_uj', read)
+        return sysfs.integer(zone / 'max_energy_range_uj')
     except OSError:
         return None
 
 
-def _name(zone: Path, read: sysfs.Reader) -> str | None:
+def _name(zone: Path) -> str | None:
     """Return the zone's own name, preceded by that of the zone that contains it."""
-    name = sysfs.word(zone / 'name', read)
+    name = sysfs.word(zone / 'name')
     if name and re.fullmatch(r'intel-rapl(-mmio)?:\d+:\d+', zone.name):
-        return f'{sysfs.word(zone.parent / "name", read)}/{name}'
+        return f'{sysfs.word(zone.parent / "name")}/{name}'
     return name or None

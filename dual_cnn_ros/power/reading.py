@@ -24,11 +24,7 @@ TOTAL = 'total'
 
 
 class NoSensorError(OSError):
-    """A source has nothing to read on this machine; the message says what was looked for."""
-
-
-class SensorDeniedError(NoSensorError):
-    """The sensor is there, but this user may not read it; the message says how to allow it."""
+    """A source has nothing that this user can read; the message says what was looked for."""
 
 
 @dataclass(frozen=True)

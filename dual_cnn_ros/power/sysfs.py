@@ -16,12 +16,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import errno
 import os
 from pathlib import Path
-
-Reader = Callable[[Path], str]
 
 
 def text(path: Path) -> str:
@@ -29,37 +26,33 @@ def text(path: Path) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode('ascii', 'replace').strip(' \t\n\0')
+    except OSError as error:
+        # What a driver answers does not name the file.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         os.close(descriptor)
 
 
-def word(path: Path, read: Reader = text) -> str | None:
+def word(path: Path) -> str | None:
     """Return the file's text, or None where it cannot be read."""
     try:
-        return read(path)
-    except (OSError, TypeError):
+        return text(path)
+    except OSError:
         return None
 
 
-def integer(path: Path, read: Reader = text) -> int:
+def integer(path: Path) -> int:
     """
     Return the signed number in the file.
 
     Raises
     ------
     OSError
-        Of the subclass that belongs to the error, with the name of the file. A driver's EAGAIN
-        reaches Python as BlockingIOError, as None or as TypeError, depending on how the file is
-        read: each becomes an OSError with EAGAIN.
+        Where the file cannot be read, or holds no number.
 
     """
+    content = text(path)
     try:
-        content = read(path)
         return int(content)
-    except TypeError:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path)) from None
     except ValueError:
         raise OSError(errno.EIO, f'not a number: {content[:40]!r}', str(path)) from None
-    except OSError as error:
-        code = error.errno or errno.EIO
-        raise OSError(code, error.strerror or str(error), str(path)) from None

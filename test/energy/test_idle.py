@@ -104,5 +104,5 @@ def test_a_load_that_varies_is_no_noise() -> None:
     ]
     load = energy_of(readings, 0.1)
     assert load.standard_error_watts is not None
-    assert 2 * load.standard_error_watts * load.covered > 600
+    assert 2 * load.standard_error_watts * load.covered_seconds > 600
     assert subtract_idle(load, Idle(steady(5.0, 30.0))).joules == pytest.approx(600.0)

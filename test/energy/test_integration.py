@@ -53,20 +53,22 @@ def test_any_sampling_of_a_polygon_is_exact(times: list[float], data: st.DataObj
     exact = sum(
         (a + b) / 2 * (t1 - t0) for (t0, t1), (a, b) in zip(pairwise(times), pairwise(watts))
     )
-    assert energy.measured == pytest.approx(exact, abs=1e-9)
+    assert energy.measured_joules == pytest.approx(exact, abs=1e-9)
     assert energy.coverage == pytest.approx(1.0)
-    assert energy.joules == energy.measured
+    assert energy.joules == energy.measured_joules
     cut = data.draw(st.floats(times[0], times[-1]))
     left = energy_of(readings, 0.1, times[0], cut)
     right = energy_of(readings, 0.1, cut, times[-1])
-    assert left.measured + right.measured == pytest.approx(exact, abs=1e-9)
-    assert left.covered + right.covered == pytest.approx(energy.covered, abs=1e-12)
+    assert left.measured_joules + right.measured_joules == pytest.approx(exact, abs=1e-9)
+    assert left.covered_seconds + right.covered_seconds == pytest.approx(
+        energy.covered_seconds, abs=1e-12
+    )
 
 
 def test_edges_are_interpolated() -> None:
     ramp = [Reading('total', float(n) / 4, watts=float(n)) for n in range(9)]
     energy = energy_of(ramp, 0.1, 0.3, 1.7)
-    assert energy.measured == pytest.approx((1.7**2 - 0.3**2) * 2)
+    assert energy.measured_joules == pytest.approx((1.7**2 - 0.3**2) * 2)
     assert energy.readings == 5
 
 
@@ -85,21 +87,21 @@ def test_gaps_and_failures_are_accounted_for(steps: list[float], failures: set[i
     energy = energy_of(readings, 0.1)
     good = [reading.time for reading in readings if not reading.error]
     bridged = sum(b - a for a, b in pairwise(good) if b - a <= 0.5)
-    assert energy.covered == pytest.approx(bridged)
-    assert energy.measured == pytest.approx(10.0 * bridged)
-    assert energy.window == pytest.approx(time)
+    assert energy.covered_seconds == pytest.approx(bridged)
+    assert energy.measured_joules == pytest.approx(10.0 * bridged)
+    assert energy.window_seconds == pytest.approx(time)
     assert energy.failed == len(readings) - len(good)
     assert 0 <= energy.coverage <= 1 + 1e-9
     assert (energy.joules is None) == (energy.coverage < 0.95)
-    assert energy.longest_gap <= energy.window - energy.covered + 1e-9
+    assert energy.longest_gap_seconds <= energy.window_seconds - energy.covered_seconds + 1e-9
 
 
 def test_a_gap_is_not_bridged_and_leaves_no_single_number() -> None:
     # In the middle, and at either edge of the window.
     readings = [r for r in steady(10.0, 20.0) if 1.95 < r.time < 5.05 or 7.95 < r.time < 19.05]
     energy = energy_of(readings, 0.1, 0.0, 20.0)
-    assert energy.measured == pytest.approx(140.0)
-    assert energy.longest_gap == pytest.approx(3.0)
+    assert energy.measured_joules == pytest.approx(140.0)
+    assert energy.longest_gap_seconds == pytest.approx(3.0)
     assert energy.coverage == pytest.approx(0.7)
     assert energy.joules is None and energy.mean_watts == pytest.approx(10.0)
 
@@ -129,8 +131,8 @@ def test_missing_readings_are_those_of_the_rate_at_their_time() -> None:
 
 def test_nothing_read_gives_nothing() -> None:
     for energy in (energy_of([], 0.1), energy_of([Reading('total', 5.0, error='EIO')], 0.1)):
-        assert (energy.joules, energy.mean_watts, energy.measured) == (None, None, 0.0)
-        assert energy.bias is None and energy.standard_error_watts is None
+        assert (energy.joules, energy.mean_watts, energy.measured_joules) == (None, None, 0.0)
+        assert energy.bias_joules is None and energy.standard_error_watts is None
 
 
 # Counters
@@ -138,7 +140,7 @@ def test_nothing_read_gives_nothing() -> None:
 
 def test_a_counter_is_preferred_to_power() -> None:
     readings = [Reading('total', n * 0.1, watts=999.0, joules=100 + n * 0.7) for n in range(11)]
-    assert energy_of(readings, 0.1, 0.25, 0.75).measured == pytest.approx(3.5)
+    assert energy_of(readings, 0.1, 0.25, 0.75).measured_joules == pytest.approx(3.5)
 
 
 @given(order=st.permutations(range(20)))
@@ -147,7 +149,7 @@ def test_readings_out_of_order_are_dropped_and_counted(order: list[int]) -> None
     energy = energy_of(readings, 0.1)
     kept = [n for i, n in enumerate(order) if all(n > m for m in order[:i])]
     assert energy.out_of_order == len(order) - len(kept)
-    assert energy.measured == pytest.approx(energy.covered * 5.0)
+    assert energy.measured_joules == pytest.approx(energy.covered_seconds * 5.0)
     assert energy.restarts == 0
 
 
@@ -163,14 +165,14 @@ def test_a_failed_read_breaks_the_counters_chain(spent: list[float], failed: set
         readings.append(Reading('total', n * 0.1, error='EIO') if n in failed else reading)
         expected += joules if n and not {n - 1, n} & failed else 0.0
     energy = energy_of(readings, 0.1)
-    assert energy.measured == pytest.approx(expected, abs=1e-6)
+    assert energy.measured_joules == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_counter_that_was_reset_adds_nothing() -> None:
     joules = [100.0, 102.0, 104.0, 0.5, 2.5]
     readings = [Reading('total', n * 0.1, joules=j) for n, j in enumerate(joules)]
     energy = energy_of(readings, 0.1)
-    assert energy.measured == pytest.approx(6.0)
+    assert energy.measured_joules == pytest.approx(6.0)
     assert energy.restarts == 1 and energy.coverage == pytest.approx(0.75)
 
 
@@ -182,8 +184,8 @@ def test_an_interrupt_joins_nothing() -> None:
     for reading in steady(10.0, 1.0):
         integrator.add(Reading('total', reading.time + 1.3, watts=10.0))
     energy = integrator.energy()
-    assert energy.measured == pytest.approx(20.0)
-    assert energy.longest_gap == pytest.approx(0.3)
+    assert energy.measured_joules == pytest.approx(20.0)
+    assert energy.longest_gap_seconds == pytest.approx(0.3)
     assert energy.restarts == 1
 
 
@@ -216,9 +218,9 @@ def test_more_readings_shrink_the_standard_error_and_not_the_bias() -> None:
             for n in range(seconds * 10)
         ]
         energy = energy_of(readings, 0.1)
-        assert energy.bias is not None and energy.standard_error_watts is not None
+        assert energy.bias_joules is not None and energy.standard_error_watts is not None
         assert energy.resolution_watts == 0.2
-        return energy.bias / energy.covered, energy.standard_error_watts
+        return energy.bias_joules / energy.covered_seconds, energy.standard_error_watts
 
     short, long = measured(20), measured(2000)
     assert short[0] == pytest.approx(0.4 + 0.0125 * 10, abs=0.02)
@@ -229,7 +231,7 @@ def test_more_readings_shrink_the_standard_error_and_not_the_bias() -> None:
 def test_one_missing_offset_makes_the_bias_unknown() -> None:
     readings = steady(5.0, 1.0, offset_watts=0.1)
     readings[5] = Reading('total', 0.5, watts=5.0)
-    assert energy_of(readings, 0.1).bias is None
+    assert energy_of(readings, 0.1).bias_joules is None
 
 
 def test_two_seconds_at_10_hz_are_enough_for_a_standard_error() -> None:

@@ -23,7 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from dual_cnn_ros.power.counter import CounterStep, EnergyCounter
+from dual_cnn_ros.power.counter import EnergyCounter
+from dual_cnn_ros.power.reading import Reading
+
+SPAN = 262143328850
 
 
 @given(
@@ -34,79 +37,75 @@ from dual_cnn_ros.power.counter import CounterStep, EnergyCounter
 def test_wrapping_counter_gives_the_energy_that_was_spent(
     span: int, start: int, steps: list[int]
 ) -> None:
-    counter = EnergyCounter(1_000_000, span)
+    counter = EnergyCounter('rail', 1_000_000, span)
     spent = start % span
     first = counter.advance(0.0, spent)
     for n, step in enumerate(steps, 1):
         spent += step
         last = counter.advance(n * 0.1, spent % span)
-        assert not last.broken
+        assert last.rail == 'rail' and not last.error
         assert last.watts == pytest.approx(step / 1e6 / 0.1, abs=1e-6)
     assert last.joules - first.joules == pytest.approx(sum(steps) / 1e6, abs=1e-6)
 
 
-def test_wrapped_delta_is_exact() -> None:
-    counter = EnergyCounter(1_000_000, 262143328850)
-    counter.advance(0.0, 262143000000)
-    assert counter.advance(1.0, 1671150).watts == 2.0
+@pytest.mark.parametrize(
+    ('span', 'before', 'seconds', 'after', 'error'),
+    [
+        # Taken for a wrap-around, it would need megawatts.
+        (SPAN, 100_000_000_000, 0.1, 0, 'restarted'),
+        (None, 10_000, 1.0, 9_999, 'restarted'),
+        # It may have wrapped around more than once.
+        (SPAN, 0, 61.0, 500, '61 s'),
+    ],
+)
+def test_energy_that_is_unknown_is_a_failed_reading(
+    span: int | None, before: int, seconds: float, after: int, error: str
+) -> None:
+    counter = EnergyCounter('rail', 1_000_000, span)
+    counter.advance(0.0, before)
+    failed = counter.advance(seconds, after)
+    assert error in failed.error and failed.watts is None and failed.joules is None
+    assert counter.advance(seconds + 0.1, after + 1_000_000).watts == pytest.approx(10.0)
 
 
-def test_a_jump_back_that_would_need_megawatts_is_a_restart() -> None:
-    counter = EnergyCounter(1_000_000, 262143328850)
-    counter.advance(0.0, 100_000_000_000)
-    step = counter.advance(0.1, 0)
-    assert step.watts is None and 'restarted' in step.broken
-    assert counter.advance(0.2, 1_000_000).watts == pytest.approx(10.0)
-
-
-def test_without_a_span_smaller_is_a_restart() -> None:
-    counter = EnergyCounter(1000)
-    counter.advance(0.0, 10_000)
-    assert 'restarted' in counter.advance(1.0, 9_999).broken
-
-
-def test_too_long_unread_to_know_the_wraps() -> None:
-    counter = EnergyCounter(1_000_000, 262143328850)
+def test_without_a_span_no_time_is_too_long() -> None:
+    counter = EnergyCounter('rail', 1000)
     counter.advance(0.0, 0)
-    assert '61 s' in counter.advance(61.0, 500).broken
-    unwrapped = EnergyCounter(1000)
-    unwrapped.advance(0.0, 0)
-    assert unwrapped.advance(100.0, 50_000).watts == pytest.approx(0.5)
+    assert counter.advance(100.0, 50_000).watts == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize('span', [262143328850, 1_500_000])
+@pytest.mark.parametrize('span', [SPAN, 1_500_000])
 def test_power_is_right_however_short_the_steps(span: int) -> None:
     """20 W, by a counter that moves once a millisecond, at moments as the sampler has them."""
     chance = random.Random(0)
-    counter = EnergyCounter(1_000_000, span)
-    got: list[tuple[float, CounterStep]] = []
+    counter = EnergyCounter('rail', 1_000_000, span)
+    got: list[Reading] = []
     for n in range(2000):
         moment = 5.0 + (n + chance.random()) * 0.01
-        got.append((moment, counter.advance(moment, int(moment * 1000) * 20_000 % span)))
-    assert not any(step.broken for _, step in got)
+        got.append(counter.advance(moment, int(moment * 1000) * 20_000 % span))
+    assert not any(one.error for one in got)
+    start = got[0].time
     # What is not known yet is not said.
-    assert all(step.watts is None for moment, step in got if moment < got[0][0] + 0.02)
-    watts = [step.watts for moment, step in got if moment > got[0][0] + 0.021]
-    assert all(one is not None and abs(one - 20.0) <= 1.0 for one in watts)
-    # The energy is that from each value to the next.
-    assert got[-1][1].joules - got[0][1].joules == pytest.approx(
-        20.0 * (got[-1][0] - got[0][0]), abs=0.03
-    )
+    assert all(one.watts is None for one in got if one.time < start + 0.02)
     assert all(
-        0 <= b.joules - a.joules <= 20.0 * (u - t) + 0.021 for (t, a), (u, b) in pairwise(got)
+        one.watts == pytest.approx(20.0, abs=1.0) for one in got if one.time > start + 0.021
     )
+    # The energy is that from each value to the next.
+    assert got[-1].joules - got[0].joules == pytest.approx(20.0 * (got[-1].time - start), abs=0.03)
+    for one, later in pairwise(got):
+        assert 0 <= later.joules - one.joules <= 20.0 * (later.time - one.time) + 0.021
 
 
 @pytest.mark.parametrize('later', [0.0, -1.0])
 def test_no_power_from_no_time(later: float) -> None:
-    counter = EnergyCounter(1000)
+    counter = EnergyCounter('rail', 1000)
     counter.advance(0.0, 0)
     assert counter.advance(later, 5).watts is None
 
 
-def test_a_failed_read_breaks_the_chain() -> None:
-    counter = EnergyCounter(1_000_000, 262143328850)
+def test_after_a_failed_read_wrap_arounds_are_unknown() -> None:
+    counter = EnergyCounter('rail', 1_000_000, SPAN)
     counter.advance(0.0, 262143000000)
-    counter.lost()
-    step = counter.advance(0.2, 100)
-    assert step.watts is None and not step.broken
+    assert counter.fail(0.1, OSError('gone')) == Reading('rail', 0.1, error='gone')
+    reading = counter.advance(0.2, 100)
+    assert reading.watts is None and not reading.error

@@ -59,7 +59,7 @@ def test_power_and_counter(gpus: Gpus, ticks: Ticks) -> None:
     gpus.energy[0] = 5_007_000
     ticks.now += 0.1
     assert total(sensor).joules == 5007.0
-    # Of the driver, which was loaded anew.
+    # The driver was loaded anew.
     gpus.energy[0] = 200
     ticks.now += 0.1
     assert 'restarted' in total(sensor).error

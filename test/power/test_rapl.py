@@ -24,7 +24,7 @@ import sysfs_fixtures as fixtures
 
 from dual_cnn_ros.power import rapl
 from dual_cnn_ros.power.rapl import find_rapl
-from dual_cnn_ros.power.reading import NoSensorError, SensorDeniedError
+from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 
 
 @pytest.fixture
@@ -34,94 +34,80 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> fixtures.Ticks:
     return ticks
 
 
-def test_f5_rapl_wraps_around_and_counts_nothing_twice(
-    tmp_path: Path, ticks: fixtures.Ticks
-) -> None:
+def read(sensor: Sensor) -> dict[str, Reading]:
+    return {reading.rail: reading for reading in sensor.read()}
+
+
+def test_power_of_all_zones_counts_nothing_twice(tmp_path: Path, ticks: fixtures.Ticks) -> None:
     sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL))
-    assert sensor.rails == (
-        'package-0',
-        'package-0/core',
-        'package-0/uncore',
-        'package-0/dram',
-        'psys',
-    )
-    assert sensor.members == ('package-0', 'package-0/dram')
-    assert sensor.scope == 'cpu package and dram'
-    before = {reading.rail: reading for reading in sensor.read()}
-    fixtures.build(tmp_path, fixtures.RAPL_LATER)
+    zones = ('package-0', 'package-0/core', 'package-0/uncore', 'package-0/dram', 'psys')
+    assert sensor.rails == zones
+    before = read(sensor)
+    # A tenth of a second later: 2 J for the package, which wrapped around, and 0.3 J for the DRAM.
+    later = {fixtures.RAPL_PACKAGE: 1671150, fixtures.RAPL_DRAM: 30000300000}
+    for zone, microjoules in later.items():
+        fixtures.build(tmp_path, fixtures.rapl_counter(zone, microjoules))
     ticks.now += 0.1
-    readings = sensor.read()
-    after = {reading.rail: reading for reading in readings}
+    after = read(sensor)
     assert after['package-0'].watts == pytest.approx(20.0)
+    assert after['package-0'].joules - before['package-0'].joules == pytest.approx(2.0, abs=1e-9)
     assert after['package-0/dram'].watts == pytest.approx(3.0)
-    joules = after['package-0'].joules, before['package-0'].joules
-    assert joules[0] is not None and joules[1] is not None
-    assert joules[0] - joules[1] == pytest.approx(2.0, abs=1e-9)
-    whole = sensor.total(readings)
-    assert whole is not None and whole.watts == pytest.approx(23.0)
+    assert sensor.total(after.values()).watts == pytest.approx(23.0)
 
 
-def test_rapl_amd(tmp_path: Path) -> None:
-    sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL_AMD))
-    assert (sensor.members, sensor.scope) == (('package-0',), 'cpu package')
+SECOND = fixtures.rapl_zone('intel-rapl/intel-rapl:2', 'package-1', 5) | fixtures.rapl_zone(
+    'intel-rapl/intel-rapl:2/intel-rapl:2:0', 'core', 5
+)
 
 
-def test_rapl_mmio_repeats_the_package(tmp_path: Path) -> None:
-    sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL | fixtures.RAPL_MMIO))
-    assert sensor.members == ('package-0', 'package-0/dram')
-    alone = find_rapl(fixtures.rapl_root(tmp_path / 'alone', fixtures.RAPL_MMIO))
-    assert alone.members == ('package-0',)
-
-
-def test_rapl_two_packages(tmp_path: Path) -> None:
-    second = fixtures.rapl_zone('intel-rapl/intel-rapl:2', 'package-1', 5) | fixtures.rapl_zone(
-        'intel-rapl/intel-rapl:2/intel-rapl:2:0', 'core', 5
-    )
-    sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL_AMD | second))
-    assert sensor.members == ('package-0', 'package-1')
-    assert 'package-1/core' in sensor.rails
-
-
-def test_rapl_present_but_denied_is_a_state_of_its_own(tmp_path: Path) -> None:
-    root = fixtures.rapl_root(tmp_path, fixtures.RAPL)
-    denied = fixtures.faulty({'energy_uj': PermissionError(errno.EACCES, 'Permission denied')})
-    with pytest.raises(SensorDeniedError, match=r'energy_uj may not be read.*chmod'):
-        find_rapl(root, denied)
-    with pytest.raises(NoSensorError, match='no RAPL package') as absent:
-        find_rapl(tmp_path / 'nothing')
-    assert not isinstance(absent.value, SensorDeniedError)
-
-
-def test_rapl_one_failed_read_adds_no_energy(tmp_path: Path, ticks: fixtures.Ticks) -> None:
-    faults: dict[str, BaseException | None] = {}
-    sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL_AMD), fixtures.faulty(faults))
-    ticks.now += 0.1
-    first = fixtures.total(sensor)
-    faults['intel-rapl:0/energy_uj'] = OSError(errno.EIO, 'Input/output error')
-    ticks.now += 0.1
-    failed = fixtures.total(sensor)
-    assert failed.watts is None and failed.joules is None and 'Input/output' in failed.error
-    del faults['intel-rapl:0/energy_uj']
-    fixtures.build(tmp_path, {fixtures.RAPL_PACKAGE_FILE: 262143500000})
-    ticks.now += 0.1
-    back = fixtures.total(sensor)
-    assert not back.error and back.watts is None
-    assert first.joules is not None and back.joules is not None
-    assert back.joules - first.joules == pytest.approx(0.5)
-    fixtures.build(tmp_path, {fixtures.RAPL_PACKAGE_FILE: 262144000000})
-    ticks.now += 0.1
-    assert fixtures.total(sensor).watts == pytest.approx(5.0)
-
-
-def test_rapl_a_package_that_fails_at_the_start_still_belongs_to_the_total(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ('files', 'members', 'scope'),
+    [
+        (fixtures.RAPL, ('package-0', 'package-0/dram'), 'cpu package and dram'),
+        (fixtures.RAPL_AMD, ('package-0',), 'cpu package'),
+        # The second interface repeats the counters of the first.
+        (fixtures.RAPL_AMD | fixtures.RAPL_MMIO, ('package-0',), 'cpu package'),
+        (fixtures.RAPL_MMIO, ('package-0',), 'cpu package'),
+        (fixtures.RAPL_AMD | SECOND, ('package-0', 'package-1'), 'cpu package'),
+    ],
+)
+def test_members_of_the_total(
+    tmp_path: Path, files: fixtures.Files, members: tuple[str, ...], scope: str
 ) -> None:
-    faults: dict[str, BaseException | None] = {
-        'intel-rapl:0/energy_uj': OSError(errno.EIO, 'Input/output error'),
-        'intel-rapl:0/max_energy_range_uj': OSError(errno.EIO, 'Input/output error'),
-    }
-    sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL), fixtures.faulty(faults))
+    sensor = find_rapl(fixtures.rapl_root(tmp_path, files))
+    assert (sensor.members, sensor.scope) == (members, scope)
+
+
+def test_a_counter_that_may_not_be_read_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NoSensorError, match='no RAPL package'):
+        find_rapl(tmp_path / 'nothing')
+    fixtures.break_files(monkeypatch, {'energy_uj': errno.EACCES})
+    with pytest.raises(NoSensorError, match=r'energy_uj may not be read.*chmod'):
+        find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL))
+
+
+def test_a_failed_read_adds_no_energy(
+    tmp_path: Path, ticks: fixtures.Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A package that fails at the start still belongs to the total.
+    faults = dict.fromkeys(('intel-rapl:0/energy_uj', 'max_energy_range_uj'), errno.EIO)
+    fixtures.break_files(monkeypatch, faults)
+    sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL))
     assert sensor.members == ('package-0', 'package-0/dram')
-    assert fixtures.total(sensor).error
-    faults.clear()
-    assert not fixtures.total(sensor).error
+    totals = []
+    for microjoules, broken in (
+        (262143000000, True),
+        (262143500000, False),
+        (262144000000, False),
+    ):
+        if not broken:
+            faults.clear()
+        fixtures.build(tmp_path, fixtures.rapl_counter(fixtures.RAPL_PACKAGE, microjoules))
+        ticks.now += 0.1
+        totals.append(fixtures.total(sensor))
+    failed, back, later = totals
+    assert failed.watts is None and failed.joules is None and 'Input/output' in failed.error
+    assert not back.error and back.watts is None
+    assert later.watts == pytest.approx(5.0) and later.joules - back.joules == pytest.approx(0.5)
