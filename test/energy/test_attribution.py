@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import math
-import pickle
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +142,21 @@ def test_average_and_saving() -> None:
 
 # The least squares
 
+Windows = Iterable[tuple[float, dict[str, float]]]
+
+
+def attributed(windows: Windows) -> Attribution:
+    """Return the attribution of windows of 2 s: the joules and the busy seconds of each."""
+    attribution = Attribution()
+    for joules, busy in windows:
+        attribution.add(2.0, joules, busy)
+    return attribution
+
+
+def two_parts(joules: npt.NDArray[np.float64], busy: npt.NDArray[np.float64]) -> Windows:
+    for energy, (first, second) in zip(joules, busy):
+        yield float(energy), {'first': first, 'second': second}
+
 
 @given(
     watts=st.lists(st.floats(-5, 20), min_size=3, max_size=3),
@@ -149,12 +164,8 @@ def test_average_and_saving() -> None:
     seed=st.integers(0, 10_000),
 )
 def test_exact_data_gives_exact_costs(watts: list[float], idle: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    attribution = Attribution()
-    for _ in range(30):
-        busy = dict(zip(SOURCES, rng.uniform(0, 0.5, 3)))
-        energy = idle * 2 + sum(w * s for w, s in zip(watts, busy.values()))
-        attribution.add(2.0, energy, busy)
+    busy = np.random.default_rng(seed).uniform(0, 0.5, (30, 3))
+    attribution = attributed((2 * idle + row @ watts, dict(zip(SOURCES, row))) for row in busy)
     for fit in (attribution.fit(Estimate(idle, 0.0)), attribution.fit(None)):
         assert fit.parts == tuple(SOURCES)
         assert fit.watts == pytest.approx(watts, abs=1e-5)
@@ -165,36 +176,26 @@ def test_standard_errors_are_those_of_leaving_windows_out() -> None:
     rng = np.random.default_rng(3)
     busy = rng.uniform(0, 1, (50, 2))
     joules = busy @ [3.0, 5.0] + 8.0 + rng.normal(0, 0.3, 50) * busy[:, 1]
-    attribution = Attribution()
-    for row, energy in zip(busy, joules):
-        attribution.add(2.0, float(energy), {'first': row[0], 'second': row[1]})
-    fit = attribution.fit(None)
+    fit = attributed(two_parts(joules, busy)).fit(None)
     design = np.column_stack([busy, np.full(50, 2.0)])
-    assert fit.watts == pytest.approx(np.linalg.lstsq(design, joules, rcond=None)[0][:2])
-    without = np.array(
-        [
-            np.linalg.lstsq(np.delete(design, n, 0), np.delete(joules, n), rcond=None)[0][:2]
-            for n in range(50)
-        ]
-    )
-    expected = 49 * np.cov(without.T, bias=True)
-    assert fit.covariance == pytest.approx(expected)
+
+    def solve(windows: npt.NDArray[np.int_]) -> npt.NDArray[np.float64]:
+        return np.linalg.lstsq(design[windows], joules[windows], rcond=None)[0][:2]
+
+    every = np.arange(50)
+    assert fit.watts == pytest.approx(solve(every))
+    without = np.array([solve(np.delete(every, n)) for n in every])
+    assert fit.covariance == pytest.approx(49 * np.cov(without.T, bias=True))
 
 
-def test_blocks_are_merged_and_neither_grow_nor_change_the_fit() -> None:
+def test_merging_blocks_does_not_change_the_fit() -> None:
     rng = np.random.default_rng(6)
-    attribution, sizes = Attribution(), []
-    rows, energies = rng.uniform(0, 1, (5000, 2)), []
-    for n, (first, second) in enumerate(rows):
-        energies.append(3 * first + 5 * second + rng.normal(0, 0.5))
-        attribution.add(2.0, 8 + energies[-1], {'first': first, 'second': second})
-        if n in (1000, 4999):
-            sizes.append(len(pickle.dumps(attribution)))
-    assert abs(sizes[1] - sizes[0]) < 64 * 4 * 4 * 8
-    fit = attribution.fit(Estimate(4.0, 0.0))
-    assert fit.watts == pytest.approx(np.linalg.lstsq(rows, energies, rcond=None)[0])
+    busy = rng.uniform(0, 1, (5000, 2))
+    joules = busy @ [3.0, 5.0] + rng.normal(0, 0.5, 5000)
+    fit = attributed(two_parts(8 + joules, busy)).fit(Estimate(4.0, 0.0))
+    assert fit.watts == pytest.approx(np.linalg.lstsq(busy, joules, rcond=None)[0])
     # Noise of 0.5 J in windows of equal noise.
-    expected = 0.25 * np.linalg.inv(rows.T @ rows)
+    expected = 0.25 * np.linalg.inv(busy.T @ busy)
     assert np.diag(fit.covariance) == pytest.approx(np.diag(expected), rel=0.4)
 
 
@@ -202,37 +203,32 @@ def test_blocks_are_merged_and_neither_grow_nor_change_the_fit() -> None:
 def test_a_fit_that_hangs_on_one_odd_window_says_so(odd: float) -> None:
     """Another program held up the second CNN: it was busy for long and drew nothing more."""
     rng = np.random.default_rng(8)
-    attribution = Attribution()
-    for n in range(50):
-        busy = {'first': rng.uniform(0.01, 0.02), 'second': 0.01 if n % 7 == 0 else 0.0}
-        energy = 3 * busy['first'] + 7 * busy['second'] + rng.normal(0, 0.005)
-        if n == 21:
-            busy['second'] = odd
-        attribution.add(1.0, energy, busy)
-    fit = attribution.fit(Estimate(0.0, 0.0))
+
+    def windows() -> Windows:
+        for n in range(50):
+            busy = {'first': rng.uniform(0.01, 0.02), 'second': 0.01 if n % 7 == 0 else 0.0}
+            joules = 3 * busy['first'] + 7 * busy['second'] + rng.normal(0, 0.005)
+            yield joules, busy | ({'second': odd} if n == 21 else {})
+
+    fit = attributed(windows()).fit(Estimate(0.0, 0.0))
     for part, watts in (('first', 3.0), ('second', 7.0)):
         found = fit.cost({part: 1.0})
         assert abs(found.value - watts) < 3 * found.standard_error
     assert fit.cost({'second': 1.0}).standard_error > 2
 
 
-def test_a_part_of_one_window_is_known_to_nothing() -> None:
-    attribution = Attribution()
-    for n in range(20):
-        busy = {'first': 0.1 * (1 + n % 3)} | ({'second': 0.2} if n == 5 else {})
-        attribution.add(2.0, 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
+def test_the_power_of_a_part_of_a_single_window_is_uncertain_by_all_of_it() -> None:
+    attribution = attributed((0.3 * (1 + n % 3), {'first': 0.1 * (1 + n % 3)}) for n in range(20))
+    attribution.add(2.0, 1.7, {'first': 0.1, 'second': 0.2})
     fit = attribution.fit(Estimate(0.0, 0.0))
     second = fit.cost({'second': 0.2})
-    assert second.value == pytest.approx(1.4) and second.standard_error == pytest.approx(
-        1.4, rel=0.1
-    )
+    assert second.value == pytest.approx(1.4)
+    assert second.standard_error == pytest.approx(1.4, rel=0.1)
     assert fit.cost({'first': 0.2}).standard_error == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_uncertain_idle_power_widens_the_errors() -> None:
-    attribution = Attribution()
-    for n in range(20):
-        attribution.add(2.0, 8.0 + 0.5 * (n % 5), {'first': 0.1 * (n % 5)})
+    attribution = attributed((8.0 + 0.5 * (n % 5), {'first': 0.1 * (n % 5)}) for n in range(20))
     sure = attribution.fit(Estimate(4.0, 0.0)).cost({'first': 1.0})
     unsure = attribution.fit(Estimate(4.0, 0.1)).cost({'first': 1.0})
     assert sure.value == pytest.approx(5.0) and sure.standard_error == pytest.approx(0.0, abs=1e-6)
@@ -240,30 +236,29 @@ def test_an_uncertain_idle_power_widens_the_errors() -> None:
     assert unsure.standard_error == pytest.approx(0.1 * 8 / 1.2, rel=1e-6)
 
 
-def test_parts_that_appear_later_and_never() -> None:
-    attribution = Attribution()
-    for n in range(20):
-        busy = {'first': 0.1 * (n % 4 + 1), 'third': 0.0}
-        if n > 8:
-            busy['second'] = 0.2 * (n % 3)
-        attribution.add(2.0, 8 + 3 * busy['first'] + 7 * busy.get('second', 0.0), busy)
+def test_parts_may_appear_later_and_one_that_is_never_busy_is_left_out() -> None:
+    attribution = attributed((8 + 0.3 * n, {'first': 0.1 * n, 'third': 0.0}) for n in range(10))
+    for n in range(10):
+        attribution.add(2.0, 8.3 + 1.4 * n, {'first': 0.1, 'second': 0.2 * n})
     fit = attribution.fit(Estimate(4.0, 0.0))
     assert dict(zip(fit.parts, fit.watts)) == pytest.approx({'first': 3.0, 'second': 7.0})
 
 
-def test_what_cannot_be_told_apart_is_said() -> None:
-    attribution = Attribution()
-    with pytest.raises(InseparableError, match='no window'):
-        attribution.fit(None)
-    attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
-    with pytest.raises(InseparableError, match='1 windows are too few for 3 unknowns'):
-        attribution.fit(None)
-    for _ in range(20):
-        attribution.add(2.0, 9.0, {'first': 0.2, 'second': 0.4})
-    with pytest.raises(InseparableError, match='first, second were always busy in the same'):
-        attribution.fit(Estimate(4.0, 0.0))
-    with pytest.raises(InseparableError, match='measure the idle power'):
-        attribution.fit(None)
+@pytest.mark.parametrize(
+    ('windows', 'idle', 'reason'),
+    [
+        (0, None, 'no window'),
+        (1, None, '1 windows are too few for 3 unknowns'),
+        (20, Estimate(4.0, 0.0), 'first, second were always busy in the same .*scenes$'),
+        (20, None, 'or measure the idle power'),
+    ],
+)
+def test_what_cannot_be_told_apart_is_said(
+    windows: int, idle: Estimate | None, reason: str
+) -> None:
+    attribution = attributed([(9.0, {'first': 0.2, 'second': 0.4})] * windows)
+    with pytest.raises(InseparableError, match=reason):
+        attribution.fit(idle)
 
 
 @pytest.mark.parametrize(
@@ -279,10 +274,9 @@ def test_a_saving_is_refused_where_a_cost_is_near_zero_or_below(
     watts: float, noise: float, baseline: dict[str, float] | Estimate, refused: str
 ) -> None:
     rng = np.random.default_rng(5)
-    attribution = Attribution()
-    for _ in range(20):
-        busy = {'first': rng.uniform(0, 0.1)}
-        attribution.add(2.0, 8 + watts * busy['first'] + rng.normal(0, noise), busy)
-    fit = attribution.fit(Estimate(4.0, 0.0))
+    busy = rng.uniform(0, 0.1, 20)
+    fit = attributed((8 + watts * one + rng.normal(0, noise), {'first': one}) for one in busy).fit(
+        Estimate(4.0, 0.0)
+    )
     with pytest.raises(InseparableError, match=f'{refused} .* not clearly above zero'):
         fit.saving({'first': 0.1}, baseline)

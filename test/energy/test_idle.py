@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 import random
 
@@ -27,13 +28,9 @@ from dual_cnn_ros.power.reading import Reading
 
 
 def steady(watts: float, seconds: float, offset_watts: float | None = None) -> Energy:
-    return energy_of(
-        [
-            Reading('total', n * 0.1, watts=watts, offset_watts=offset_watts)
-            for n in range(round(seconds * 10) + 1)
-        ],
-        0.1,
-    )
+    times = [n * 0.1 for n in range(round(seconds * 10) + 1)]
+    readings = [Reading('total', t, watts=watts, offset_watts=offset_watts) for t in times]
+    return energy_of(readings, 0.1)
 
 
 def test_net_is_gross_less_idle() -> None:
@@ -73,21 +70,17 @@ def test_it_is_refused_where_the_idle_power_is_noisy() -> None:
     assert 'within the noise' in subtract_idle(steady(idle.watts + 0.1, 20.0), idle).refused
 
 
+LOAD, REST, SHORT_REST = steady(9.0, 20.0), steady(4.0, 10.0), steady(4.0, 0.5)
+FEW = 'too few to tell the standard error'
+
+
 @pytest.mark.parametrize(
     ('load', 'idle', 'reason'),
     [
-        (
-            energy_of([Reading('total', n * 0.1, watts=9.0) for n in range(201)], 0.1, 0.0, 100.0),
-            Idle(steady(4.0, 10.0)),
-            'only 20% of the window',
-        ),
-        (steady(9.0, 20.0), Idle(energy_of([], 0.1, 0.0, 10.0)), 'only 0% of the time without'),
-        (steady(9.0, 20.0), Idle(steady(4.0, 0.5)), 'too few to tell the standard error'),
-        (
-            steady(9.0, 20.0),
-            Idle(steady(4.0, 10.0), steady(4.0, 0.5)),
-            'too few to tell the standard error',
-        ),
+        (replace(LOAD, window_seconds=100.0), Idle(REST), 'only 20% of the window'),
+        (LOAD, Idle(replace(REST, covered_seconds=0.0)), 'only 0% of the time without'),
+        (LOAD, Idle(SHORT_REST), FEW),
+        (LOAD, Idle(REST, SHORT_REST), FEW),
     ],
 )
 def test_it_is_refused_where_something_is_unknown(load: Energy, idle: Idle, reason: str) -> None:

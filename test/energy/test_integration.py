@@ -16,9 +16,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 import math
-import pickle
 import random
 import statistics
 
@@ -31,10 +30,8 @@ from dual_cnn_ros.power.reading import Reading
 
 
 def steady(watts: float, seconds: float, offset_watts: float | None = None) -> list[Reading]:
-    return [
-        Reading('total', n * 0.1, watts=watts, offset_watts=offset_watts)
-        for n in range(round(seconds * 10) + 1)
-    ]
+    times = [n * 0.1 for n in range(round(seconds * 10) + 1)]
+    return [Reading('total', t, watts=watts, offset_watts=offset_watts) for t in times]
 
 
 # Power
@@ -77,19 +74,19 @@ def test_edges_are_interpolated() -> None:
     failures=st.sets(st.integers(0, 40)),
 )
 def test_gaps_and_failures_are_accounted_for(steps: list[float], failures: set[int]) -> None:
-    readings, time = [], 0.0
-    for n, step in enumerate([0.0, *steps]):
-        time += step
-        if n in failures:
-            readings.append(Reading('total', time, error='EIO'))
-        else:
-            readings.append(Reading('total', time, watts=10.0))
+    times = list(accumulate([0.0, *steps]))
+    readings = [
+        Reading('total', time, error='EIO')
+        if n in failures
+        else Reading('total', time, watts=10.0)
+        for n, time in enumerate(times)
+    ]
     energy = energy_of(readings, 0.1)
     good = [reading.time for reading in readings if not reading.error]
     bridged = sum(b - a for a, b in pairwise(good) if b - a <= 0.5)
     assert energy.covered_seconds == pytest.approx(bridged)
     assert energy.measured_joules == pytest.approx(10.0 * bridged)
-    assert energy.window_seconds == pytest.approx(time)
+    assert energy.window_seconds == pytest.approx(times[-1])
     assert energy.failed == len(readings) - len(good)
     assert 0 <= energy.coverage <= 1 + 1e-9
     assert (energy.joules is None) == (energy.coverage < 0.95)
@@ -104,12 +101,6 @@ def test_a_gap_is_not_bridged_and_leaves_no_single_number() -> None:
     assert energy.longest_gap_seconds == pytest.approx(3.0)
     assert energy.coverage == pytest.approx(0.7)
     assert energy.joules is None and energy.mean_watts == pytest.approx(10.0)
-
-
-@pytest.mark.parametrize(('coverage', 'given'), [(0.951, True), (0.949, False)])
-def test_single_number_from_95_percent(coverage: float, given: bool) -> None:
-    energy = energy_of(steady(10.0, 100.0), 0.1, 0.0, 100.0 / coverage)
-    assert (energy.joules is not None) is given
 
 
 def test_slow_nominal_period_allows_longer_steps() -> None:
@@ -189,48 +180,15 @@ def test_an_interrupt_joins_nothing() -> None:
     assert energy.restarts == 1
 
 
-# Long times, and errors
+# Errors
 
 
-def test_hours_of_readings_neither_grow_nor_drift() -> None:
-    integrator, sizes = EnergyIntegrator(0.1), []
-    seconds = 3 * 3600
-    for n in range(seconds * 10 + 1):
-        time = n * 0.1
-        # Whole periods of the sine add nothing to 8 W.
-        watts = 8 + 3 * math.sin(2 * math.pi * time / 600)
-        integrator.add(Reading('total', time, watts=watts, offset_watts=0.1))
-        if n in (36_000, seconds * 10):
-            sizes.append(len(pickle.dumps(integrator)))
-    energy = integrator.energy()
-    assert energy.joules == pytest.approx(8 * seconds, rel=1e-6)
-    assert energy.readings == seconds * 10 + 1
-    # The blocks, 64 pairs of numbers at most, are all that varies.
-    assert abs(sizes[1] - sizes[0]) < 64 * 2 * 9
-
-
-def test_more_readings_shrink_the_standard_error_and_not_the_bias() -> None:
-    rng = random.Random(0)
-
-    def measured(seconds: int) -> tuple[float, float]:
-        readings = [
-            Reading('total', n * 0.1, watts=10 + rng.gauss(0, 1), offset_watts=0.4)
-            for n in range(seconds * 10)
-        ]
-        energy = energy_of(readings, 0.1)
-        assert energy.bias_joules is not None and energy.standard_error_watts is not None
-        assert energy.resolution_watts == 0.2
-        return energy.bias_joules / energy.covered_seconds, energy.standard_error_watts
-
-    short, long = measured(20), measured(2000)
-    assert short[0] == pytest.approx(0.4 + 0.0125 * 10, abs=0.02)
-    assert long[0] == pytest.approx(short[0], abs=0.02)
-    assert long[1] < short[1] / 3
-
-
-def test_one_missing_offset_makes_the_bias_unknown() -> None:
-    readings = steady(5.0, 1.0, offset_watts=0.1)
-    readings[5] = Reading('total', 0.5, watts=5.0)
+def test_the_bias_is_that_of_the_sensors_offset_and_gain() -> None:
+    readings = steady(10.0, 20.0, offset_watts=0.4)
+    energy = energy_of(readings, 0.1)
+    assert energy.bias_joules == pytest.approx(20 * (0.4 + 0.0125 * 10))
+    assert energy.resolution_watts == 0.2
+    readings[5] = Reading('total', 0.5, watts=10.0)
     assert energy_of(readings, 0.1).bias_joules is None
 
 
