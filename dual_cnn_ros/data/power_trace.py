@@ -32,7 +32,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from statistics import median
 import time
-from typing import Any, TextIO
+from typing import TextIO
 
 from dual_cnn_ros.messages.readings import from_status, from_values, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
@@ -202,34 +202,34 @@ def _csv(path: Path) -> Iterator[_Rows]:
 
 
 def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:
+    # Imports OpenCV, which a sensor or a CSV is read without.
+    from dual_cnn_ros.data.recording import Recording, RecordingError
+
     try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.typesys import get_typestore, Stores
-    except ImportError:
-        raise NoSensorError('a bag needs rosbags; install it with "pip install rosbags"') from None
-    try:
-        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-            rails = [
-                connection
-                for connection in reader.connections
-                if connection.topic.endswith('/rails')
-                and connection.msgtype == 'diagnostic_msgs/msg/DiagnosticArray'
-            ]
-            if len({connection.topic for connection in rails}) != 1:
-                found = ', '.join(sorted(c.topic for c in rails)) or 'none'
+        with Recording(path) as recording:
+            rails = sorted(
+                topic.name
+                for topic in recording.topics.values()
+                if topic.name.endswith('/rails')
+                and topic.type == 'diagnostic_msgs/msg/DiagnosticArray'
+            )
+            if len(rails) != 1:
                 raise NoSensorError(
-                    f'needs exactly one DiagnosticArray topic named rails, has {found}'
+                    'needs exactly one DiagnosticArray topic named rails, '
+                    f'has {", ".join(rails) or "none"}'
                 )
-            for connection, _, data in reader.messages(rails):
-                message: Any = reader.deserialize(data, connection.msgtype)
+            for message in recording.messages(rails):
+                array = message.decode()
                 try:
-                    published = [from_status(status) for status in message.status]
+                    published = [from_status(status) for status in array.status]
                 except ValueError as error:
-                    raise NoSensorError(f'{connection.topic}: {error}') from None
+                    raise NoSensorError(f'{message.topic}: {error}') from None
                 rows = [(one.reading, one.scope) for one in published]
                 if stamped:
-                    stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+                    stamp = array.header.stamp.sec + array.header.stamp.nanosec * 1e-9
                     rows = [(replace(reading, time=stamp), scope) for reading, scope in rows]
                 yield rows
-    except AnyReaderError as error:
+    except ImportError:
+        raise NoSensorError('a bag needs rosbags; install it with "pip install rosbags"') from None
+    except RecordingError as error:
         raise NoSensorError(str(error)) from None

@@ -17,16 +17,16 @@
 from __future__ import annotations
 
 import io
+from itertools import product
 from pathlib import Path
 import sys
 
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
 import sysfs_fixtures as fixtures
 
 from dual_cnn_ros.data import power_trace
 from dual_cnn_ros.data.power_trace import open_power_trace, remarks, write_power_trace
-from dual_cnn_ros.data.recording import typestore
+from dual_cnn_ros.data.recording import NANOSECONDS, recorded_header, recorded_types, Recorder
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
 from dual_cnn_ros.power.ina3221 import find_ina3221
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
@@ -70,8 +70,12 @@ def csv_file(tmp_path: Path, text: str = CSV) -> Path:
     return path
 
 
-def watts(sensor: Sensor) -> list[tuple[str, float, float | None]]:
-    return [(reading.rail, reading.time, reading.watts) for reading in sensor.read()]
+def play(sensor: Sensor, clock: Clock, *moments: float) -> list[list[float | None]]:
+    """Return the watts that each read gives, at these times of the clock."""
+    seen = []
+    for clock.now in moments:
+        seen.append([reading.watts for reading in sensor.read()])
+    return seen
 
 
 def test_from_now_on_it_plays_at_its_own_speed(tmp_path: Path, clock: Clock) -> None:
@@ -79,52 +83,46 @@ def test_from_now_on_it_plays_at_its_own_speed(tmp_path: Path, clock: Clock) -> 
     sensor = open_power_trace(csv_file(tmp_path))
     assert (sensor.source, sensor.members, sensor.scope) == ('recording', ('VDD_IN',), 'module')
     assert sensor.period == pytest.approx(0.1)
-    assert watts(sensor) == [('VDD_IN', 5000.0, 5.0), ('VDD_SOC', 5000.0, 1.0)]
-    assert sensor.read() == []
-    clock.now += 0.21
+    assert {(reading.rail, reading.time) for reading in sensor.read()} == {
+        ('VDD_IN', 5000.0),
+        ('VDD_SOC', 5000.0),
+    }
     # However late it is asked, each moment comes by itself.
-    assert [watts for _, _, watts in watts(sensor)] == [6.0, 1.5]
-    last = sensor.read()
-    total = sensor.total(last)
-    assert len(last) == 1 and total is not None and total.watts == 7.0
-    clock.now += 100
-    assert sensor.read() == [] and sensor.total([]) is None
+    assert play(sensor, clock, 5000.0, 5000.21, 5000.21, 5100.0) == [[], [6.0, 1.5], [7.0], []]
 
 
-def test_rails_of_one_moment_come_together(tmp_path: Path, clock: Clock) -> None:
-    """One by one, a total might be made of two moments."""
-    text = 'time,rail,watts,scope\n1.0,A,1,m\n1.01,B,2,m\n2.0,A,3,m\n2.01,B,4,m\n'
-    sensor = open_power_trace(csv_file(tmp_path, text))
-    seen = []
-    for clock.now in (0.0, 0.5, 1.005, 1.5):
-        seen.append([reading.watts for reading in sensor.read()])
-    assert seen == [[], [1.0, 2.0], [], [3.0, 4.0]]
-
-
-def test_in_recorded_time_each_reading_comes_when_its_time_has_come(
-    tmp_path: Path, clock: Clock
+@pytest.mark.parametrize(
+    ('rows', 'moments', 'seen'),
+    [
+        # The rails of one moment come together: one by one, a total might be made of two moments.
+        (
+            '1.0,A,1,m\n1.01,B,2,m\n2.0,A,3,m\n2.01,B,4,m\n',
+            (0.0, 1.005, 1.01, 2.005, 2.01),
+            [[], [], [1.0, 2.0], [], [3.0, 4.0]],
+        ),
+        # Each reading comes once its time has come, and again when a loop sets the clock back.
+        (
+            '100.0,A,5,m\n100.1,A,6,m\n100.2,A,7,m\n',
+            (0.0, 99.9, 100.0, 100.05, 100.21, 100.21, 100.21, 50.0, 100.0),
+            [[], [], [5.0], [], [6.0], [7.0], [], [], [5.0]],
+        ),
+        # What a clock that is set ahead jumps over is left out, what a late read missed is not.
+        (
+            ''.join(f'{n}.0,A,{n},m\n' for n in range(200)),
+            (0.0, 15.0, 15.0, 150.0, 150.0, 151.0),
+            [[0.0], [1.0], [2.0], [150.0], [], [151.0]],
+        ),
+    ],
+)
+def test_in_recorded_time_it_follows_the_clock(
+    tmp_path: Path,
+    clock: Clock,
+    rows: str,
+    moments: tuple[float, ...],
+    seen: list[list[float | None]],
 ) -> None:
-    sensor = open_power_trace(csv_file(tmp_path), clock)
-    seen = []
-    # Nothing before its time, every reading once, again when a loop sets the clock back, and not
-    # what the clock was set past.
-    for clock.now in (0.0, 99.9, 100.0, 100.05, 100.21, 100.21, 100.21, 50.0, 100.0, 1e6, 1e6):
-        seen.append(watts(sensor))
-    first = [('VDD_IN', 100.0, 5.0), ('VDD_SOC', 100.0, 1.0)]
-    second = [('VDD_IN', 100.1, 6.0), ('VDD_SOC', 100.1, 1.5)]
-    last = [('VDD_IN', 100.2, 7.0)]
-    assert seen == [[], [], first, [], second, last, [], [], first, last, []]
-
-
-def test_a_clock_that_is_set_ahead_leaves_out_what_it_jumped_over(
-    tmp_path: Path, clock: Clock
-) -> None:
-    rows = ''.join(f'{n}.0,A,{n},m\n' for n in range(200))
     sensor = open_power_trace(csv_file(tmp_path, f'time,rail,watts,scope\n{rows}'), clock)
-    seen = []
-    for clock.now in (0.0, 15.0, 15.0, 150.0, 150.0, 151.0):
-        seen.append([reading.watts for reading in sensor.read()])
-    assert seen == [[0.0], [1.0], [2.0], [150.0], [], [151.0]]
+    assert play(sensor, clock, *moments) == seen
 
 
 def test_the_first_remark_says_where_a_trace_comes_from(tmp_path: Path) -> None:
@@ -135,14 +133,10 @@ def test_the_first_remark_says_where_a_trace_comes_from(tmp_path: Path) -> None:
     assert open_power_trace(path).reason == 'recorded earlier: trace.csv'
 
 
-def test_a_recorded_total_is_kept_and_a_single_moment_has_no_period(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_recorded_total_is_kept_and_a_single_moment_has_no_period(tmp_path: Path) -> None:
     text = 'time,rail,watts,scope\n1.0,A,1,m\n1.0,total,5,m\n'
     sensor = open_power_trace(csv_file(tmp_path, text))
-    total = sensor.total(sensor.read())
-    assert total is not None and (total.watts, sensor.scope) == (5.0, 'm')
-    assert sensor.period is None
+    assert (sensor.members, sensor.scope, sensor.period) == (('total',), 'm', None)
 
 
 def test_csv_round_trip(tmp_path: Path, clock: Clock, board: Sensor) -> None:
@@ -183,30 +177,26 @@ def test_what_is_no_trace_is_named(tmp_path: Path) -> None:
 # Bags
 
 
-def bag(path: Path, sensor: Sensor, topics: list[str]) -> Path:
+RAILS = '/power_monitor/rails'
+
+
+def bag(path: Path, sensor: Sensor, *topics: str) -> Path:
     """Write two moments of a sensor, of which the messages are stamped 0 s and 1 s."""
-    store, kind = typestore(), 'diagnostic_msgs/msg/DiagnosticArray'
-    types = store.types.__getitem__
-    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
-        for topic in topics:
-            connection = writer.add_connection(topic, kind, typestore=store)
-            for n in range(2):
-                readings = sensor.read()
-                total = sensor.total(readings)
-                assert total is not None
-                stamp = types('builtin_interfaces/msg/Time')(sec=n, nanosec=0)
-                message = rails_message(
-                    types,
-                    types('std_msgs/msg/Header')(stamp=stamp, frame_id=''),
-                    [PublishedReading(one, 'ina3221', 'module') for one in [*readings, total]],
-                )
-                data = store.serialize_cdr(message, kind)
-                writer.write(connection, n * 10**9, bytes(data))
+    with Recorder(path) as recorder:
+        for topic, second in product(topics, range(2)):
+            readings = sensor.read()
+            total = sensor.total(readings)
+            assert total is not None
+            published = [PublishedReading(one, 'ina3221', 'module') for one in [*readings, total]]
+            header = recorded_header(second * NANOSECONDS, '')
+            message = rails_message(recorded_types, header, published)
+            kind = 'diagnostic_msgs/msg/DiagnosticArray'
+            recorder.write(topic, kind, second * NANOSECONDS, message)
     return path
 
 
 def test_bag_of_rails(tmp_path: Path, clock: Clock, board: Sensor) -> None:
-    played = open_power_trace(bag(tmp_path / 'bag', board, ['/power_monitor/rails']))
+    played = open_power_trace(bag(tmp_path / 'bag', board, RAILS))
     # The recorded total counts: a bag may hold some of its rails only.
     assert set(played.rails) == {*board.rails, 'total'}
     assert (played.members, played.scope) == (('total',), 'module')
@@ -218,7 +208,7 @@ def test_bag_of_rails(tmp_path: Path, clock: Clock, board: Sensor) -> None:
 def test_bag_in_recorded_time_goes_by_the_stamps_of_its_messages(
     tmp_path: Path, clock: Clock, board: Sensor
 ) -> None:
-    played = open_power_trace(bag(tmp_path / 'bag', board, ['/power_monitor/rails']), clock)
+    played = open_power_trace(bag(tmp_path / 'bag', board, RAILS), clock)
     for clock.now in (0.0, 1.0):
         readings = played.read()
         assert len(readings) == 5 and {reading.time for reading in readings} == {clock.now}
@@ -227,12 +217,12 @@ def test_bag_in_recorded_time_goes_by_the_stamps_of_its_messages(
 @pytest.mark.parametrize('topics', [[], ['/a/rails', '/b/rails'], ['/a/other']])
 def test_bag_needs_exactly_one_topic(tmp_path: Path, board: Sensor, topics: list[str]) -> None:
     with pytest.raises(NoSensorError, match=r'bag.*exactly one DiagnosticArray topic named rails'):
-        open_power_trace(bag(tmp_path / 'bag', board, topics))
+        open_power_trace(bag(tmp_path / 'bag', board, *topics))
 
 
 def test_a_bag_without_rosbags_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, 'rosbags.highlevel', None)
+    monkeypatch.setitem(sys.modules, 'rosbags.rosbag2', None)
     with pytest.raises(NoSensorError, match='pip install rosbags"'):
         open_power_trace(tmp_path)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from dual_cnn_ros.data.recording import typestore
+from dual_cnn_ros.data.recording import recorded_types
 from dual_cnn_ros.messages.readings import (
     find_total,
     from_status,
@@ -53,17 +53,13 @@ published = st.builds(
 )
 
 
-def rosbags(kind: str) -> type:
-    return typestore().types[kind]
-
-
 @given(published=published)
 def test_round_trip(published: PublishedReading) -> None:
-    [status] = rails_message(rosbags, None, [published]).status
+    [status] = rails_message(recorded_types, None, [published]).status
     assert from_status(status) == published
 
 
-@pytest.mark.parametrize('types', [rosbags, pytest.param(installed, marks=pytest.mark.ros)])
+@pytest.mark.parametrize('types', [recorded_types, pytest.param(installed, marks=pytest.mark.ros)])
 def test_a_message_is_one_of_ros_or_of_rosbags(types: MessageTypes) -> None:
     stamp = types('builtin_interfaces/msg/Time')(sec=5, nanosec=6)
     header = types('std_msgs/msg/Header')(stamp=stamp, frame_id='')
