@@ -16,13 +16,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 import json
 
 import numpy as np
 import pytest
 
 from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.records import from_plain
 
 BYTES = {'scenes': 8e6, 'signs': 4e6}
 
@@ -40,16 +43,38 @@ def test_models_are_small_and_different(bundle: Bundle) -> None:
     assert set(first.files) == set(second.files) == {'onnx', 'safetensors'}
 
 
-def test_evidence_is_of_these_models_and_the_pair_beats_both(bundle: Bundle) -> None:
+def test_evidence_is_of_these_models_and_the_cascade_beats_both(bundle: Bundle) -> None:
     metrics = json.loads((bundle.path / 'metrics.json').read_text())
-    test = metrics['test']
-    # Of `signs`, the stages stand beside the cascade.
-    judged = test.get('stages', test)
-    best = max(judged[stage.name]['accuracy'] for stage in bundle.stages)
-    assert test['cascade']['accuracy'] > best
-    assert metrics['rule']['threshold'] == bundle.rule.criteria[0].threshold
+    findings = from_plain(CalibrationFindings, metrics)
+    (criterion,) = bundle.rule.criteria
+    assert (findings.rule.score, findings.rule.threshold, findings.rule.post_check) == (
+        criterion.score,
+        criterion.threshold,
+        bundle.post_check,
+    )
+    assert findings.test is not None
+    assert findings.test.cascade.accuracy > max(
+        findings.test.stages[stage.name].accuracy for stage in bundle.stages
+    )
     for stage in bundle.stages:
-        assert metrics['training'][stage.name]['architecture'] == stage.architecture
+        assert stage.training is not None and stage.training.validation == 0.15
+        assert findings.training[stage.name]['architecture'] == stage.architecture
+    assert set(findings.test.operating_points) == set(bundle.rules)
+
+
+def test_operating_points_say_when_to_choose_them_and_none_is_dominated(bundle: Bundle) -> None:
+    points = bundle.operating_points
+    assert all(point.use and point.post_check == bundle.post_check for point in points)
+    assert all(
+        cheap.macs < dear.macs and cheap.accuracy < dear.accuracy
+        for cheap, dear in pairwise(points)
+    )
+    if points:
+        certificates = {point.name: point.certificate for point in points if point.certificate}
+        assert {name: c.method for name, c in certificates.items()} == {
+            'certified': 'betting',
+            'certified_harm': 'binomial',
+        }
 
 
 @pytest.mark.slow

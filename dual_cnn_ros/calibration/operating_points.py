@@ -39,6 +39,11 @@ class _Named:
     use: str
     at: ThresholdPoint
     certificate: Certificate | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def full_use(self) -> str:
+        return f'{self.use} Also: {", ".join(self.also)}.' if self.also else self.use
 
     def is_like(self, other: _Named) -> bool:
         return (self.at.accuracy, self.at.deferral_rate) == (
@@ -74,7 +79,7 @@ def operating_points(
     -----
     No point is dominated, but for certified ones: of the thresholds that a certificate is for, the
     loosest is taken that no uncertified point dominates, and the loosest of all where there is
-    none. Points that come to the same become one, with all that is to be said of it. Where there
+    none. Points that come to the same become one, which tells the names of the others. Where there
     are too many, those go of which the next is nearest in meaning.
     """
     plain = _uncertified(rule, best_single, accuracy)
@@ -93,7 +98,7 @@ def operating_points(
             point.name,
             (Criterion(rule.score, point.at.threshold),),
             rule.post_check,
-            point.use,
+            point.full_use,
             round(point.at.accuracy, 5),
             round(point.at.deferral_rate, 5),
             expected_macs(macs, point.at.deferral_rate),
@@ -147,8 +152,8 @@ def _certified(rule: CandidateRule, entry: CertifiedThresholds, plain: Sequence[
 
 
 def _merge(point: _Named, other: _Named) -> _Named:
-    at = point.at
-    if point.certificate and other.certificate:
-        # Certificates hold for all tighter thresholds of the grid, so that the tighter has both.
-        at = replace(at, threshold=max(at.threshold, other.at.threshold))
+    if not other.certificate:
+        return replace(point, also=(*point.also, other.name))
+    # Certificates hold for all tighter thresholds of the grid, so that the tighter has both.
+    at = replace(point.at, threshold=max(point.at.threshold, other.at.threshold))
     return replace(point, use=f'{point.use} {other.use}', at=at)

@@ -33,7 +33,8 @@ import pytest
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.calibration.guarantee import certified_threshold, declared_grid
-from dual_cnn_ros.calibration.rules import by_rows, combinations
+from dual_cnn_ros.calibration.rules import candidate_rules
+from dual_cnn_ros.calibration.temperature import calibrated
 from dual_cnn_ros.calibration.thresholds import curve
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.fingerprints import dhash, invariants
@@ -227,7 +228,7 @@ def test_threshold(benchmark: Any, version: str) -> None:
     best = curve(s, first, final).most_accurate()
     assert np.where(s >= result, first, final).mean() == best.accuracy
     # Of equally good ones all take that which asks least.
-    assert (s < result).mean() == best.second_share
+    assert (s < result).mean() == best.deferral_rate
 
 
 def answers(count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -238,7 +239,7 @@ def answers(count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     for strength in (8, 9):
         logits = 2 * rng.standard_normal((count, classes), np.float32)
         logits[np.arange(count), truth] += strength
-        p.append(by_rows(softmax, logits))
+        p.append(calibrated(logits, 1.0))
     return p[0], p[1], truth
 
 
@@ -283,7 +284,7 @@ def grid_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> lis
 
 
 def exact_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> list[float]:
-    return [c.curve().most_accurate().accuracy for c in combinations(first, second, truth)]
+    return [c.curve().most_accurate().accuracy for c in candidate_rules([first, second], truth)]
 
 
 @compared(

@@ -12,125 +12,268 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""pair and calibrate from end to end, on CNNs that answer by the colour of an image."""
+"""calibrate: from one-stage bundles and images to a bundle, and to what it is worth."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import pytest
-from tiny_pool import LABELS, make_pictures, make_trained
+from tiny_pool import LABELS, make_trained
 
-from dual_cnn_ros.bundle import Bundle, read_bundle
-from dual_cnn_ros.calibration.findings import CalibrationFindings
+from dual_cnn_ros.bundle import Bundle, read_bundle, write_bundle
+from dual_cnn_ros.calibration import guarantee, procedure
+from dual_cnn_ros.calibration.findings import CalibrationFindings, RulePoint
+from dual_cnn_ros.calibration.guarantee import certified_threshold
+from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.data.dataset import is_validation
+from dual_cnn_ros.cascade.scores import SCORES
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
 from dual_cnn_ros.records import from_plain
-from dual_cnn_ros.tools import calibrate, pair
+from dual_cnn_ros.tools import calibrate
 
-IMAGES = 40
+
+def write_images(folder: Path, count: int, seed: int) -> None:
+    """Write images of blotches in all colours, of which there is a little more of the label's."""
+    random = np.random.default_rng(seed)
+    for channel, label in enumerate(LABELS):
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            image = random.integers(0, 200, (6, 6, 3))
+            image[..., channel] += random.integers(0, 55)
+            large = image.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+            cv2.imwrite(str(folder / label / f'{number:03}.png'), large)
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with images to calibrate on, test images, and three trained CNNs."""
+def folder(tmp_path_factory) -> Path:
+    """Return a folder of images, test images, and CNNs of which the cheaper sees the centre."""
     root = tmp_path_factory.mktemp('calibrate')
-    make_pictures(root / 'images', IMAGES)
-    make_pictures(root / 'test', 10, seed=1)
-    for name, gain, macs in (('small', 2.0, 5), ('large', 20.0, 50), ('other', 9.0, 20)):
-        make_trained(root, name, gain, macs=macs, images=3 * IMAGES)
+    write_images(root / 'images', 80, 0)
+    write_images(root / 'test', 20, 1)
+    for name, crop, macs in (('a', 0.5, 10), ('b', 1.0, 90), ('strong', 1.0, 900)):
+        path = make_trained(root, name, 20.0, images=240, macs=macs)
+        bundle = read_bundle(path)
+        stage = replace(bundle.stages[0], input=replace(bundle.stages[0].input, crop=crop))
+        write_bundle(replace(bundle, stages=(stage,)))
+        (path / 'metrics.json').write_text(json.dumps({'parameters': macs, 'curve': []}))
     return root
 
 
-def run(root: Path, out: Path, *options: str) -> int:
-    stages = [str(root / name) + '/' for name in ('small', 'large')]
-    arguments = [str(root / 'images'), *stages, '--name', 'colours', '--out', str(out)]
-    return calibrate.main([*arguments, *options])
+Run = Callable[..., int]
 
 
-def test_a_bundle_is_made_with_the_evidence_beside_it(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / 'bundle'
-    assert run(root, out, '--test', str(root / 'test'), '--alpha', '0.2') == 0
-    bundle = read_bundle(out)
-    assert (bundle.name, bundle.labels) == ('colours', LABELS)
-    assert [stage.name for stage in bundle.stages] == ['first', 'second']
-    assert [stage.macs for stage in bundle.stages] == [5, 50]
-    assert all(stage.training and stage.cpu_seconds for stage in bundle.stages)
-    assert 1 <= len(bundle.operating_points) <= 8
-    assert all(point.use for point in bundle.operating_points)
-    certified = [point for point in bundle.operating_points if point.certificate]
-    assert certified and certified[0].certificate.alpha == 0.2
+@pytest.fixture(scope='module')
+def run(folder: Path) -> Run:
+    def calibrate_them(out: Path, *more: str, data: str = 'images') -> int:
+        stages = [str(folder / name) for name in 'ab']
+        return calibrate.main(
+            [str(folder / data), *stages, '--name', 'colours', '--out', str(out), *more]
+        )
 
-    found = from_plain(CalibrationFindings, json.loads((out / 'metrics.json').read_text()))
-    names = [f'{label}/{n:02}.png' for label in LABELS for n in range(IMAGES)]
-    validation = [name for name in names if is_validation(name, 0.5, 3)]
-    assert found.fit_images + found.certification_images == len(validation)
-    assert found.test is not None and found.test.images == 30
-    assert set(found.test.operating_points) == set(bundle.rules)
+    return calibrate_them
 
-    # What was judged is what the bundle does.
-    cascade = bundle.cascade()
+
+@pytest.fixture(scope='module')
+def made(folder: Path, run: Run) -> Path:
+    """Return the folder of a bundle, with a generous certificate."""
+    out = folder / 'bundle'
+    assert run(out, '--test', str(folder / 'test'), '--alpha', '0.1', '--delta', '0.1') == 0
+    return out
+
+
+def findings_of(bundle: Path) -> CalibrationFindings:
+    return from_plain(CalibrationFindings, json.loads((bundle / 'metrics.json').read_text()))
+
+
+def outcome(bundle: Bundle, images: Path) -> tuple[float, float]:
+    """Return the accuracy and the deferral rate of the cascade itself."""
+    cascade = bundle.cascade('onnxruntime', 'cpu')
     cascade.settings = replace(cascade.settings, memory=False)
-    images = sorted((root / 'test').glob('*/*.png'))
-    decisions = [cascade.classify(Frame(cv2.imread(str(file)))) for file in images]
-    right = [LABELS[d.label] == file.parent.name for d, file in zip(decisions, images)]
-    assert found.test.cascade.accuracy == pytest.approx(sum(right) / 30, abs=1e-4)
-    deferred = sum(decision.source == 'second' for decision in decisions) / 30
-    assert found.test.cascade.deferral_rate == pytest.approx(deferred, abs=1e-4)
+    found = [
+        (bundle.labels[decision.label] == file.parent.name, decision.source == 'second')
+        for file in sorted(images.glob('*/*.png'))
+        for decision in [cascade.classify(Frame(cv2.imread(str(file))))]
+    ]
+    right, deferred = zip(*found)
+    return np.mean(right), np.mean(deferred)
 
+
+def test_the_bundle_does_what_its_metrics_say(folder: Path, made: Path) -> None:
+    bundle, test = read_bundle(made), findings_of(made).test
+    assert (bundle.labels, test.images, test.source) == (LABELS, 60, 'test')
+    judged = [(bundle, test.cascade)]
+    for point in bundle.operating_points:
+        stages = tuple(map(replace, bundle.stages))
+        stages = (replace(stages[0], criterion=point.criteria[0]), stages[1])
+        judged.append((replace(bundle, stages=stages), test.operating_points[point.name]))
+        assert (test.operating_points[point.name].loss is None) == (point.certificate is None)
+    for cascade, stated in judged:
+        assert (stated.accuracy, stated.deferral_rate) == pytest.approx(
+            outcome(cascade, folder / 'test'), abs=1e-5
+        )
+        assert stated.macs == pytest.approx(10 + 90 * stated.deferral_rate, abs=1)
+        assert stated.interval[0] < stated.accuracy < stated.interval[1]
+    for stage in bundle.stages:
+        alone = outcome(bundle.alone(stage), folder / 'test')[0]
+        assert test.stages[stage.name].accuracy == pytest.approx(alone, abs=1e-5)
+    assert test.stages['first'].accuracy < test.stages['second'].accuracy < test.either_right
+
+
+def test_stages_come_over_whole(folder: Path, made: Path) -> None:
+    for stage, name in zip(read_bundle(made).stages, 'ab'):
+        (trained,) = read_bundle(folder / name).stages
+        copy = stage.files['onnx'].path
+        assert copy == made / f'{stage.name}.onnx'
+        assert copy.read_bytes() == trained.files['onnx'].path.read_bytes()
+        assert (stage.input, stage.macs, stage.training) == (
+            trained.input,
+            trained.macs,
+            trained.training,
+        )
+        assert stage.cpu_seconds > 0 and stage.temperature != 1
+    findings = findings_of(made)
+    assert findings.training == {'first': {'parameters': 10}, 'second': {'parameters': 90}}
+
+
+def test_metrics_hold_every_rule(made: Path) -> None:
+    bundle, findings = read_bundle(made), findings_of(made)
+    rule, (criterion,) = findings.rule, bundle.rule.criteria
+    assert (rule.score, rule.threshold, rule.post_check) == (
+        criterion.score,
+        criterion.threshold,
+        bundle.post_check,
+    )
+    combinations = {(score, check) for score in SCORES for check in POST_CHECKS}
+    assert {(c.score, c.post_check) for c in findings.curves} == combinations
+    for found, at in zip(findings.curves, findings.at_equal_cost):
+        assert (found.score, found.post_check) == (at.score, at.post_check)
+        rows = list(zip(*vars(found.curve).values()))
+        assert set(zip(*vars(found.pareto).values())) <= set(rows)
+        allowed = [row for row in rows if row[2] <= rule.deferral_rate + 1e-5]
+        assert RulePoint(at.score, at.post_check, *max(allowed, key=lambda row: row[2])) == at
+    assert rule in findings.at_equal_cost
+    for stage, found in zip(bundle.stages, findings.calibration.values()):
+        assert found.temperature == stage.temperature
+        assert sum(entry.count for entry in found.after.bins) == findings.certification_images
+    lines = (made / 'metrics.json').read_text().splitlines()
+    assert len(lines) < 1000 and max(map(len, lines)) > 100, 'a list of numbers is a line'
+
+
+def test_certificates_say_what_was_shown_on_how_many_images(made: Path) -> None:
+    bundle, count = read_bundle(made), findings_of(made).certification_images
+    certified = [point for point in bundle.operating_points if point.certificate]
+    assert {point.name for point in certified} <= {'certified', 'certified_harm'} != set()
+    for point in certified:
+        certificate = point.certificate
+        assert (certificate.alpha, certificate.delta, certificate.images) == (0.1, 0.1, count)
+
+
+def test_the_report_is_tables_and_a_diagram(folder: Path, run: Run, tmp_path, capsys) -> None:
+    options = ['--report', str(tmp_path / 'report'), '--test', str(folder / 'test')]
+    assert run(tmp_path / 'x', *options) == 0
     printed = capsys.readouterr().out
-    assert 'bundle colours: tiny then tiny' in printed and 'Test, 30 images of test' in printed
-    assert all(point.name in printed for point in bundle.operating_points)
-    assert cv2.imread(str(out / 'reliability.png')) is not None
+    bundle, findings = read_bundle(tmp_path / 'x'), findings_of(tmp_path / 'x')
+    first = findings.calibration['first']
+    for words in (
+        'bundle colours: tiny then tiny',
+        f'{first.temperature:.3f}',
+        f'{first.after.error:.2%}',
+        f'The bundle uses {findings.rule.score} >= {findings.rule.threshold:.4f}',
+        'Test, 60 images of test: first ',
+        *(f'\n{point.name}: {point.use}' for point in bundle.operating_points),
+        *(f'{at.accuracy:.2%}' for at in findings.at_equal_cost),
+    ):
+        assert words in printed
+    assert cv2.imread(str(tmp_path / 'report' / 'reliability.png')) is not None
+    assert not (tmp_path / 'x' / 'reliability.png').exists()
 
 
-def test_options_decide_the_rule_and_the_reference(root: Path, tmp_path: Path) -> None:
-    options = ('--score', 'entropy', '--post-check', 'average', '--accuracy', '0.5')
-    reference = ('--reference', f'{root / "other"}/', '--alpha', '0.3')
-    assert run(root, tmp_path / 'bundle', *options, *reference) == 0
-    bundle = Bundle.open(f'{tmp_path / "bundle"}/')
-    assert bundle.rule.criteria[0].score == 'entropy' and bundle.post_check == 'average'
-    references = {p.certificate.reference for p in bundle.operating_points if p.certificate}
-    assert references <= {'other'}
+@pytest.mark.parametrize('check', POST_CHECKS)
+def test_what_cannot_be_shown_is_not_claimed(run: Run, tmp_path, capsys, check) -> None:
+    """Some sixty images cannot show a loss of less than one percent."""
+    assert run(tmp_path / 'x', '--post-check', check, '--score', 'entropy') == 0
+    bundle = read_bundle(tmp_path / 'x')
+    assert bundle.rule.criteria[0].score == 'entropy' and bundle.post_check == check
+    certified = [point for point in bundle.operating_points if point.certificate]
+    assert {point.criteria[0].threshold for point in certified} == {ALWAYS_DEFER}
+    assert certified[0].deferral_rate == 1
+    assert 'no threshold was shown to keep the promise' in capsys.readouterr().out
+    assert findings_of(tmp_path / 'x').test is None
 
 
-@pytest.mark.parametrize(
-    ('options', 'words'),
-    [
-        (('--test', 'images'), 'is what the CNNs were trained on, not a test'),
-        (('--exclude', 'nowhere.txt'), 'nowhere.txt'),
-        (('--reference', 'nowhere/'), 'bundle.yaml: not found'),
-        (('--fit', '0.999999'), 'images'),
-    ],
-)
-def test_what_cannot_be_calibrated_is_named_and_leaves_nothing(
-    root: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    options: tuple[str, ...],
-    words: str,
+def test_a_strong_cnn_is_named_in_the_certificate_or_nothing_is_certified(
+    folder: Path, run: Run, tmp_path, capsys
 ) -> None:
-    monkeypatch.chdir(root)
-    assert run(root, tmp_path / 'bundle', *options) == 1
-    errors = capsys.readouterr().err
-    assert errors.startswith('calibrate: ') and words in errors
-    assert not (tmp_path / 'bundle').exists()
+    reference = ['--reference', str(folder / 'strong'), '--alpha']
+    assert run(tmp_path / 'x', *reference, '0.3') == 0
+    points = read_bundle(tmp_path / 'x').operating_points
+    assert {p.certificate.reference for p in points if p.certificate} == {'strong'}
+    capsys.readouterr()
+    assert run(tmp_path / 'y', *reference, '0.001') == 0
+    assert not any(p.certificate for p in read_bundle(tmp_path / 'y').operating_points)
+    assert 'No threshold could be certified' in capsys.readouterr().out
 
 
-def test_pair_recommends_and_writes_what_it_found(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_labels_of_certification_images_choose_no_rule_and_no_grid(
+    run: Run, tmp_path, monkeypatch
 ) -> None:
-    pool = [f'{root / name}/' for name in ('small', 'large', 'other')]
-    options = ('--out', str(tmp_path / 'pair'), '--cost', 'macs')
-    assert pair.main([str(root / 'images'), *pool, *options]) == 0
-    printed = capsys.readouterr().out
-    assert 'best single CNN' in printed and 'complementarity in %' in printed
-    assert cv2.imread(str(tmp_path / 'pair' / 'complementarity.png')) is not None
-    assert pair.main([str(root / 'images'), pool[0], *options]) == 1
-    assert 'one CNN has nothing to complement' in capsys.readouterr().err
+    seen: list[Any] = []
+
+    def spy(scores: Any, first: Any, final: Any, grid: Any, **rest: Any) -> Any:
+        seen.append((scores.tolist(), grid.tolist(), first.tolist()))
+        return certified_threshold(scores, first, final, grid, **rest)
+
+    monkeypatch.setattr(guarantee, 'certified_threshold', spy)
+    assert run(tmp_path / 'x') == 0
+    divide = procedure.divide
+
+    def mislabelled(*arguments: Any) -> tuple[Predictions, Predictions]:
+        fit, rest = divide(*arguments)
+        return fit, replace(rest, labels=(rest.labels + 1) % 3)
+
+    monkeypatch.setattr(procedure, 'divide', mislabelled)
+    assert run(tmp_path / 'y') == 0
+    (scores, grid, right), (others, grid_too, wrong) = seen[0], seen[-1]
+    assert scores == others and grid == grid_too and right != wrong
+    x, y = (read_bundle(tmp_path / name) for name in 'xy')
+    assert [s.temperature for s in x.stages] == [s.temperature for s in y.stages]
+    assert x.post_check == y.post_check
+    assert x.rule.criteria[0].score == y.rule.criteria[0].score
+
+
+def test_stated_accuracy_is_reached_as_cheaply_as_can_be(run: Run, tmp_path, made, capsys) -> None:
+    assert run(tmp_path / 'x', '--accuracy', '0.5') == 0
+    bundle = read_bundle(tmp_path / 'x')
+    best = findings_of(made).rule
+    rule = findings_of(tmp_path / 'x').rule
+    assert rule.accuracy >= 0.5 and rule.deferral_rate <= best.deferral_rate
+    assert any(
+        p.name == 'stated_accuracy' or 'stated_acc' in p.use for p in bundle.operating_points
+    )
+    assert run(tmp_path / 'y', '--accuracy', '0.999') == 1
+    assert 'no threshold reaches an accuracy of 0.999' in capsys.readouterr().err
+    assert not (tmp_path / 'y').exists()
+
+
+def test_what_cannot_be_used_is_named_before_anything_is_written(
+    folder: Path, run: Run, tmp_path, capsys
+) -> None:
+    for options, words in (
+        (['--test', str(folder / 'images')], 'is what the CNNs were trained on, not a test'),
+        (['--test', str(tmp_path / 'nowhere')], 'nowhere'),
+        (['--fit', '0.0001'], 'leaves 0 to choose with'),
+    ):
+        assert run(tmp_path / 'x', *options) == 1
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / 'x').exists()
+    before = (folder / 'a' / 'bundle.yaml').read_bytes()
+    assert run(folder / 'a') == 1
+    assert 'holds one of the stages' in capsys.readouterr().err
+    assert (folder / 'a' / 'bundle.yaml').read_bytes() == before
