@@ -30,6 +30,7 @@ lint: test-environment
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	.venv-test/bin/lint-imports
 
 # Writes config/*.yaml and the tables of docs/nodes.md from what the nodes declare.
 parameters: test-environment

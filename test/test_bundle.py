@@ -444,6 +444,7 @@ def test_outputs_that_are_no_probabilities_are_taken_for_logits(folder: Path, la
     assert len(load(folder)) == 2
 
 
+@pytest.mark.slow
 def test_a_backend_that_cannot_run_it_is_explained(folder: Path) -> None:
     with pytest.raises(BundleError, match='stage first: torch: '):
         read_bundle(folder).load(backend='torch')
