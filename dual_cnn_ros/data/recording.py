@@ -281,20 +281,18 @@ class Recording:
         end = None if duration is None else begin + round(duration * 1e9)
         if not connections:
             return
-        source = self._reader.messages(connections, begin, end)
-        while True:
-            try:
-                connection, time, data = next(source)
-            except StopIteration:
-                return
-            except Exception as error:  # sqlite, zstd and mcap each have their own
-                raise RecordingError(f'{self.path} is damaged: {error}') from error
-            if data[:4] == ZSTD_MAGIC:
-                raise RecordingError(
-                    f'the messages of {self.path} are compressed, which only the metadata.yaml '
-                    'beside it says: name the folder'
-                )
-            yield Message(connection.topic, connection.msgtype, time, bytes(data))
+        try:
+            for connection, time, data in self._reader.messages(connections, begin, end):
+                if data[:4] == ZSTD_MAGIC:
+                    raise RecordingError(
+                        f'the messages of {self.path} are compressed, which only the '
+                        'metadata.yaml beside it says: name the folder'
+                    )
+                yield Message(connection.topic, connection.msgtype, time, bytes(data))
+        except RecordingError:
+            raise
+        except Exception as error:  # sqlite, zstd and mcap each have their own
+            raise RecordingError(f'{self.path} is damaged: {error}') from error
 
     def close(self) -> None:
         """Close the files."""

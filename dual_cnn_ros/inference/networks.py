@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 import copy
 import re
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn, Tensor
@@ -72,9 +72,6 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
-    for module in network.modules():
-        if isinstance(module, Residual):
-            module.start_as_identity()
     return network
 
 
@@ -126,10 +123,14 @@ class ConvNorm(nn.Sequential):
             activation(),
         )
 
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        """The batch norm."""
+        return cast(nn.BatchNorm2d, self[1])
+
     def fused(self) -> nn.Sequential:
         """Return the same function of evaluation mode without the norm."""
-        convolution, norm, activation = cast('tuple[Any, Any, nn.Module]', tuple(self))
-        return nn.Sequential(fuse_conv_bn_eval(convolution, norm), activation)
+        return nn.Sequential(fuse_conv_bn_eval(cast(nn.Conv2d, self[0]), self.norm), self[2])
 
 
 class Residual(nn.Module):
@@ -137,10 +138,10 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(
-            ConvNorm(inputs, outputs, 3, stride),
-            ConvNorm(outputs, outputs, activation=nn.Identity),
-        )
+        last = ConvNorm(outputs, outputs, activation=nn.Identity)
+        # The block begins as its shortcut, which trains better (Goyal et al. 2017).
+        nn.init.zeros_(last.norm.weight)
+        self.branch = nn.Sequential(ConvNorm(inputs, outputs, 3, stride), last)
         self.shortcut = (
             nn.Identity()
             if inputs == outputs and stride == 1
@@ -150,11 +151,6 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         return nn.functional.relu(self.branch(x) + self.shortcut(x))
-
-    def start_as_identity(self) -> None:
-        """Zero the scale of the branch's last norm, which trains better (Goyal et al. 2017)."""
-        last: Any = self.branch[-1]
-        nn.init.zeros_(last[1].weight)
 
 
 class Head(nn.Linear):

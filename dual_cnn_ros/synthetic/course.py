@@ -114,11 +114,10 @@ def write_course(
             f'{seconds:g} seconds at a rate of {rate:g} have no frame: raise --seconds or --rate'
         )
     drive = Drive(seed, seconds)
+    command = f'course OUT --seed {seed} --seconds {seconds:g} --rate {rate:g} --storage {storage}'
     notes = {
         'origin': 'RENDERED by the course tool of dual_cnn_ros: no camera, no robot',
-        'seed': str(seed),
-        'seconds': f'{seconds:g}',
-        'rate': f'{rate:g}',
+        'command': command,
     }
     front_times = [i / rate for i in range(frames)]
     rear_times = [t + 0.4 / rate for t in front_times]
@@ -131,9 +130,6 @@ def write_course(
             pixels = front.image.tobytes()
             repeats += pixels == previous
             previous = pixels
-        command = (
-            f'course OUT --seed {seed} --seconds {seconds:g} --rate {rate:g} --storage {storage}'
-        )
         readme = f'This recording is RENDERED, by: {command}\n\n{DESCRIPTION}\n'
         (out / 'README.txt').write_text(readme, encoding='utf-8')
     return CourseSummary(frames, repeats)

@@ -143,10 +143,7 @@ class Drive:
             if leg % 3 == 1
         }
         self.states = self._drive()
-        self.stopped: dict[int, float] = {}
-        for state in self.states:
-            if state.wait is not None:
-                self.stopped.setdefault(state.wait, state.time)
+        self.stopped = {s.wait: s.time for s in reversed(self.states) if s.wait is not None}
 
     def _random(self, purpose: str, index: int = 0) -> np.random.Generator:
         """Return a generator for one purpose, so that a longer drive begins like a shorter one."""
@@ -163,17 +160,8 @@ class Drive:
         for _ in range(int(rng.integers(0, 3))):
             size = rng.uniform(0.3, 0.7)
             at_wall = float(rng.choice([-1.0, 1.0])) * (half - rng.uniform(0.05, 0.4))
-            found.append(
-                Panel(
-                    poster(rng),
-                    at_wall,
-                    rng.uniform(0.6, 1.8),
-                    z + rng.uniform(0, LEG),
-                    size,
-                    size,
-                    yaw=rng.normal(0, 0.3),
-                )
-            )
+            face, y, ahead = poster(rng), rng.uniform(0.6, 1.8), z + rng.uniform(0, LEG)
+            found.append(Panel(face, at_wall, y, ahead, size, size, yaw=rng.normal(0, 0.3)))
         if rng.random() < 0.4:
             # A lookalike, at the wall that the robot is not near.
             at_wall = math.copysign(half - 0.3, x)
@@ -270,14 +258,9 @@ class Drive:
             still = state.wait is not None and state.speed == 0 and not passing
             rng = self._random(f'{name} shot', index)
             shake = 0.0 if state.speed == 0 else 0.004
-            pose = Pose(
-                state.x,
-                EYE,
-                state.z,
-                state.yaw + (0.0 if front else math.pi),
-                pitch=0.03 + rng.normal(0, shake),
-                roll=rng.normal(0, shake),
-            )
+            pitch, roll = 0.03 + rng.normal(0, shake), rng.normal(0, shake)
+            yaw = state.yaw + (0.0 if front else math.pi)
+            pose = Pose(state.x, EYE, state.z, yaw, pitch, roll)
             near = [p for p in self.panels if abs(p.z - state.z) < nearby]
             view = self.world.view(camera, pose, near + passing)
             turned = state.turning * SHUTTER * camera.focal

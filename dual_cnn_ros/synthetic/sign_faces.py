@@ -307,14 +307,6 @@ def sign_panel(
     )
     dirt = cv2.resize(np.clip(spots, 0, 1), (FACE, FACE))[..., None]
     colour += dirt * (np.array([70, 85, 95], np.float32) - colour)
-    return Panel(
-        np.dstack([np.clip(colour, 0, 255), opacity]).astype(np.uint8),
-        x,
-        rng.uniform(0.7, 1.6),
-        z,
-        side,
-        side,
-        label,
-        yaw,
-        pole=rng.random() < 0.7,
-    )
+    aged = np.dstack([np.clip(colour, 0, 255), opacity]).astype(np.uint8)
+    y, has_pole = rng.uniform(0.7, 1.6), rng.random() < 0.7
+    return Panel(aged, x, y, z, side, side, label, yaw, has_pole)

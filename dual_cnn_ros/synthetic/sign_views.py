@@ -64,17 +64,9 @@ def _clutter(rng: np.random.Generator, half: float) -> list[Panel]:
     panels = []
     for _ in range(int(rng.integers(0, 4))):
         side = rng.uniform(0.3, 0.9)
-        panels.append(
-            Panel(
-                poster(rng),
-                rng.uniform(-half, half),
-                rng.uniform(0.3, 2),
-                rng.uniform(-1, 8),
-                side,
-                side * rng.uniform(0.6, 1.4),
-                yaw=rng.normal(0, 0.3),
-            )
-        )
+        face, x, y = poster(rng), rng.uniform(-half, half), rng.uniform(0.3, 2)
+        z, height = rng.uniform(-1, 8), side * rng.uniform(0.6, 1.4)
+        panels.append(Panel(face, x, y, z, side, height, yaw=rng.normal(0, 0.3)))
     if rng.random() < 0.3:
         further = None if rng.random() < 0.5 else str(rng.choice(SIGNS))
         x, z = rng.uniform(-half, half), rng.uniform(1, 7)
@@ -95,11 +87,8 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     edge, turned, scene = 0.45, 0.0, 'sign'
     named: str | None = label
     if label == NONE:
-        scene = str(
-            rng.choice(
-                ['empty', 'small', 'cut', 'back', 'lookalike'], p=[0.25, 0.25, 0.15, 0.1, 0.25]
-            )
-        )
+        scenes = ['empty', 'small', 'cut', 'back', 'lookalike']
+        scene = str(rng.choice(scenes, p=[0.25, 0.25, 0.15, 0.1, 0.25]))
         small, large = (0.05, small) if scene == 'small' else (small, large)
         edge = 0.75 if scene == 'cut' else edge
         turned = math.pi if scene == 'back' else 0.0
@@ -110,9 +99,8 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     if scene != 'empty':
         panels.append(sign)
         if rng.random() < 0.35:
-            behind = sign_panel(
-                rng, str(rng.choice(SIGNS)), x, 0.02 * math.cos(sign.yaw), yaw=sign.yaw + math.pi
-            )
+            other, z = str(rng.choice(SIGNS)), 0.02 * math.cos(sign.yaw)
+            behind = sign_panel(rng, other, x, z, yaw=sign.yaw + math.pi)
             panels.append(replace(behind, y=sign.y, pole=sign.pole))
 
     share = math.exp(rng.uniform(math.log(small), math.log(large)))
@@ -121,27 +109,14 @@ def _arrange(rng: np.random.Generator, place: World, label: str) -> tuple[Pose, 
     camera_x = float(np.clip(x - aside, 0.25 - half, half - 0.25))
     bearing = math.atan2(x - camera_x, distance)
     column = rng.uniform(-edge, edge) * VIEW_CAMERA.width
-    pose = Pose(
-        camera_x,
-        rng.uniform(0.4, 1.3),
-        -distance,
-        yaw=bearing - math.atan2(column, VIEW_CAMERA.focal),
-        pitch=rng.normal(0, 0.04),
-        roll=rng.normal(0, 0.04),
-    )
+    yaw = bearing - math.atan2(column, VIEW_CAMERA.focal)
+    y, pitch, roll = rng.uniform(0.4, 1.3), rng.normal(0, 0.04), rng.normal(0, 0.04)
     if rng.random() < 0.2:
         nearer = distance * rng.uniform(0.3, 0.8)
-        panels.append(
-            Panel(
-                passer_by(rng),
-                camera_x + (x - camera_x) * nearer / distance + rng.normal(0, 0.5),
-                0.85,
-                nearer - distance,
-                0.55,
-                1.7,
-            )
-        )
-    return pose, panels
+        person = passer_by(rng)
+        between = camera_x + (x - camera_x) * nearer / distance + rng.normal(0, 0.5)
+        panels.append(Panel(person, between, 0.85, nearer - distance, 0.55, 1.7))
+    return Pose(camera_x, y, -distance, yaw, pitch, roll), panels
 
 
 def write_views(

@@ -34,7 +34,7 @@ from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.power_trace import remarks, write_power_trace
-from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recording
+from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Message, Recording
 from dual_cnn_ros.power.reading import Reading, Sensor
 
 # The imagined board reads a frame and looks it up in its memory, then asks its CNNs.
@@ -53,26 +53,6 @@ BEFORE, AFTER = 26.0, 5.0
 
 ORIGIN = 'CONSTRUCTED by simulate_power, not measured: no board drew this power'
 JOULES_REMARK = 'Joules per decision above idle: '
-
-
-@dataclass(frozen=True)
-class RecordedDecision:
-    """
-    What a bundle decides about a frame of a recording.
-
-    Attributes
-    ----------
-    time
-        Of the frame, seconds of the recording.
-    message_type
-        IMAGE or COMPRESSED_IMAGE.
-    decision
-        The decision.
-    """
-
-    time: float
-    message_type: str
-    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -99,12 +79,11 @@ class SimulatedTrace:
     joules: Mapping[str, float]
 
 
-def classify_recording(recording: Recording, bundle: Bundle) -> Iterator[RecordedDecision]:
-    """Yield what a bundle decides about every image of a recording, in order of time."""
+def classify_recording(recording: Recording, bundle: Bundle) -> Iterator[tuple[Message, Decision]]:
+    """Yield every image of a recording, in order of time, with what a bundle decides about it."""
     cascade = bundle.cascade()
     for message in recording.messages(recording.image_topics):
-        decision = cascade.classify(Frame(message.image()))
-        yield RecordedDecision(message.time * 1e-9, message.type, decision)
+        yield message, cascade.classify(Frame(message.image()))
 
 
 def simulate_power(recording: Recording, bundle: Bundle) -> SimulatedTrace:
@@ -114,14 +93,13 @@ def simulate_power(recording: Recording, bundle: Bundle) -> SimulatedTrace:
     times, energy = [begin - BEFORE], [0.0]
     decisions: Counter[str] = Counter()
     spent: dict[str, float] = defaultdict(float)
-    for recorded in classify_recording(recording, bundle):
-        source = recorded.decision.source
-        steps = [(MEMORY_SECONDS[recorded.message_type], MEMORY_WATTS)]
+    for message, decision in classify_recording(recording, bundle):
+        source = decision.source
+        steps = [(MEMORY_SECONDS[message.type], MEMORY_WATTS)]
         steps += [
-            (CNN_SECONDS, LATER_WATTS if n else FIRST_WATTS)
-            for n in range(len(recorded.decision.scores))
+            (CNN_SECONDS, LATER_WATTS if n else FIRST_WATTS) for n in range(len(decision.scores))
         ]
-        times.append(max(recorded.time, times[-1]))
+        times.append(max(message.time * 1e-9, times[-1]))
         energy.append(energy[-1])
         for seconds, watts in steps:
             times.append(times[-1] + seconds)

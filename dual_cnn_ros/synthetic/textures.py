@@ -55,18 +55,16 @@ class CorridorSection:
 
     Attributes
     ----------
-    floor, left, right, ceiling
-        Textures, uint8 (TEXTURE_SIDE, TEXTURE_SIDE, 3) BGR.
+    surfaces
+        Textures of the floor, the left wall, the right wall and the ceiling, uint8
+        (TEXTURE_SIDE, TEXTURE_SIDE, 3) BGR.
     wall_height
         Metres; below SPAN the walls are hedges or fences under the open sky.
     light
         Gain of each BGR channel.
     """
 
-    floor: Image
-    left: Image
-    right: Image
-    ceiling: Image
+    surfaces: tuple[Image, Image, Image, Image]
     wall_height: float
     light: tuple[float, float, float]
 
@@ -202,15 +200,12 @@ def random_section(rng: np.random.Generator) -> CorridorSection:
     warmth, gain = rng.normal(0, 0.06), rng.uniform(0.8, 1.1)
     if outdoor:
         hedge = rng.random() < 0.7
-        sides = [_hedge(rng) if hedge else _wall(rng) for _ in range(2)]
+        left, right = (_hedge(rng) if hedge else _wall(rng) for _ in range(2))
     else:
-        same = _wall(rng)
-        sides = [same, same if rng.random() < 0.5 else _wall(rng)]
+        left = _wall(rng)
+        right = left if rng.random() < 0.5 else _wall(rng)
     return CorridorSection(
-        floor=_ground(rng, outdoor),
-        left=sides[0],
-        right=sides[1],
-        ceiling=_ceiling(rng) if not outdoor else _hedge(rng),
+        (_ground(rng, outdoor), left, right, _hedge(rng) if outdoor else _ceiling(rng)),
         wall_height=rng.uniform(1.0, 2.4) if outdoor else SPAN,
         light=(gain * (1 - warmth), gain, gain * (1 + warmth)),
     )

@@ -200,16 +200,9 @@ class World:
         self.wall_height = np.array([s.wall_height for s in sections], dtype=np.float32)
         self.light = np.array([s.light for s in sections], dtype=np.float32)
         # One row of tiles per section: cv2.remap takes at most 32,767 pixels either way.
-        self.atlas = np.concatenate(
+        self.atlas = np.vstack(
             [
-                np.concatenate(
-                    [
-                        level
-                        for texture in (s.floor, s.left, s.right, s.ceiling)
-                        for level in _levels(texture)
-                    ],
-                    axis=1,
-                )
+                np.hstack([level for texture in s.surfaces for level in _levels(texture)])
                 for s in sections
             ]
         )
@@ -318,12 +311,9 @@ def _lamps(z: npt.ArrayLike) -> FloatImage:
 def _levels(texture: Image) -> list[Image]:
     levels = [texture]
     for level in range(1, LEVELS):
-        small = cv2.resize(
-            texture, (TEXTURE_SIDE >> level, TEXTURE_SIDE >> level), interpolation=cv2.INTER_AREA
-        )
-        levels.append(
-            cv2.resize(small, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_LINEAR)
-        )
+        side = TEXTURE_SIDE >> level
+        small = cv2.resize(texture, (side, side), interpolation=cv2.INTER_AREA)
+        levels.append(cv2.resize(small, (TEXTURE_SIDE,) * 2, interpolation=cv2.INTER_LINEAR))
     return levels
 
 

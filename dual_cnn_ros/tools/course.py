@@ -30,24 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = make_parser('course', f'{__doc__}\n\n{DESCRIPTION}')
     parser.add_argument('out', type=Path, help='folder of the recording, must not exist')
-    parser.add_argument(
-        '--seed',
-        type=number(0, kind=int),
-        default=0,
-        help='another seed, another drive (%(default)s)',
-    )
-    parser.add_argument(
-        '--seconds',
-        type=number(1, LONGEST),
-        default=50.0,
-        help='length of the drive (%(default)g)',
-    )
-    parser.add_argument(
-        '--rate',
-        type=number(0.001, 100),
-        default=5.0,
-        help='frames per second of each camera (%(default)g)',
-    )
+    for name, kind, default, text in (
+        ('--seed', number(0, kind=int), 0, 'another seed, another drive'),
+        ('--seconds', number(1, LONGEST), 50.0, 'length of the drive'),
+        ('--rate', number(0.001, 100), 5.0, 'frames per second of each camera'),
+    ):
+        parser.add_argument(name, type=kind, default=default, help=f'{text} (%(default)g)')
     parser.add_argument(
         '--storage',
         choices=STORAGES,

@@ -85,12 +85,11 @@ def test_recording_holds_what_the_drive_showed(bag: Path, name: str) -> None:
 def test_messages_are_in_order_and_say_that_they_are_rendered(bag: Path) -> None:
     with Recording(bag) as recording:
         times = [message.time for message in recording.messages()]
+        assert times == sorted(times)
         assert 'RENDERED' in recording.notes['origin']
-        assert recording.notes['seed'] == '2'
-    assert times == sorted(times)
-    readme = (bag / 'README.txt').read_text()
-    assert 'RENDERED' in readme
-    assert '--seed 2 --seconds 9 --rate 2 --storage sqlite3' in readme
+        command = recording.notes['command']
+    assert command == 'course OUT --seed 2 --seconds 9 --rate 2 --storage sqlite3'
+    assert f'RENDERED, by: {command}' in (bag / 'README.txt').read_text()
 
 
 def test_drive_without_a_frame_is_refused(tmp_path: Path) -> None:

@@ -76,11 +76,11 @@ def test_the_energy_account_finds_the_stated_joules_within_its_standard_error(
 ) -> None:
     account = Account(window=1.0)
     with Recording(COURSE) as recording:
-        for recorded in classify_recording(recording, Bundle.open('signs')):
-            busy = dict.fromkeys(recorded.decision.scores, board.CNN_SECONDS)
-            busy['decode'] = board.MEMORY_SECONDS[recorded.message_type]
-            finished = recorded.time + sum(busy.values())
-            account.add_decision(finished, recorded.decision.source, busy)
+        for message, decision in classify_recording(recording, Bundle.open('signs')):
+            busy = dict.fromkeys(decision.scores, board.CNN_SECONDS)
+            busy['decode'] = board.MEMORY_SECONDS[message.type]
+            finished = message.time * 1e-9 + sum(busy.values())
+            account.add_decision(finished, decision.source, busy)
     for number, reading in enumerate(trace.readings):
         account.add_reading(reading.time, reading, board.PERIOD)
         if number == 0:
