@@ -31,24 +31,18 @@ def camera_of(topic: str) -> str:
 
 def name_cameras(topics: Collection[str]) -> dict[str, str]:
     """Return the camera of each image topic: its namespace, or all of it where that is shared."""
-    spaces = Counter(map(camera_of, topics))
+    cameras = {topic: camera_of(topic) for topic in topics}
+    count = Counter(cameras.values())
     return {
-        topic: camera if spaces[camera] == 1 else topic.strip('/')
-        for topic in topics
-        for camera in [camera_of(topic)]
+        topic: camera if count[camera] == 1 else topic.strip('/')
+        for topic, camera in cameras.items()
     }
 
 
 def without_copies(topics: Collection[str]) -> list[str]:
     """Return the image topics without compressed copies of others of them, which are printed."""
-    copies = {
-        topic
-        for topic in topics
-        if topic.endswith('/compressed') and topic.removesuffix('/compressed') in topics
-    }
-    for topic in sorted(copies):
-        print(
-            f'left out: {topic}, the same images as {topic.removesuffix("/compressed")}',
-            file=sys.stderr,
-        )
+    originals = [topic for topic in sorted(topics) if f'{topic}/compressed' in topics]
+    for topic in originals:
+        print(f'left out: {topic}/compressed, the same images as {topic}', file=sys.stderr)
+    copies = {f'{topic}/compressed' for topic in originals}
     return [topic for topic in topics if topic not in copies]

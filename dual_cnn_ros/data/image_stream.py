@@ -163,11 +163,11 @@ def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:
     RecordingError
         If OpenCV cannot open it.
     """
+    is_live = isinstance(file, int)
+    name = f'camera {file}' if is_live else str(file)
     capture = cv2.VideoCapture(file)
     if not capture.isOpened():
-        what = f'camera {file}' if isinstance(file, int) else f'video {file}'
-        raise RecordingError(f'{what} cannot be opened by OpenCV')
-    is_live = isinstance(file, int)
+        raise RecordingError(f'{name} cannot be opened by OpenCV')
     fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
     count = 0 if is_live else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
@@ -180,10 +180,4 @@ def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:
             yield (time.monotonic() - begun if is_live else i / fps), image
             i += 1
 
-    return ImageStream(
-        f'camera {file}' if is_live else str(file),
-        IMAGE,
-        count,
-        seconds if is_live else count / fps,
-        frames,
-    )
+    return ImageStream(name, IMAGE, count, seconds if is_live else count / fps, frames)

@@ -223,30 +223,23 @@ class RecordedFrames:
         counts: Counter[str] = Counter()
         unused = set(self._labels)
         for index, message in enumerate(self._recording.messages(self._topics)):
-            number, counts[message.topic] = counts[message.topic], counts[message.topic] + 1
+            topic = message.topic
+            number, counts[topic] = counts[topic], counts[topic] + 1
             if wanted is not None and index not in wanted:
                 continue
             stamp, frame_id = message.image_header()
-            keys = [
-                key
-                for key in (
-                    ('', str(index)),
-                    (message.topic, str(number)),
-                    ('', f'@{stamp}'),
-                    (message.topic, f'@{stamp}'),
-                )
-                if key in self._labels
-            ]
-            unused.difference_update(keys)
+            keys = ('', str(index)), (topic, str(number)), ('', f'@{stamp}'), (topic, f'@{stamp}')
+            labels = {key: self._labels[key] for key in keys if key in self._labels}
+            unused -= labels.keys()
             yield LabelledFrame(
                 index,
-                f'{message.topic} {stamp / NANOSECONDS:.3f}',
-                self._labels[keys[0]] if keys else None,
+                f'{topic} {stamp / NANOSECONDS:.3f}',
+                next(iter(labels.values()), None),
                 int((message.time - self._recording.start) / NANOSECONDS / self._block),
                 message.time,
                 stamp,
                 frame_id,
-                self._camera_of[message.topic],
+                self._camera_of[topic],
                 message.data,
                 message.image,
             )

@@ -269,20 +269,14 @@ class World:
         across = (x + 100 * SPAN) * scale % TEXTURE_SIDE
         tile_u = np.where(is_wall, along, across)
         tile_v = np.where(is_wall, up, along)
-        map_u = (column * TEXTURE_SIDE + np.clip(tile_u, 0, TEXTURE_SIDE - 1)).astype(np.float32)
-        map_v = (section * TEXTURE_SIDE + np.clip(tile_v, 0, TEXTURE_SIDE - 1)).astype(np.float32)
+        map_u = column * TEXTURE_SIDE + np.clip(tile_u, 0, TEXTURE_SIDE - 1)
+        map_v = section * TEXTURE_SIDE + np.clip(tile_v, 0, TEXTURE_SIDE - 1)
         shape = (camera.height, camera.width)
-        colour = (
-            cv2.remap(
-                self.atlas,
-                map_u.reshape(shape),
-                map_v.reshape(shape),
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            .reshape(-1, 3)
-            .astype(np.float32)
+        at_u, at_v = (each.astype(np.float32).reshape(shape) for each in (map_u, map_v))
+        sampled = cv2.remap(
+            self.atlas, at_u, at_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
+        colour = sampled.reshape(-1, 3).astype(np.float32)
         colour *= self.light[section] * _lamps(z)[:, None]
         haze = np.exp(-depth / 14)[:, None]
         colour = colour * haze + np.float32(150) * (1 - haze) * self.light[section]
@@ -342,14 +336,9 @@ def _project_face(
     matrix = cv2.getPerspectiveTransform(
         source, quad - np.array([columns.start, rows.start], np.float32)
     )
-    warped = cv2.warpPerspective(
-        face,
-        matrix,
-        (columns.stop - columns.start, rows.stop - rows.start),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(128, 128, 128, 0),
-    ).astype(np.float32)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    warped = cv2.warpPerspective(face, matrix, size, borderValue=(128, 128, 128, 0))
+    warped = warped.astype(np.float32)
     alpha = warped[..., 3] / np.float32(255)
     colour = warped[..., :3] if front else np.full_like(warped[..., :3], 120)
     return colour, alpha
