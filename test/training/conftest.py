@@ -18,26 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
+from tiny_pool import make_pictures
 
 from dual_cnn_ros.training.options import Augmentation, TrainingOptions
-
-LABELS = ('blue', 'green', 'red')
 
 
 @pytest.fixture(scope='session')
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of three classes of 40 images that differ in colour; one is damaged."""
-    root = tmp_path_factory.mktemp('colours')
-    random = np.random.default_rng(0)
-    for channel, label in enumerate(LABELS):
-        (root / label).mkdir()
-        for number in range(40):
-            image = random.integers(0, 120, (20, 28, 3), np.uint8)
-            image[..., channel] += 120
-            cv2.imwrite(str(root / label / f'{number}.png'), image)
+    root = make_pictures(tmp_path_factory.mktemp('data') / 'colours', count=40)
     (root / 'red' / 'bad.jpg').write_bytes(b'\xff\xd8\xff not an image')
     return root
 

@@ -127,7 +127,7 @@ def test_a_checkpoint_of_other_options_or_images_is_refused(begun, tmp_path):
         r'\(.*weight_decay 0\.0005 -> 0\.01, zoom 0\.5 -> 0\.7\); .*--restart',
     ):
         train(changed)
-    (tmp_path / 'left_out').write_text('red/0.png\n')
+    (tmp_path / 'left_out').write_text('red/01.png\n')
     with pytest.raises(TrainingError, match='images .* -> '):
         train(replace(options, exclude=tmp_path / 'left_out'))
 
