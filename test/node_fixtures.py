@@ -42,6 +42,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -148,6 +149,18 @@ def classifier(folder: Path, first_on_path: str = '', **parameters: Any) -> Iter
         node.kill()
 
 
+@contextmanager
+def running(module: str, folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
+    """Run another node for the time of a block; it must survive it and end in order."""
+    node = NodeProcess(folder, module, parameters)
+    try:
+        yield node
+        assert node.is_alive and node.interrupt() == 0, node.log
+        assert 'Traceback' not in node.log
+    finally:
+        node.kill()
+
+
 # Fast DDS 2.14 (Jazzy) spins for ever in DomainParticipant::set_listener, with Python's lock held,
 # where a participant ends at the very moment at which it discovers another one. So nodes that are
 # made in order to fail are made where there is nobody to discover.
@@ -158,10 +171,15 @@ NOBODYS_DOMAIN = 101
 
 
 class Client:
-    """A ROS node in this process with a thread that spins it: sends, hears, calls and waits."""
+    """
+    A ROS node in this process with a thread that spins it: sends, hears, calls and waits.
 
-    def __init__(self) -> None:
+    `name` is that of the node whose services, parameters and diagnostics it asks for.
+    """
+
+    def __init__(self, name: str = 'dual_cnn') -> None:
         """Join the domain of the tests."""
+        self.name = name
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node('tester', context=self._context)
@@ -170,7 +188,7 @@ class Client:
         self._changed = Condition()
         self._stamp = count(1)
         self.statuses: dict[str, DiagnosticStatus] = {}
-        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self.hear(DiagnosticArray, '/diagnostics', self._keep_statuses)
         self._thread = Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
 
@@ -181,10 +199,20 @@ class Client:
         self.node.destroy_node()
         self._context.try_shutdown()
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        with self._changed:
-            self.statuses.update({status.name: status for status in message.status})
-            self._changed.notify_all()
+    def hear(
+        self, kind: Any, topic: str, keep: Callable[[Any], None], depth: int = 10
+    ) -> Subscription:
+        """Subscribe: each message is handed to `keep`, then `wait_until` looks again."""
+
+        def on_message(message: Any) -> None:
+            with self._changed:
+                keep(message)
+                self._changed.notify_all()
+
+        return self.node.create_subscription(kind, topic, on_message, depth)
+
+    def _keep_statuses(self, message: DiagnosticArray) -> None:
+        self.statuses.update({status.name: status for status in message.status})
 
     def wait_until(
         self,
@@ -221,14 +249,14 @@ class Client:
 
     def trigger(self, name: str) -> Trigger.Response:
         """Call one of the node's Trigger services."""
-        return self.call(Trigger, f'/dual_cnn/{name}', Trigger.Request())
+        return self.call(Trigger, f'/{self.name}/{name}', Trigger.Request())
 
     def set(self, name: str, value: Any) -> SetParametersResult:
         """Set a parameter of the node."""
         parameter = Parameter(name, value=value).to_parameter_msg()
         response = self.call(
             SetParameters,
-            '/dual_cnn/set_parameters',
+            f'/{self.name}/set_parameters',
             SetParameters.Request(parameters=[parameter]),
         )
         return response.results[0]
@@ -236,7 +264,7 @@ class Client:
     def get(self, name: str) -> Any:
         """Return a parameter of the node."""
         response = self.call(
-            GetParameters, '/dual_cnn/get_parameters', GetParameters.Request(names=[name])
+            GetParameters, f'/{self.name}/get_parameters', GetParameters.Request(names=[name])
         )
         value: ParameterValue = response.values[0]
         return parameter_value_to_python(value)
@@ -253,29 +281,49 @@ class Client:
         return str(response.current_state.label)
 
     def wait_for_status(
-        self, name: str, level: bytes, meanwhile: Callable[[], Any] = lambda: None
+        self,
+        name: str,
+        level: bytes,
+        words: str = '',
+        meanwhile: Callable[[], Any] = lambda: None,
     ) -> DiagnosticStatus:
-        """Return the first status of that name and level, in /diagnostics from now on."""
-        full = f'dual_cnn: {name}'
+        """Return the first status of that name and level with these words, from now on."""
+        full = f'{self.name}: {name}'
         self.statuses.pop(full, None)
         self.wait_until(
-            f'a status {full} of level {level!r}',
-            lambda: full in self.statuses and self.statuses[full].level == level,
+            f'a status {full} of level {level!r} {words}',
+            lambda: (
+                (status := self.statuses.get(full))
+                and status.level == level
+                and words in status.message
+            ),
             meanwhile=meanwhile,
         )
         return self.statuses[full]
 
     def values(self, name: str) -> dict[str, str]:
         """Return the values of the next status of that name, as text."""
-        full = f'dual_cnn: {name}'
-        self.statuses.pop(full, None)
+        self.statuses.pop(f'{self.name}: {name}', None)
         return self.last_values(name)
 
     def last_values(self, name: str) -> dict[str, str]:
         """Return the values of the last status of that name, or of the first one, as text."""
-        full = f'dual_cnn: {name}'
+        full = f'{self.name}: {name}'
         self.wait_until(f'a status {full}', lambda: full in self.statuses)
         return {pair.key: pair.value for pair in self.statuses[full].values}
+
+
+def by_name(message: DiagnosticArray) -> dict[str, dict[str, str]]:
+    """Return the values of each status by its name, and the status's own fields among them."""
+    return {
+        status.name.partition(': ')[2]: {
+            'level': str(status.level[0]),
+            'message': status.message,
+            'hardware_id': status.hardware_id,
+            **{pair.key: pair.value for pair in status.values},
+        }
+        for status in message.status
+    }
 
 
 class Camera:
@@ -287,14 +335,7 @@ class Camera:
         kind = CompressedImage if topic.endswith('/compressed') else Image
         self._publisher = client.node.create_publisher(kind, topic, 1)
         self.answers: list[Classification] = []
-        self._subscription = client.node.create_subscription(
-            Classification, answers, self._on_answer, 10
-        )
-
-    def _on_answer(self, message: Classification) -> None:
-        with self._client._changed:
-            self.answers.append(message)
-            self._client._changed.notify_all()
+        self._subscription = client.hear(Classification, answers, self.answers.append)
 
     def close(self) -> None:
         """Unplug it."""

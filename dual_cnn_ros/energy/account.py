@@ -393,7 +393,7 @@ class Account:
                 continue
             self.used_windows += 1
             self._attribution.add(energy.covered_seconds, energy.measured_joules, window.busy)
-            # The energy before the first decision and after the last is that of no frame.
+            # The energy before the first decision and after the last belongs to no frame.
             joules, seconds = self._unused
             if window.decisions:
                 self.joules += joules + energy.measured_joules

@@ -88,14 +88,14 @@ class Cost:
 @dataclass
 class Bench:
     """
-    Measures works one after another, with a rest before the first and after the last.
+    Measures pieces of work one after another, with a rest before the first and after the last.
 
     Attributes
     ----------
     sensor
-        Which is read all the while.
+        What is read meanwhile.
     seconds
-        For which each work and each rest is measured.
+        How long each work and each rest is measured.
     period
         Seconds between readings.
     begun
@@ -131,7 +131,7 @@ class Bench:
         }
 
     def _measure(self, name: str, spend: _Spend) -> tuple[int, Energy]:
-        """Return how many images were done while spending the time so, and the energy of it."""
+        """Return how many images were done in the measured time, and the energy of that time."""
         # There must be a reading after the window.
         settle = max(_SETTLE_SECONDS, 2 * self.period)
         for attempt in range(_ATTEMPTS):

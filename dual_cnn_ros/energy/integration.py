@@ -60,7 +60,7 @@ class Energy:
     readings, failed
         Number of good and of failed readings within the window.
     missing
-        How many more there should be, by the nominal period at their time.
+        Number of further readings that there should be, by the nominal period.
     out_of_order
         Readings that were dropped, as they were not later than the one before.
     restarts

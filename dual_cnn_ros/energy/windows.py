@@ -93,7 +93,7 @@ class DecisionWindows:
     Attributes
     ----------
     skipped
-        Number of windows that would have lain in times without readings, of which none is opened.
+        Number of windows that were not opened, as there are no readings of their time.
 
     """
 

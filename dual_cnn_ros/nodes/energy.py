@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 import math
 import re
 import sys
@@ -76,7 +77,7 @@ class EnergyNode(Node):
         self._counts: Counter[str] = Counter()
         self._least_lag = math.inf
         self._source = self._scope = ''
-        self._is_new = True
+        self._is_first_reading = True
         self._heard = time.monotonic()
         self._energy = add_publisher(self, Float64, '~/energy')
         self._per_frame = add_publisher(self, Float64, '~/energy_per_frame')
@@ -141,20 +142,18 @@ class EnergyNode(Node):
     def _follow(self, source: str, scope: str) -> None:
         """Begin a new account where these readings are of another sensor or scope."""
         before, now = (self._source, self._scope), (source, scope)
-        if now == before and not self._is_new:
-            return
         self._source, self._scope = now
-        if not self._is_new:
-            why = 'the readings changed from {} ({} scope) to {} ({} scope)'.format(
-                *(word or 'unknown' for word in (*before, *now))
-            )
-            self._account = Account(self._live.values.window_s, f'not measured since {why}')
-            self._least_lag = math.inf
-            self.get_logger().warning(
-                f'{why}: counting from zero, without idle power',
-                throttle_duration_sec=_THROTTLE,
-            )
-        self._is_new = False
+        is_first, self._is_first_reading = self._is_first_reading, False
+        if is_first or now == before:
+            return
+        why = 'the readings changed from {} ({} scope) to {} ({} scope)'.format(
+            *(word or 'unknown' for word in (*before, *now))
+        )
+        self._account = Account(self._live.values.window_s, f'not measured since {why}')
+        self._least_lag = math.inf
+        self.get_logger().warning(
+            f'{why}: counting from zero, without idle power', throttle_duration_sec=_THROTTLE
+        )
 
     def _on_decision(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -188,44 +187,40 @@ class EnergyNode(Node):
     def _every_second(self) -> None:
         try:
             silent = self._silent
-            joules, per_frame = self._account.energy.joules, self._account.joules_per_frame
-            if joules is not None and not silent:
-                self._energy.publish(Float64(data=joules))
-            if per_frame is not None and not silent:
-                self._per_frame.publish(Float64(data=per_frame))
+            numbers = (
+                (self._energy, self._account.energy.joules),
+                (self._per_frame, self._account.joules_per_frame),
+            )
+            for publisher, number in numbers:
+                if number is not None and not silent:
+                    publisher.publish(Float64(data=number))
             header = header_now(self)
-            self._report.publish(DiagnosticArray(header=header, status=self._sections(silent)))
-            health = self._health(silent)
-            self._diagnostics.publish(DiagnosticArray(header=header, status=[health]))
+            report = [
+                self._status(one.name, 'WARN' if one.missing else 'OK', one.message, one.values)
+                for one in energy_report(self._account, self._baseline, self._scope, silent)
+            ]
+            self._report.publish(DiagnosticArray(header=header, status=report))
+            health = [self._health(silent)]
+            self._diagnostics.publish(DiagnosticArray(header=header, status=health))
         except Exception as error:
             self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=_THROTTLE)
 
-    def _sections(self, silent: float) -> list[DiagnosticStatus]:
-        return [
-            diagnostic_status(
-                installed,
-                f'{self.get_name()}: {section.name}',
-                'WARN' if section.missing else 'OK',
-                section.message,
-                self._source,
-                section.values,
-            )
-            for section in energy_report(self._account, self._baseline, self._scope, silent)
-        ]
+    def _status(
+        self, name: str, level: Level, message: str, values: Mapping[str, object]
+    ) -> DiagnosticStatus:
+        full_name = f'{self.get_name()}: {name}'
+        return diagnostic_status(installed, full_name, level, message, self._source, values)
 
     def _health(self, silent: float) -> DiagnosticStatus:
         topic = self.resolve_topic_name(self._live.values.rails_topic)
-        level: Level = 'OK'
-        message = f'reading {self._source}'
-        if silent:
-            level = 'WARN'
-            message = (
-                f'no total power on {topic} for {silent:.0f} s, '
-                f'which has {self.count_publishers(topic)} publishers'
-            )
-        values = {'topic': topic, **dict.fromkeys(('late', 'without_total'), 0), **self._counts}
-        name = f'{self.get_name()}: readings'
-        return diagnostic_status(installed, name, level, message, self._source, values)
+        values = {'topic': topic, 'late': 0, 'without_total': 0, **self._counts}
+        if not silent:
+            return self._status('readings', 'OK', f'reading {self._source}', values)
+        message = (
+            f'no total power on {topic} for {silent:.0f} s, '
+            f'which has {self.count_publishers(topic)} publishers'
+        )
+        return self._status('readings', 'WARN', message, values)
 
     # Services and parameters
 
@@ -238,16 +233,15 @@ class EnergyNode(Node):
 
     def _on_measure_idle(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seconds = self._live.values.idle_s
-        if self._silent:
-            response.message = 'there are no power readings; start the power node first'
-            return response
         try:
+            if self._silent:
+                raise ValueError('there are no power readings; start the power node first')
             self._account.measure_idle(seconds)
         except ValueError as error:
             response.message = str(error)
-            return response
-        response.success = True
-        response.message = f'measuring for {seconds:g} s, see "idle" in the report'
+        else:
+            response.success = True
+            response.message = f'measuring for {seconds:g} s, see "idle" in the report'
         return response
 
     def _accept_parameters(self, values: EnergyParameters) -> None:

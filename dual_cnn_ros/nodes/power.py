@@ -206,11 +206,10 @@ class PowerNode(Node):
             self._sample(values.rate_hz)
 
     def _check_rails(self, rails: tuple[str, ...]) -> None:
-        named = [rail for rail in rails if rail]
-        if self._sensor is not None and not set(named) <= set(self._sensor.rails):
-            unknown = ', '.join(sorted(set(named) - set(self._sensor.rails)))
+        known = self._sensor.rails if self._sensor is not None else rails
+        if unknown := [rail for rail in rails if rail and rail not in known]:
             raise ParameterError(
-                f'rails: there is no {unknown}, but {", ".join(self._sensor.rails)}'
+                f'rails: there is no {", ".join(unknown)}, but {", ".join(known)}'
             )
 
     # Diagnostics

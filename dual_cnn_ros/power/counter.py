@@ -49,7 +49,7 @@ class EnergyCounter:
         self._units_per_joule = units_per_joule
         self._span = span
         self._unfolded = 0
-        # Times and unfolded values since the last failed read, restart or doubt.
+        # Times and unfolded values since the last failed read, restart or unknown wrap-around.
         self._past: deque[tuple[float, int]] = deque()
 
     def fail(self, time: float, error: Exception) -> Reading:

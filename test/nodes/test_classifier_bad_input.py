@@ -410,14 +410,14 @@ def test_memory_without_a_home(tmp_path: Path, bundle: Path, client: Client) -> 
 def test_camera_that_stops_and_returns(client: Client, node: NodeProcess) -> None:
     camera = Camera(client, FRONT, '/dual_cnn/front/classification')
     camera.connect()
-    client.wait_for_status('camera front', OK, lambda: camera.send(frame('red')))
+    client.wait_for_status('camera front', OK, meanwhile=lambda: camera.send(frame('red')))
     camera.close()
     warning = client.wait_for_status('camera front', WARN)
     assert FRONT in warning.message
     assert '0 publishers' in warning.message
     camera = Camera(client, FRONT, '/dual_cnn/front/classification')
     camera.connect()
-    client.wait_for_status('camera front', OK, lambda: camera.send(frame('red')))
+    client.wait_for_status('camera front', OK, meanwhile=lambda: camera.send(frame('red')))
     assert answers(camera, frame('green')) == 'green'
     # The other one has been silent all the while.
     assert REAR in client.wait_for_status('camera rear', WARN).message

@@ -17,24 +17,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_fixtures import Camera, classifier, Client, frame, NOBODYS_DOMAIN, NodeProcess
+from node_fixtures import (
+    by_name,
+    Camera,
+    classifier,
+    Client,
+    frame,
+    NOBODYS_DOMAIN,
+    NodeProcess,
+    running,
+)
 import numpy as np
 import pytest
-from rcl_interfaces.msg import SetParametersResult
-from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64, Header
-from std_srvs.srv import Trigger
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle
 
@@ -63,34 +69,21 @@ class Robot(Client):
     """Plays a power node and a classifier, in times of long ago; hears the energy node."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__('energy_monitor')
         qos = QoSProfile(depth=DEPTH)
         self.rails = self.node.create_publisher(DiagnosticArray, 'power_monitor/rails', qos)
         self.decisions = self.node.create_publisher(DiagnosticArray, 'dual_cnn/decision', qos)
         self.report: dict[str, dict[str, str]] = {}
-        self.numbers: dict[str, list[float]] = {}
-        self.node.create_subscription(DiagnosticArray, 'energy_monitor/report', self._report, 10)
-        for name in ('energy', 'energy_per_frame'):
-            self.numbers[name] = []
-            self.node.create_subscription(
-                Float64,
-                f'energy_monitor/{name}',
-                lambda message, name=name: self.numbers[name].append(message.data),
-                10,
-            )
+        self.energy: list[float] = []
+        self.per_frame: list[float] = []
+        self.hear(DiagnosticArray, 'energy_monitor/report', self._keep_report)
+        self.hear(Float64, 'energy_monitor/energy', lambda m: self.energy.append(m.data))
+        self.hear(
+            Float64, 'energy_monitor/energy_per_frame', lambda m: self.per_frame.append(m.data)
+        )
 
-    def _report(self, message: DiagnosticArray) -> None:
-        with self._changed:
-            self.report = {
-                status.name.partition(': ')[2]: {
-                    'level': str(status.level[0]),
-                    'message': status.message,
-                    'hardware_id': status.hardware_id,
-                    **{pair.key: pair.value for pair in status.values},
-                }
-                for status in message.status
-            }
-            self._changed.notify_all()
+    def _keep_report(self, message: DiagnosticArray) -> None:
+        self.report = by_name(message)
 
     def connect(self) -> None:
         self.report = {}
@@ -102,8 +95,8 @@ class Robot(Client):
                 and self.report
             ),
         )
-        for numbers in self.numbers.values():
-            numbers.clear()
+        self.energy.clear()
+        self.per_frame.clear()
 
     def reported(self, section: str, key: str, value: str) -> dict[str, str]:
         """Return a section once a value in it begins so."""
@@ -155,38 +148,19 @@ class Robot(Client):
         for n in range(10):
             self.reading(n * 0.01, IDLE)
             self.reported('total', 'readings', str(n + 1))
-            if self.ask('measure_idle').success:
+            if self.trigger('measure_idle').success:
                 break
         self.reported('idle', 'note', 'being measured')
-
-    def ask(self, service: str) -> Trigger.Response:
-        return self.call(Trigger, f'/energy_monitor/{service}', Trigger.Request())
-
-    def change(self, name: str, value: Any) -> SetParametersResult:
-        parameter = Parameter(name, value=value).to_parameter_msg()
-        request = SetParameters.Request(parameters=[parameter])
-        return self.call(SetParameters, '/energy_monitor/set_parameters', request).results[0]
 
     def next_report(self) -> None:
         """Wait for a report, and a diagnosis, that was not there before."""
         self.report = {}
-        self.statuses.clear()
-        self.wait_until('a report', lambda: self.report and self.last('late'))
-
-    def diagnosis(self, level: bytes, words: str) -> None:
-        name = 'energy_monitor: readings'
-        self.statuses.pop(name, None)
-        self.wait_until(
-            f'a diagnosis {level!r} {words}',
-            lambda: (s := self.statuses.get(name)) and s.level == level and words in s.message,
-        )
+        self.values('readings')
+        self.wait_until('a report', lambda: self.report)
 
     def last(self, key: str) -> str:
         """Return a value of the last diagnosis."""
-        status = self.statuses.get('energy_monitor: readings')
-        return (
-            next((pair.value for pair in status.values if pair.key == key), '') if status else ''
-        )
+        return self.last_values('readings').get(key, '')
 
 
 def stamped(seconds: float) -> Header:
@@ -200,17 +174,8 @@ def robot() -> Iterator[Robot]:
     robot.close()
 
 
-@contextmanager
-def energy(folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
-    """Run an energy node for the time of a block; it must survive it and end in order."""
-    node = NodeProcess(folder, 'energy', {**DEEP, **parameters})
-    try:
-        yield node
-        assert node.is_alive, node.log
-        assert node.interrupt() == 0, node.log
-        assert 'Traceback' not in node.log
-    finally:
-        node.kill()
+def energy(folder: Path, **parameters: Any) -> AbstractContextManager[NodeProcess]:
+    return running('energy', folder, **DEEP, **parameters)
 
 
 def test_idle_power_and_reset(tmp_path: Path, robot: Robot) -> None:
@@ -219,11 +184,11 @@ def test_idle_power_and_reset(tmp_path: Path, robot: Robot) -> None:
         robot.measure_idle()
         robot.rest(0.1, 15.0)
         assert 'W over 10.0 s' in robot.reported('idle', 'note', '4.000')['note']
-        robot.wait_until('joules', lambda: robot.numbers['energy'])
+        robot.wait_until('joules', lambda: robot.energy)
         total = robot.report['total']
         assert (total['scope'], total['hardware_id']) == ('module', 'ina3221')
         assert (total['failed'], total['out_of_order'], total['missing']) == ('0', '0', '0')
-        assert robot.ask('reset').success
+        assert robot.trigger('reset').success
         robot.reported('total', 'readings', '0')
         assert robot.report['idle']['watts'] == '4'
 
@@ -232,23 +197,23 @@ def test_the_baseline_may_change_while_it_runs(tmp_path: Path, robot: Robot) -> 
     with energy(tmp_path, baseline='always_second'):
         robot.connect()
         robot.reported('saving', 'message', 'unknown against always second')
-        assert robot.change('baseline_joules', 0.5).successful
-        assert robot.change('baseline_source', 'one large CNN').successful
-        assert robot.change('baseline', 'measured').successful
+        assert robot.set('baseline_joules', 0.5).successful
+        assert robot.set('baseline_source', 'one large CNN').successful
+        assert robot.set('baseline', 'measured').successful
         robot.reported('saving', 'message', 'unknown against 0.5 J per frame of one large CNN')
         # That which the measure tool stored in a bundle.
         folder = make_bundle(tmp_path / 'bundle')
-        assert robot.change('bundle', str(folder)).successful
-        refused = robot.change('baseline', 'bundle')
+        assert robot.set('bundle', str(folder)).successful
+        refused = robot.set('baseline', 'bundle')
         assert not refused.successful and '--large CNN stores one' in refused.reason
         board = ('ina3221', 'module', 'a board', '2026-11-21', 'cold')
         make_bundle(folder, baseline=MeasuredBaseline('wide', 0.25, 0.01, 0.9, 4.0, *board))
-        assert robot.change('baseline', 'bundle').successful
+        assert robot.set('baseline', 'bundle').successful
         words = 'unknown against 0.25 J per frame of wide (a board, 2026-11-21)'
         assert robot.reported('saving', 'message', words)['baseline_standard_error_joules']
-        gone = robot.change('bundle', 'nowhere')
+        gone = robot.set('bundle', 'nowhere')
         assert not gone.successful and 'bundle.yaml: not found' in gone.reason
-        assert robot.change('baseline', 'none').successful
+        assert robot.set('baseline', 'none').successful
         robot.wait_until('no saving', lambda: 'saving' not in robot.report)
 
 
@@ -270,9 +235,9 @@ def test_readings_of_another_scope_are_not_added(tmp_path: Path, robot: Robot) -
         total = robot.reported('total', 'readings', '50')
         assert total['joules'] == '' and total['level'] == '1'
         robot.next_report()
-        robot.numbers['energy'].clear()
+        robot.energy.clear()
         robot.next_report()
-        assert robot.numbers['energy'] == []
+        assert robot.energy == []
 
 
 def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: Robot) -> None:
@@ -281,10 +246,10 @@ def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: R
         for n in range(100):
             robot.decide(n * 0.1 + 0.05, 'first', first=0.01)
         robot.reported('frames', 'waiting', '100')
-        robot.diagnosis(WARN, 'no total power on /power_monitor/rails')
+        robot.wait_for_status('readings', WARN, 'no total power on /power_monitor/rails')
         assert robot.report['total']['joules'] == ''
-        assert robot.numbers['energy'] == [] and robot.numbers['energy_per_frame'] == []
-        response = robot.ask('measure_idle')
+        assert robot.energy == [] and robot.per_frame == []
+        response = robot.trigger('measure_idle')
         assert not response.success and 'start the power node' in response.message
         robot.rest(0.0, 20.0)
         robot.reported('total', 'readings', '200')
@@ -292,12 +257,12 @@ def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: R
         robot.reported('frames', 'decisions', '100')
         # It goes away: what was measured stays, and is not published as if it were new.
         robot.node.destroy_publisher(robot.rails)
-        robot.diagnosis(WARN, 'which has 0 publishers')
+        robot.wait_for_status('readings', WARN, 'which has 0 publishers')
         robot.next_report()
-        robot.numbers['energy'].clear()
+        robot.energy.clear()
         robot.next_report()
         total = robot.report['total']
-        assert robot.numbers['energy'] == [] and total['level'] == '1'
+        assert robot.energy == [] and total['level'] == '1'
         assert float(total['silent_seconds']) > 3.0
         assert 'no reading for' in total['message'] and float(total['joules']) > 0
 
@@ -312,9 +277,9 @@ def test_slow_readings_are_no_silence(tmp_path: Path, robot: Robot) -> None:
         for _ in range(5):
             robot.next_report()
         assert float(robot.report['total']['silent_seconds']) == 0
-        assert robot.ask('measure_idle').success
-        robot.diagnosis(OK, 'reading ina3221')
-        assert robot.numbers['energy']
+        assert robot.trigger('measure_idle').success
+        robot.wait_for_status('readings', OK, 'reading ina3221')
+        assert robot.energy
 
 
 def test_cameras_are_found_when_they_come(tmp_path: Path, robot: Robot) -> None:
@@ -426,41 +391,32 @@ def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:
         robot.node.destroy_publisher(publisher)
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     bundle = make_bundle(tmp_path / 'bundle')
-    power = NodeProcess(tmp_path / 'power', 'power', {'sysfs_root': str(root)})
-    try:
-        with (
-            classifier(tmp_path / 'classifier', bundle=str(bundle), image_topics=['image']),
-            energy(tmp_path / 'energy', window_s=1.0),
-        ):
-            camera = Camera(robot, 'image', 'dual_cnn/classification')
-            camera.connect()
-            seed = iter(range(10**6))
+    with (
+        running('power', tmp_path / 'power', sysfs_root=str(root)),
+        classifier(tmp_path / 'classifier', bundle=str(bundle), image_topics=['image']),
+        energy(tmp_path / 'energy', window_s=1.0),
+    ):
+        camera = Camera(robot, 'image', 'dual_cnn/classification')
+        camera.connect()
+        seed = iter(range(10**6))
 
-            def look() -> None:
-                # One new frame and the same one again: the memory's turn.
-                message = frame('red', seed=next(seed))
-                camera.send(camera.stamp(message))
-                camera.send(camera.stamp(message))
+        def look() -> None:
+            # One new frame and the same one again: the memory's turn.
+            message = frame('red', seed=next(seed))
+            camera.send(camera.stamp(message))
+            camera.send(camera.stamp(message))
+            # The machine stalled, and so early that it counts for much.
+            if 'readings cover only' in robot.report.get('frames', {}).get('message', ''):
+                robot.trigger('reset')
 
-            def is_over() -> bool:
-                heard = {'first', 'memory'} <= robot.report.keys()
-                return heard and bool(robot.numbers['energy_per_frame'] or is_spoilt())
-
-            def is_spoilt() -> bool:
-                return 'readings cover only' in robot.report['frames']['message']
-
-            for _ in range(5):
-                what = 'decisions by a CNN and by the memory'
-                robot.wait_until(what, is_over, meanwhile=look, every=0.05)
-                if robot.numbers['energy_per_frame']:
-                    break
-                # The machine stalled, and so early that it counts for much.
-                assert robot.ask('reset').success
-                robot.next_report()
-            assert robot.numbers['energy_per_frame'][-1] > 0
-            first, memory = robot.report['first'], robot.report['memory']
-            assert 0 < float(first['busy_seconds.first']) < 1
-            assert 0 < float(memory['busy_seconds.memory']) < 1
-            assert 'busy_seconds.first' not in memory
-    finally:
-        power.kill()
+        robot.wait_until(
+            'decisions by a CNN and by the memory that have a cost',
+            lambda: {'first', 'memory'} <= robot.report.keys() and robot.per_frame,
+            meanwhile=look,
+            every=0.05,
+        )
+        assert robot.per_frame[-1] > 0
+        first, memory = robot.report['first'], robot.report['memory']
+        assert 0 < float(first['busy_seconds.first']) < 1
+        assert 0 < float(memory['busy_seconds.memory']) < 1
+        assert 'busy_seconds.first' not in memory

@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 import os
 from pathlib import Path
 import shutil
@@ -26,10 +26,8 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_fixtures import Client, NOBODYS_DOMAIN, NodeProcess
+from node_fixtures import by_name, Client, NOBODYS_DOMAIN, running
 import pytest
-from rcl_interfaces.msg import SetParametersResult
-from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
@@ -49,60 +47,24 @@ class Watcher(Client):
     """Hears what a power node publishes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__('power_monitor')
         self.power: list[float] = []
         self.rails: list[DiagnosticArray] = []
-        self.node.create_subscription(Float64, 'power_monitor/power', self._on_power, 100)
-        self.node.create_subscription(DiagnosticArray, 'power_monitor/rails', self._on_rails, 100)
+        self.hear(Float64, 'power_monitor/power', lambda m: self.power.append(m.data), 100)
+        self.hear(DiagnosticArray, 'power_monitor/rails', self.rails.append, 100)
 
-    def _on_power(self, message: Float64) -> None:
-        with self._changed:
-            self.power.append(message.data)
-            self._changed.notify_all()
-
-    def _on_rails(self, message: DiagnosticArray) -> None:
-        with self._changed:
-            self.rails.append(message)
-            self._changed.notify_all()
-
-    def next(self, count: int = 1, skip: int = 2) -> list[dict[str, dict[str, str]]]:
-        """Return rails by name from now on, leaving out messages that may be on their way."""
+    def next(self, count: int = 1, skip: int = 2) -> dict[str, dict[str, str]]:
+        """Return the last of the next readings, leaving out those that may be on their way."""
         self.rails.clear()
         self.wait_until('readings', lambda: len(self.rails) >= count + skip)
-        return [named(message) for message in self.rails[skip:]]
+        del self.rails[:skip]
+        return by_name(self.rails[-1])
 
-    def until(self, what: str, condition: Any) -> dict[str, dict[str, str]]:
+    def until(self, what: str, condition: Callable[[Any], Any]) -> dict[str, dict[str, str]]:
         """Return the first readings that meet a condition."""
         self.rails.clear()
-        self.wait_until(what, lambda: any(condition(named(m)) for m in list(self.rails)))
-        return next(rails for m in self.rails if condition(rails := named(m)))
-
-    def change(self, name: str, value: Any) -> SetParametersResult:
-        parameter = Parameter(name, value=value).to_parameter_msg()
-        request = SetParameters.Request(parameters=[parameter])
-        return self.call(SetParameters, '/power_monitor/set_parameters', request).results[0]
-
-    def diagnosis(self, level: bytes, words: str = '') -> DiagnosticStatus:
-        name = 'power_monitor: power'
-        self.statuses.pop(name, None)
-        self.wait_until(
-            f'a diagnosis {level!r} {words}',
-            lambda: (s := self.statuses.get(name)) and s.level == level and words in s.message,
-        )
-        return self.statuses[name]
-
-
-def named(message: DiagnosticArray) -> dict[str, dict[str, str]]:
-    """Return the values of each rail by its name, and the status's own fields among them."""
-    return {
-        status.name.partition(': ')[2]: {
-            'level': str(status.level[0]),
-            'message': status.message,
-            'hardware_id': status.hardware_id,
-            **{pair.key: pair.value for pair in status.values},
-        }
-        for status in message.status
-    }
+        self.wait_until(what, lambda: any(condition(by_name(m)) for m in list(self.rails)))
+        return next(rails for m in self.rails if condition(rails := by_name(m)))
 
 
 @pytest.fixture(scope='module')
@@ -112,24 +74,14 @@ def watcher() -> Iterator[Watcher]:
     watcher.close()
 
 
-@contextmanager
-def power(folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
-    """Run a power node for the time of a block; it must survive it and end in order."""
-    node = NodeProcess(folder, 'power', parameters)
-    try:
-        yield node
-        assert node.is_alive, node.log
-        assert node.interrupt() == 0, node.log
-        assert 'Traceback' not in node.log
-    finally:
-        node.kill()
+power = partial(running, 'power')
 
 
 def test_readings_of_an_agx_orin(tmp_path: Path, watcher: Watcher) -> None:
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     # A stopped simulation's clock stops neither readings nor diagnostics.
     with power(tmp_path / 'node', sysfs_root=str(root), use_sim_time=True):
-        rails = watcher.next()[0]
+        rails = watcher.next()
         scopes = {rail: values['scope'] for rail, values in rails.items()}
         in_total = dict.fromkeys(('VDD_GPU_SOC', 'VDD_CPU_CV', 'VIN_SYS_5V0', 'total'), 'module')
         assert scopes == {**in_total, 'VDDQ_VDD2_1V8AO': ''}
@@ -139,7 +91,7 @@ def test_readings_of_an_agx_orin(tmp_path: Path, watcher: Watcher) -> None:
         assert float(total['watts']) == pytest.approx(22.29344)
         assert float(total['period']) == 0.1
         assert watcher.power[-1] == pytest.approx(22.29344)
-        status = watcher.diagnosis(OK, '22.293 W')
+        status = watcher.wait_for_status('power', OK, '22.293 W')
         values = {pair.key: pair.value for pair in status.values}
         assert values['scope'] == 'module' and 'ina3221 1-0041' in values['reason']
 
@@ -153,7 +105,7 @@ def test_stamps_are_those_of_the_readings(tmp_path: Path, watcher: Watcher) -> N
         differences = []
         for message in watcher.rails:
             stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-            monotonic = float(named(message)['total']['monotonic'])
+            monotonic = float(by_name(message)['total']['monotonic'])
             differences.append((time.time() - stamp) - (time.monotonic() - monotonic))
         assert statistics.median(differences) == pytest.approx(0.0, abs=0.02)
 
@@ -162,18 +114,18 @@ def test_live_parameters_and_limits(tmp_path: Path, watcher: Watcher) -> None:
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     with power(tmp_path / 'node', sysfs_root=str(root)):
         watcher.next()
-        assert watcher.change('max_power_w', 20.0).successful
-        watcher.diagnosis(ERROR, '22.293 W is over max_power_w 20')
-        assert watcher.change('rails', ['VDD_CPU_CV']).successful
+        assert watcher.set('max_power_w', 20.0).successful
+        watcher.wait_for_status('power', ERROR, '22.293 W is over max_power_w 20')
+        assert watcher.set('rails', ['VDD_CPU_CV']).successful
         watcher.until('one rail', lambda rails: list(rails) == ['VDD_CPU_CV', 'total'])
-        assert float(watcher.next()[0]['total']['watts']) == pytest.approx(22.29344)
-        assert watcher.change('rate_hz', 50.0).successful
+        assert float(watcher.next()['total']['watts']) == pytest.approx(22.29344)
+        assert watcher.set('rate_hz', 50.0).successful
         watcher.until('the new rate', lambda rails: rails['total']['period'] == '0.02')
         for name, value in BAD:
-            result = watcher.change(name, value)
+            result = watcher.set(name, value)
             assert not result.successful and result.reason, (name, value)
         # Nothing of what was refused has changed anything.
-        assert watcher.next()[0]['total']['period'] == '0.02'
+        assert watcher.next()['total']['period'] == '0.02'
 
 
 BAD: list[tuple[str, Any]] = [
@@ -221,11 +173,11 @@ def test_no_source_is_said_once_and_found_later(tmp_path: Path, watcher: Watcher
     watcher.rails.clear()
     parameters = {'sysfs_root': str(root), 'source': 'ina3221'}
     with power(tmp_path / 'node', **parameters) as node:
-        watcher.diagnosis(WARN, 'no power source: no INA3221')
-        watcher.diagnosis(WARN)
+        watcher.wait_for_status('power', WARN, 'no power source: no INA3221')
+        watcher.wait_for_status('power', WARN)
         assert watcher.power == [] and watcher.rails == []
         fixtures.build(tmp_path, fixtures.ORIN_NANO)
-        assert float(watcher.next()[0]['total']['watts']) == pytest.approx(5.088384)
+        assert float(watcher.next()['total']['watts']) == pytest.approx(5.088384)
         assert node.log.count('no power source') == 1
 
 
@@ -235,15 +187,15 @@ def test_a_chip_whose_driver_binds_later_joins_the_total(tmp_path: Path, watcher
     root = fixtures.build(tmp_path, {n: c for n, c in files.items() if n not in late})
     with power(tmp_path / 'node', sysfs_root=str(root)) as node:
         # Without a chip of the sum there is no total.
-        assert 'total' not in watcher.next()[0]
+        assert 'total' not in watcher.next()
         # Its label cannot be read at first: that search has to wait, the readings do not.
         label = next(tmp_path / name for name in late if name.endswith('/in1_label'))
         label.parent.mkdir(parents=True)
         os.mkfifo(label)
         fixtures.build(tmp_path, {n: c for n, c in late.items() if tmp_path / n != label})
         watcher.next(70)
-        assert list(named(watcher.rails[-1])) == ['GPU', 'CPU', 'SOC']
-        watcher.diagnosis(OK)
+        assert list(by_name(watcher.rails[-1])) == ['GPU', 'CPU', 'SOC']
+        watcher.wait_for_status('power', OK)
         aside = label.with_name('aside')
         aside.write_text(f'{late[str(label.relative_to(tmp_path))]}\n')
         # Lets the search go, with nothing to read; does not wait for one that never began.
@@ -259,7 +211,7 @@ def test_a_chip_whose_driver_binds_later_joins_the_total(tmp_path: Path, watcher
         watcher.power.clear()
         watcher.next()
         assert watcher.power == []
-        watcher.diagnosis(ERROR, 'reads failed')
+        watcher.wait_for_status('power', ERROR, 'reads failed')
 
 
 def test_a_recording_beside_a_replay_keeps_to_its_clock(tmp_path: Path, watcher: Watcher) -> None:
@@ -274,7 +226,7 @@ def test_a_recording_beside_a_replay_keeps_to_its_clock(tmp_path: Path, watcher:
         with power(tmp_path / 'node', source='recording', recording=str(path), use_sim_time=True):
             watcher.wait_until('the clock is heard', clock.get_subscription_count)
             # The clock stands still.
-            status = watcher.diagnosis(WARN, 'no readings for')
+            status = watcher.wait_for_status('power', WARN, 'no readings for')
             reason = next(pair.value for pair in status.values if pair.key == 'reason')
             assert reason == 'recorded earlier: trace.csv. by hand'
             watcher.rails.clear()
@@ -290,15 +242,15 @@ def test_a_recording_beside_a_replay_keeps_to_its_clock(tmp_path: Path, watcher:
 
             watcher.wait_until('the end', lambda: 50.0 in watcher.power, 60.0, tick, every=0.02)
             watcher.wait_until(
-                'the end of the rails', lambda: named(watcher.rails[-1])['A']['watts'] == '50.0'
+                'the end of the rails', lambda: by_name(watcher.rails[-1])['A']['watts'] == '50.0'
             )
             watts = [round(value) for value in watcher.power]
             assert watts == list(range(watts[0], 51)) and -11 <= watts[0] < 40
             for message in list(watcher.rails):
-                rail = named(message)['A']
+                rail = by_name(message)['A']
                 stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
                 assert stamp == pytest.approx(1000 + float(rail['watts']) / 10, abs=1e-5)
-                assert float(named(message)['total']['period']) == pytest.approx(0.1)
+                assert float(by_name(message)['total']['period']) == pytest.approx(0.1)
                 assert rail['hardware_id'] == 'recording'
     finally:
         watcher.node.destroy_publisher(clock)

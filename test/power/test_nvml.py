@@ -16,7 +16,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import sys
+from types import SimpleNamespace
 
 import pytest
 from sysfs_fixtures import fake_nvml, FakeNVMLError, Ticks, total
@@ -33,79 +35,81 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     return ticks
 
 
-class Gpus:
-    """Milliwatts and millijoules of each GPU, as of `fake_nvml`."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch = monkeypatch
-
-    def find(self, power: dict[int, int | None], energy: dict[int, int | None]) -> Sensor:
-        self.power, self.energy = power, energy
-        self.module = fake_nvml(power, energy)
-        self._monkeypatch.setitem(sys.modules, 'pynvml', self.module)
-        return find_gpus()
+Values = dict[int, int | None]
+Find = Callable[[Values, Values], Sensor]
 
 
 @pytest.fixture
-def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
-    return Gpus(monkeypatch)
+def find(monkeypatch: pytest.MonkeyPatch) -> Find:
+    """Find GPUs of so many milliwatts and millijoules, as of `fake_nvml`."""
+
+    def find(power: Values, energy: Values) -> Sensor:
+        monkeypatch.setitem(sys.modules, 'pynvml', fake_nvml(power, energy))
+        return find_gpus()
+
+    return find
 
 
-def test_power_and_counter(gpus: Gpus, ticks: Ticks) -> None:
-    sensor = gpus.find({0: 71_500}, {0: 5_000_000})
+def test_power_and_counter(find: Find, ticks: Ticks) -> None:
+    energy: Values = {0: 5_000_000}
+    sensor = find({0: 71_500}, energy)
     assert (sensor.rails, sensor.members, sensor.scope) == (('gpu0',), ('gpu0',), 'gpu')
     first = total(sensor)
     assert (first.watts, first.joules) == (71.5, 5000.0)
-    gpus.energy[0] = 5_007_000
-    ticks.now += 0.1
-    assert total(sensor).joules == 5007.0
+    ticks.now, energy[0] = 1000.1, 5_007_000
+    assert (total(sensor).watts, total(sensor).joules) == (71.5, 5007.0)
     # The driver was loaded anew.
-    gpus.energy[0] = 200
-    ticks.now += 0.1
+    ticks.now, energy[0] = 1000.2, 200
     assert 'restarted' in total(sensor).error
-    ticks.now += 0.1
+    ticks.now = 1000.3
     assert not total(sensor).error
 
 
-def test_a_lost_gpu_comes_back(gpus: Gpus) -> None:
-    sensor = gpus.find({0: 71_500}, {0: 1})
-    del gpus.power[0]
+def test_a_lost_gpu_comes_back(find: Find) -> None:
+    power: Values = {0: 71_500}
+    sensor = find(power, {0: 1})
+    power.clear()
     assert 'GPU is lost' in total(sensor).error
-    gpus.power[0] = 60_000
+    power[0] = 60_000
     assert total(sensor).watts == 60.0
 
 
-def test_before_volta_there_is_no_counter(gpus: Gpus) -> None:
-    reading = total(gpus.find({0: 50_000}, {0: None}))
+def test_before_volta_there_is_no_counter(find: Find) -> None:
+    reading = total(find({0: 50_000}, {0: None}))
     assert (reading.watts, reading.joules) == (50.0, None)
 
 
-def test_a_counter_alone_gives_power(gpus: Gpus, ticks: Ticks) -> None:
-    sensor = gpus.find({0: None}, {0: 1000})
+def test_a_counter_alone_gives_power(find: Find, ticks: Ticks) -> None:
+    energy: Values = {0: 1000}
+    sensor = find({0: None}, energy)
     assert total(sensor).watts is None
-    gpus.energy[0] = 3000
-    ticks.now += 0.1
+    ticks.now, energy[0] = 1000.1, 3000
     assert total(sensor).watts == pytest.approx(20.0)
 
 
-def test_gpus_that_measure_nothing_are_left_out(gpus: Gpus) -> None:
-    nothing: dict[int, int | None] = dict.fromkeys(range(3))
-    sensor = gpus.find({0: None, 1: 30_000, 2: 12_000}, nothing)
+def test_gpus_that_measure_nothing_are_left_out(find: Find) -> None:
+    nothing: Values = dict.fromkeys(range(3))
+    sensor = find({0: None, 1: 30_000, 2: 12_000}, nothing)
     assert (sensor.rails, sensor.scope) == (('gpu1', 'gpu2'), '2 gpus')
     assert total(sensor).watts == 42.0
     with pytest.raises(NoSensorError, match='lists 3 GPU.* reads the power of none'):
-        gpus.find(nothing, nothing)
+        find(nothing, nothing)
 
 
-def test_without_driver_or_package(gpus: Gpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpus.find({0: 1}, {0: 1})
+def fail() -> None:
+    raise FakeNVMLError('Driver Not Loaded')
 
-    def fail() -> None:
-        raise FakeNVMLError('Driver Not Loaded')
 
-    gpus.module.nvmlInit = fail
-    with pytest.raises(NoSensorError, match='Driver Not Loaded'):
-        find_gpus()
-    monkeypatch.setitem(sys.modules, 'pynvml', None)
-    with pytest.raises(NoSensorError, match='nvidia-ml-py'):
+@pytest.mark.parametrize(
+    ('module', 'error'),
+    [
+        (SimpleNamespace(NVMLError=FakeNVMLError, nvmlInit=fail), 'Driver Not Loaded'),
+        (None, 'nvidia-ml-py'),
+    ],
+)
+def test_without_driver_or_package(
+    monkeypatch: pytest.MonkeyPatch, module: SimpleNamespace | None, error: str
+) -> None:
+    monkeypatch.setitem(sys.modules, 'pynvml', module)
+    with pytest.raises(NoSensorError, match=error):
         find_gpus()
