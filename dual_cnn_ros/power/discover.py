@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,12 @@ from dual_cnn_ros.power.nvml import find_gpus
 from dual_cnn_ros.power.rapl import find_rapl
 from dual_cnn_ros.power.reading import NoSensorError, Sensor
 
-POWER_SOURCES = ('auto', 'ina3221', 'rapl', 'nvml')
+_SEARCHES: dict[str, Callable[[Path], Sensor]] = {
+    'ina3221': find_ina3221,
+    'rapl': find_rapl,
+    'nvml': lambda sysfs_root: find_gpus(),
+}
+POWER_SOURCES = ('auto', *_SEARCHES)
 
 
 def discover(source: str = 'auto', sysfs_root: Path = Path('/sys')) -> Sensor:
@@ -50,17 +56,12 @@ def discover(source: str = 'auto', sysfs_root: Path = Path('/sys')) -> Sensor:
         Where nothing is found; says what was looked for.
 
     """
-    searches = {
-        'ina3221': lambda: find_ina3221(sysfs_root),
-        'rapl': lambda: find_rapl(sysfs_root),
-        'nvml': find_gpus,
-    }
     if source != 'auto':
-        return searches[source]()
+        return _SEARCHES[source](sysfs_root)
     not_found = []
-    for name, search in searches.items():
+    for name, search in _SEARCHES.items():
         try:
-            sensor = search()
+            sensor = search(sysfs_root)
         except NoSensorError as error:
             not_found.append(f'{name}: {error}')
         else:

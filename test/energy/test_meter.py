@@ -61,24 +61,21 @@ def sensor(load: Load, total: bool = True) -> Sensor:
     return Sensor('fake', 'a test', (load,), load.rails if total else (), 'module')
 
 
-def windows(load: Load, *seconds: float) -> list[EnergyWindow]:
-    found = []
-    with EnergyMeter(sensor(load), period=1.0) as meter:
-        for n, length in enumerate(seconds):
-            meter.begin_window(f'{n}')
-            time.sleep(length)
-            found.append(meter.end_window(f'{n}'))
-    return found
+def measured(meter: EnergyMeter, name: str, seconds: float) -> EnergyWindow:
+    meter.begin_window(name)
+    time.sleep(seconds)
+    return meter.end_window(name)
 
 
 @pytest.mark.parametrize('counts', [False, True])
 def test_joules_of_windows_long_and_short(counts: bool) -> None:
-    long, short = windows(Load(counts), 1.2, 0.001)
+    with EnergyMeter(sensor(Load(counts)), period=1.0) as meter:
+        long, short = measured(meter, 'long', 1.2), measured(meter, 'short', 0.001)
     for window in (long, short):
         assert window.joules == pytest.approx(5.0 * window.seconds)
         assert window.coverage == pytest.approx(1.0) and window.reason == ''
         assert (window.source, window.scope) == ('fake', 'module')
-    assert (long.name, short.name) == ('0', '1')
+    assert (long.name, short.name) == ('long', 'short')
     assert long.seconds >= 1.2 and long.standard_error == pytest.approx(0.0, abs=1e-6)
     # A single millisecond says nothing of how the power varies.
     assert short.standard_error is None
@@ -87,11 +84,7 @@ def test_joules_of_windows_long_and_short(counts: bool) -> None:
 def test_windows_overlap_and_one_name_may_be_used_again() -> None:
     with EnergyMeter(sensor(Load()), period=1.0) as meter:
         meter.begin_window('outer')
-        inner = []
-        for _ in range(2):
-            meter.begin_window('inner')
-            time.sleep(0.05)
-            inner.append(meter.end_window('inner'))
+        inner = [measured(meter, 'inner', 0.05) for _ in range(2)]
         outer = meter.end_window('outer')
     joules = [window.joules or 0.0 for window in inner]
     assert outer.joules is not None and outer.joules >= sum(joules) > 0
@@ -121,8 +114,7 @@ def test_it_reads_from_the_first_window_until_it_is_closed() -> None:
     assert load.reads <= reads + 1
     with pytest.raises(ValueError, match='no window'):
         meter.end_window('dropped')
-    meter.begin_window('again')
-    assert meter.end_window('again').joules is not None
+    assert measured(meter, 'again', 0.0).joules is not None
     meter.close()
 
 
@@ -130,7 +122,8 @@ def test_a_sensor_that_fails_gives_no_joules(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(meter_module, 'ANSWER_SECONDS', -2.0)
     load = Load()
     load.error = 'EIO'
-    [window] = windows(load, 0.05)
+    with EnergyMeter(sensor(load), period=1.0) as meter:
+        window = measured(meter, 'a', 0.05)
     assert window.joules is None and window.standard_error is None and window.coverage == 0
     assert window.reason == 'readings cover 0% of the window, less than 95%'
 
@@ -151,8 +144,7 @@ def test_without_a_total_a_window_has_its_seconds_and_a_reason(
 ) -> None:
     monkeypatch.setattr(meter_module, 'discover', nothing_found)
     with EnergyMeter(found) as meter:
-        meter.begin_window('a')
-        window = meter.end_window('a')
+        window = measured(meter, 'a', 0.0)
     assert window.seconds > 0 and window.joules is None and window.coverage == 0
     assert (window.source, window.reason) == (source, reason)
 

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 import shutil
 import time
@@ -114,16 +113,17 @@ def test_channels_that_are_no_rails(
     assert board(tmp_path, chip).rails == rails
 
 
-@pytest.mark.parametrize('file', ['in3_input', 'curr1_input'])
-@pytest.mark.parametrize('code', [errno.ETIMEDOUT, errno.ENODATA, errno.EAGAIN])
-def test_a_failing_member_makes_the_total_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, code: int
-) -> None:
-    fixtures.break_files(monkeypatch, {f'1-0040/hwmon/hwmon1/{file}': code})
-    sensor = board(tmp_path, fixtures.agx_orin())
+@pytest.mark.parametrize('name', ['in3_input', 'curr1_input'])
+def test_a_failing_member_makes_the_total_missing(tmp_path: Path, name: str) -> None:
+    root = fixtures.build(tmp_path, fixtures.agx_orin())
+    file = next(root.rglob(f'hwmon1/{name}'))
+    file.unlink()
+    # Like many a driver's error, that of reading a folder comes after it was opened.
+    file.mkdir()
+    sensor = find_ina3221(root)
     readings = sensor.read()
     [failed] = [reading for reading in readings if reading.error]
-    assert failed.watts is None and file in failed.error
+    assert failed.watts is None and f"Is a directory: '{file}'" in failed.error
     reading = sensor.total(readings)
     assert reading is not None and reading.watts is None and failed.rail in reading.error
 
@@ -133,15 +133,6 @@ def test_a_member_that_was_not_read_makes_the_total_missing(tmp_path: Path) -> N
     reading = sensor.total(sensor.read()[1:])
     assert reading is not None
     assert reading.watts is None and 'VDD_GPU_SOC was not read' in reading.error
-
-
-def test_a_read_that_the_driver_refuses_names_the_file(tmp_path: Path) -> None:
-    root = fixtures.build(tmp_path, fixtures.ORIN_NANO)
-    file = next(root.rglob('curr1_input'))
-    file.unlink()
-    # Like many a driver's error, that of reading a folder comes after it was opened.
-    file.mkdir()
-    assert f"Is a directory: '{file}'" in total(find_ina3221(root)).error
 
 
 @pytest.mark.parametrize('content', ['', 'garbage', '12.5', '32760 ma'])
