@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> None:
     bundle = Bundle.open(name)
     notes = source.notes.get('origin', '') if isinstance(source, Recording) else ''
     cameras = name_cameras(without_copies(source.image_topics))
-    print(f'{source.path}: {", ".join(cameras)}{". " + notes if notes else ""}')
+    print(f'{os.path.relpath(source.path)}: {", ".join(cameras)}{". " + notes if notes else ""}')
     titles = ' then '.join(stage.title for stage in bundle.stages)
     print(f'bundle {bundle.name}: {len(bundle.labels)} classes, {titles}')
     labels = _labels(source, cameras)
