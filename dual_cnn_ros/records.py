@@ -95,7 +95,13 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _convert(next(a for a in arguments if a is not NoneType), value, where)
     if origin is tuple:
         entries = _expect(list, value, where)
-        return tuple(_convert(arguments[0], e, f'{where}[{i}]') for i, e in enumerate(entries))
+        kinds = arguments if arguments[-1] is not ... else arguments[:1] * len(entries)
+        if len(kinds) != len(entries):
+            raise RecordError(f'{where} must have {len(kinds)} entries, not {len(entries)}')
+        return tuple(
+            _convert(kind, entry, f'{where}[{i}]')
+            for i, (kind, entry) in enumerate(zip(kinds, entries))
+        )
     if origin is not None:  # a mapping
         entries = _expect(dict, value, where)
         return {

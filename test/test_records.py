@@ -51,6 +51,7 @@ class Robot:
     map: Path = Path('map.yaml')
     is_ready: bool = True
     weights: tuple[float, ...] = (1.0,)
+    place: tuple[float, str] = (0.0, 'hall')
     note: Any = None
 
 
@@ -63,6 +64,7 @@ FULL = Robot(
     Path('a/b'),
     False,
     (),
+    (2.5, 'lift'),
     {'any': ['thing', 1, None]},
 )
 
@@ -79,6 +81,7 @@ def test_what_is_empty_by_default_is_left_out() -> None:
         'map': 'map.yaml',
         'is_ready': True,
         'weights': [1.0],
+        'place': [0.0, 'hall'],
     }
     assert to_plain(Robot('', (), weights=()))['weights'] == []
 
@@ -115,6 +118,8 @@ def test_a_whole_number_will_do_for_a_float() -> None:
         ({'map': 3}, 'map must be text'),
         ({'is_ready': 1}, 'is_ready must be true or false, not 1'),
         ({'weights': [0.5, 'x']}, r"weights\[1\] must be a number, not 'x'"),
+        ({'place': [1, 2]}, r'place\[1\] must be text'),
+        ({'place': [1]}, 'place must have 2 entries, not 1'),
         ({'wheelz': []}, 'unknown field wheelz; check the spelling'),
     ],
 )
