@@ -28,7 +28,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 import csv
 from dataclasses import replace
-from itertools import pairwise, takewhile
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 from statistics import median
 import time
@@ -41,6 +41,7 @@ from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 # ahead by more seconds than these jumps over.
 _MOST_BEHIND = 1000
 _LONGEST_CLOCK_STEP = 20.0
+_COLUMNS = ['time', 'rail', 'watts', 'volts', 'amps', 'joules', 'offset_watts', 'scope', 'error']
 # The readings of one moment, each with its scope.
 _Rows = list[tuple[Reading, str]]
 
@@ -125,15 +126,11 @@ def write_power_trace(
 
     """
     file.writelines(f'# {remark}\n' for remark in remarks)
-    writer: csv.DictWriter[str] | None = None
-    for readings in sets:
-        for reading in readings:
-            values = to_values(reading, sensor.scope if reading.rail in sensor.members else '')
-            row = {'time': values.pop('time'), 'rail': reading.rail, **values}
-            if writer is None:
-                writer = csv.DictWriter(file, list(row), lineterminator='\n')
-                writer.writeheader()
-            writer.writerow(row)
+    writer = csv.DictWriter(file, _COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    for reading in chain.from_iterable(sets):
+        scope = sensor.scope if reading.rail in sensor.members else ''
+        writer.writerow({'rail': reading.rail, **to_values(reading, scope)})
 
 
 class _Channel:

@@ -61,6 +61,12 @@ class SourceTotals:
     decisions: int = 0
     busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
+    def add(self, decisions: int, busy: Mapping[str, float]) -> None:
+        """Add so many decisions, and the seconds for which each part worked on them."""
+        self.decisions += decisions
+        for part, seconds in busy.items():
+            self.busy[part] += seconds
+
 
 @dataclass
 class _IdleMeasurement:
@@ -280,7 +286,7 @@ class Account:
     def net_joules_per_frame(self) -> float | None:
         """Mean energy of a frame above idle; None where that is unknown or within the noise."""
         net, per_frame = self.net, self.joules_per_frame
-        if self.idle is None or net is None or net.joules is None or per_frame is None:
+        if self.idle is None or net is None or net.net_joules is None or per_frame is None:
             return None
         return per_frame - self.idle.watts * self.seconds / self.decisions
 
@@ -304,12 +310,10 @@ class Account:
     def mean_busy_seconds(self, source: str | None = None) -> dict[str, float]:
         """Return the mean busy seconds of each part for a decision of a source, None for any."""
         chosen = [self.sources[source]] if source is not None else list(self.sources.values())
-        decisions = sum(one.decisions for one in chosen)
-        busy: dict[str, float] = defaultdict(float)
+        total = SourceTotals()
         for one in chosen:
-            for part, seconds in one.busy.items():
-                busy[part] += seconds / decisions
-        return dict(busy)
+            total.add(one.decisions, one.busy)
+        return {part: seconds / total.decisions for part, seconds in total.busy.items()}
 
     def baseline_busy_seconds(self, name: str) -> dict[str, float]:
         """
@@ -337,6 +341,8 @@ class Account:
         if missing:
             raise InseparableError(f'{", ".join(missing)} has not run yet')
         return {part: busy[part] / ran[part] for part in parts}
+
+    # Internal
 
     def _shifted(self, reading: Reading) -> Reading:
         return replace(reading, time=reading.time + self._shift)
@@ -402,10 +408,7 @@ class Account:
             elif self.sources:
                 self._unused = (joules + energy.measured_joules, seconds + energy.covered_seconds)
             for decision in window.decisions:
-                source = self.sources.setdefault(decision.source, SourceTotals())
-                source.decisions += 1
-                for part, seconds in decision.busy.items():
-                    source.busy[part] += seconds
+                self.sources.setdefault(decision.source, SourceTotals()).add(1, decision.busy)
 
     def _measure_idle(self, reading: Reading) -> None:
         measurement = self._measurement

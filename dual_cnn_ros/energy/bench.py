@@ -65,7 +65,7 @@ class Cost:
     @property
     def joules(self) -> float | None:
         """Above idle; None where refused, for the reason in `net.refused`."""
-        return self._each(self.net.joules)
+        return self._each(self.net.net_joules)
 
     @property
     def standard_error(self) -> float | None:
@@ -78,7 +78,7 @@ class Cost:
     @property
     def bias(self) -> float | None:
         """Bound of the sensor's bias in `joules`; None where the sensor states none."""
-        return self._each(self.net.bias)
+        return self._each(self.net.bias_joules)
 
     def _each(self, joules: float | None) -> float | None:
         # Images were also done in the time that readings do not cover.

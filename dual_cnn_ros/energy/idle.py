@@ -68,20 +68,20 @@ class Idle:
 @dataclass(frozen=True)
 class NetEnergy:
     """
-    The energy of a window above idle, over the window's covered seconds, in joules.
+    The energy of a window above idle, over the window's covered seconds.
 
     Attributes
     ----------
-    gross
+    gross_joules
         Idle energy included.
-    idle
+    idle_joules
         The idle energy; NaN where the idle power is unknown.
-    noise
+    noise_joules
         The smallest difference that means something; NaN where the idle power or its standard
         error is unknown.
-    joules
-        The difference of `gross` and `idle`; None where it was refused.
-    bias
+    net_joules
+        The difference of `gross_joules` and `idle_joules`; None where it was refused.
+    bias_joules
         Bound of the error of the sensor's gain; a constant offset cancels. None where the sensor
         states no bound, or the idle power is unknown.
     refused
@@ -89,11 +89,11 @@ class NetEnergy:
 
     """
 
-    gross: float
-    idle: float
-    noise: float
-    joules: float | None
-    bias: float | None
+    gross_joules: float
+    idle_joules: float
+    noise_joules: float
+    net_joules: float | None
+    bias_joules: float | None
     refused: str = ''
 
 

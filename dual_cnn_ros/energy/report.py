@@ -138,14 +138,9 @@ def _idle(account: Account) -> ReportSection:
         'after_watts': idle.after.mean_watts if idle.after else None,
         'watts': idle.watts,
         'standard_error_watts': idle.standard_error_watts,
-        'gross_joules': net.gross,
-        'idle_joules': net.idle,
-        'net_joules': net.joules,
-        'noise_joules': net.noise,
-        'bias_joules': net.bias,
-        'refused': net.refused,
+        **asdict(net),
     }
-    message = net.refused or f'{net.joules:.3f} J above {idle.watts:.3f} W'
+    message = net.refused or f'{net.net_joules:.3f} J above {idle.watts:.3f} W'
     return ReportSection('idle', message, values, bool(net.refused))
 
 

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 TOTAL = 'total'
@@ -136,13 +136,12 @@ class Sensor:
             if read[rail].error:
                 return Reading(TOTAL, time, error=f'{rail}: {read[rail].error}')
         members = [read[rail] for rail in self.members]
-        alone = members[0] if len(members) == 1 else None
+        if len(members) == 1:
+            return replace(members[0], rail=TOTAL)
         return Reading(
             TOTAL,
             time,
             watts=_sum(member.watts for member in members),
-            volts=alone.volts if alone else None,
-            amps=alone.amps if alone else None,
             joules=_sum(member.joules for member in members),
             offset_watts=_sum(member.offset_watts for member in members),
         )

@@ -105,7 +105,7 @@ def test_energy_above_the_mean_idle_power(robot: Robot) -> None:
     idle, net = robot.account.idle, robot.account.net
     assert idle is not None and idle.watts == pytest.approx(4.1)
     assert idle.standard_error_watts == pytest.approx(0.1)
-    assert net is not None and net.joules == pytest.approx(50 * 5.9, rel=0.02)
+    assert net is not None and net.net_joules == pytest.approx(50 * 5.9, rel=0.02)
     assert robot.account.net_joules_per_frame == pytest.approx(0.59, rel=0.02)
 
 

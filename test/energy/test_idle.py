@@ -36,12 +36,12 @@ def steady(watts: float, seconds: float, offset_watts: float | None = None) -> E
 def test_net_is_gross_less_idle() -> None:
     load = steady(9.0, 20.0, offset_watts=0.08)
     result = subtract_idle(load, Idle(steady(4.0, 10.0), steady(4.2, 10.0)))
-    assert result.gross == pytest.approx(180)
-    assert result.idle == pytest.approx(82)
-    assert result.joules == pytest.approx(98)
+    assert result.gross_joules == pytest.approx(180)
+    assert result.idle_joules == pytest.approx(82)
+    assert result.net_joules == pytest.approx(98)
     # Twice half the drift of 0.2 W, over 20 s; in the bias, the offset cancels, the gain does not.
-    assert result.noise == pytest.approx(4.0)
-    assert result.bias == pytest.approx(0.0125 * 98)
+    assert result.noise_joules == pytest.approx(4.0)
+    assert result.bias_joules == pytest.approx(0.0125 * 98)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_it_is_refused_within_the_noise(
 ) -> None:
     idle = Idle(steady(before, 10.0), steady(after, 10.0))
     result = subtract_idle(steady(load, 20.0, offset_watts=offset), idle)
-    assert (result.joules is None) is refused
+    assert (result.net_joules is None) is refused
     assert ('within the noise' in result.refused) is refused
 
 
@@ -85,7 +85,7 @@ FEW = 'too few to tell the standard error'
 )
 def test_it_is_refused_where_something_is_unknown(load: Energy, idle: Idle, reason: str) -> None:
     result = subtract_idle(load, idle)
-    assert result.joules is None and reason in result.refused
+    assert result.net_joules is None and reason in result.refused
     assert math.isnan(idle.standard_error_watts) is ('window' not in reason)
 
 
@@ -98,4 +98,4 @@ def test_a_load_that_varies_is_no_noise() -> None:
     load = energy_of(readings, 0.1)
     assert load.standard_error_watts is not None
     assert 2 * load.standard_error_watts * load.covered_seconds > 600
-    assert subtract_idle(load, Idle(steady(5.0, 30.0))).joules == pytest.approx(600.0)
+    assert subtract_idle(load, Idle(steady(5.0, 30.0))).net_joules == pytest.approx(600.0)
