@@ -40,7 +40,9 @@ from rcl_interfaces.msg import ParameterValue, SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParameters
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -165,6 +167,18 @@ def running(module: str, folder: Path, **parameters: Any) -> Iterator[NodeProces
 # where a participant ends at the very moment at which it discovers another one. So nodes that are
 # made in order to fail are made where there is nobody to discover.
 NOBODYS_DOMAIN = 101
+
+
+def assert_refused(kind: Callable[..., Node], parameters: dict[str, Any], words: str) -> None:
+    """Check that no node is made of these parameters, and that the error has these words."""
+    context = Context()
+    rclpy.init(context=context, domain_id=NOBODYS_DOMAIN)
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    try:
+        with pytest.raises((ValueError, ParameterException), match=words):
+            kind(context=context, parameter_overrides=overrides)
+    finally:
+        context.try_shutdown()
 
 
 # The other side --------------------------------------------------------------------------------

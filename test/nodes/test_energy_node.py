@@ -24,21 +24,17 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_fixtures import (
+    assert_refused,
     by_name,
     Camera,
     classifier,
     Client,
     frame,
-    NOBODYS_DOMAIN,
     NodeProcess,
     running,
 )
 import numpy as np
 import pytest
-import rclpy
-from rclpy.context import Context
-from rclpy.exceptions import ParameterException
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64, Header
 import sysfs_fixtures as fixtures
@@ -350,31 +346,9 @@ BAD: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope='module')
-def context() -> Iterator[Context]:
-    context = Context()
-    rclpy.init(context=context, domain_id=NOBODYS_DOMAIN)
-    yield context
-    context.try_shutdown()
-
-
 @pytest.mark.parametrize(('name', 'value'), BAD)
-def test_bad_parameters_at_the_start(context: Context, name: str, value: Any) -> None:
-    overrides = [Parameter(name, value=value)]
-    with pytest.raises((ValueError, ParameterException), match=name):
-        EnergyNode(context=context, parameter_overrides=overrides)
-
-
-def test_bad_parameters_while_running(context: Context) -> None:
-    node = EnergyNode(context=context)
-    try:
-        for name, value in BAD:
-            before = node.get_parameter(name).value
-            [result] = node.set_parameters([Parameter(name, value=value)])
-            assert not result.successful and result.reason, (name, value)
-            assert node.get_parameter(name).value == before
-    finally:
-        node.destroy_node()
+def test_a_node_with_a_bad_parameter_is_not_made(name: str, value: Any) -> None:
+    assert_refused(EnergyNode, {name: value}, name)
 
 
 def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:
