@@ -92,6 +92,10 @@ def test_numpy_numbers_become_plain_ones() -> None:
     assert [type(value) for value in plain.values()] == [float, int]
 
 
+def test_null_will_do_for_what_may_be_none() -> None:
+    assert from_plain(Robot, {**PLAIN, 'spare': None}) == from_plain(Robot, PLAIN)
+
+
 def test_a_whole_number_will_do_for_a_float() -> None:
     radius = from_plain(Wheel, {'radius': 2}).radius
     assert radius == 2.0 and type(radius) is float

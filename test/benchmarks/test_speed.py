@@ -227,7 +227,7 @@ def test_threshold(benchmark: Any, version: str) -> None:
     )
     best = curve(s, first, final).most_accurate()
     assert np.where(s >= result, first, final).mean() == best.accuracy
-    # Of equally good ones all take that which asks least.
+    # Of equally good thresholds, each takes the one that defers least.
     assert (s < result).mean() == best.deferral_rate
 
 
