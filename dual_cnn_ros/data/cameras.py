@@ -21,7 +21,7 @@ from collections.abc import Collection
 import sys
 
 CAMERA = 'camera'
-"""The camera of whatever names none."""
+"""The name of a camera whose images come with none."""
 
 
 def camera_of(topic: str) -> str:

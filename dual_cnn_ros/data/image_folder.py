@@ -111,7 +111,7 @@ class ImageFolder:
         """
         Yield the wanted files with their bytes.
 
-        They come in the order of `wanted` from a folder, in its own from a tar.
+        A folder yields them in the order of `wanted`, a tar in its own.
         """
         with _readable(self.path):
             if self.path.is_dir():
@@ -129,8 +129,8 @@ class ImageFolder:
         """
         Return a digest that changes when images are changed.
 
-        It is made of names, sizes and times of change, because reading all takes as long as using
-        it.
+        It is made of names, sizes and times of change, because reading all images takes as long as
+        classifying them.
         """
         names = self.files if self.path.is_dir() else ('',)
         states = [(name, (self.path / name).stat()) for name in names]

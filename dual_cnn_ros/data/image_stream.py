@@ -44,7 +44,7 @@ from dual_cnn_ros.messages.images import to_image_msg
 EXIF_AT = 4096  # bytes from the start within which a file says that it has EXIF data
 
 FORMATS = {'.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg'}
-"""What may go into a compressed message as it is, and how that names it."""
+"""File types that a compressed message holds unchanged, with the format that it states."""
 
 
 class ImageStream:
@@ -58,9 +58,9 @@ class ImageStream:
     kind
         IMAGE or COMPRESSED_IMAGE.
     count
-        How many frames there are, 0 where nobody knows.
+        The number of frames, 0 where it is unknown.
     seconds
-        How long it lasts, None where nobody knows.
+        Its length, None where it is unknown.
     frames
         Returns an iterator over the frames: seconds since the start, and an image message without
         its header: an Image, or the format and data of a compressed one.
@@ -118,7 +118,7 @@ class ImageStream:
 
 
 MessageSource = Recording | ImageStream
-"""Whatever can be played."""
+"""What can be played: both have path, topics, image_topics, start, duration and messages."""
 
 
 def stream_folder(folder: Path, fps: float) -> ImageStream:
@@ -138,7 +138,7 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
         for i, (file, data) in enumerate(ImageFolder(folder).read(files)):
             kind = FORMATS.get(PurePosixPath(file).suffix.lower())
             encoded = np.frombuffer(data, np.uint8)
-            # What is stored on its side goes out upright: a message says nothing of that.
+            # Receivers of a message ignore EXIF data, so an image with them is turned here.
             if kind is None or b'Exif' in data[:EXIF_AT]:
                 image = decode_image(data)
                 if image is None:

@@ -253,7 +253,7 @@ class RecordedFrames:
 
 
 FrameSource = ImageFrames | RecordedFrames
-"""Whatever yields labelled frames."""
+"""What can be evaluated on."""
 
 
 def open_frames(

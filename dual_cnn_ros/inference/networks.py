@@ -157,7 +157,7 @@ class Head(nn.Linear):
     """Global average pooling and one linear layer: (N, inputs, H, W) to (N, classes)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average over all places, then map."""
+        """Map (N, inputs, H, W) to (N, classes)."""
         return super().forward(x.mean((2, 3)))
 
 

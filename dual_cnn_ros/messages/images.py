@@ -58,7 +58,7 @@ class DepthImageError(ImageError):
 
 class Encoding(NamedTuple):
     """
-    How the samples of one encoding lie, and what makes them BGR or grey.
+    The layout of the samples of one encoding, and their conversion to BGR or grey.
 
     Attributes
     ----------

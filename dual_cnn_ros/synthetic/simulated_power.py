@@ -67,9 +67,9 @@ class SimulatedTrace:
     readings
         Of the one rail; their times are those of the recording.
     decisions
-        How many each source made.
+        Number of decisions of each source.
     joules
-        What a decision of each source took on average, above idle.
+        Mean energy above idle of a decision of each source.
     """
 
     recording: str

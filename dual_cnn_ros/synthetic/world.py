@@ -114,7 +114,7 @@ class PinholeCamera:
 @dataclass(frozen=True)
 class Panel:
     """
-    A flat picture standing in the world: a sign, a poster, a passer-by.
+    A flat image standing in the world: a sign, a poster, a passer-by.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ from typing import Any
 from dual_cnn_ros.tools.cli import make_parser, number, run_cli
 from dual_cnn_ros.training.options import Augmentation, TrainingOptions
 
-# Looked for before anything is read, because the last are used after the whole training only.
+# Checked before the data are read, because some are used only after the whole training.
 LIBRARIES = ('torch', 'torchvision', 'onnx', 'onnxscript', 'safetensors')
 
 
@@ -109,11 +109,11 @@ def _add(group: Any, option: Field[Any]) -> None:
         'tuple[float, ...]': {'type': float, 'nargs': '+', 'metavar': 'X'},
         'tuple[str, ...]': {'nargs': '+', 'metavar': 'LABEL'},
     }
-    how = arguments[str(option.type).removesuffix(' | None')]
+    settings = arguments[str(option.type).removesuffix(' | None')]
     if isinstance(option.default, (int, float, str)) and not isinstance(option.default, bool):
         text += ' (%(default)s)'
     flag = '--' + option.name.replace('_', '-')
-    group.add_argument(flag, default=option.default, help=text, **how)
+    group.add_argument(flag, default=option.default, help=text, **settings)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -81,8 +81,8 @@ def make_mixing(options: Augmentation, classes: int) -> Mixing:
     Returns
     -------
     Mixing
-        From images (N, C, H, W) and labels (N,) to images and class probabilities (N, classes), or
-        to what it was given where nothing is mixed.
+        From images (N, C, H, W) and labels (N,) to images and class probabilities (N, classes);
+        it returns its arguments where nothing is to be mixed.
 
     References
     ----------

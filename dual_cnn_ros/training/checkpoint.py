@@ -30,7 +30,8 @@ from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.training.options import TrainingOptions
 
 # What may differ between two runs of one training without changing its result.
-FREE = ('data', 'exclude', 'labels', 'out', 'name', 'device', 'restart', 'augmentation')
+# Options that may change between the runs of one training.
+NOT_COMPARED = ('data', 'exclude', 'labels', 'out', 'name', 'device', 'restart', 'augmentation')
 
 
 class TrainingError(ValueError):
@@ -94,7 +95,7 @@ class Checkpoint:
         self.path = path
         self.parts = parts
         values = {**asdict(options), **asdict(options.augmentation), 'images': _digest(data)}
-        self.identity = {key: value for key, value in values.items() if key not in FREE}
+        self.identity = {key: value for key, value in values.items() if key not in NOT_COMPARED}
 
     def save(self, curve: list[EpochRecord]) -> None:
         """Write the state of all parts and the epochs so far; a kill leaves a whole file."""

@@ -37,13 +37,14 @@ from dual_cnn_ros.training.checkpoint import EpochRecord
 from dual_cnn_ros.training.options import TrainingOptions
 
 # Whoever gets the bundle need not know the folders and the set-up of the machine it comes from.
+# Options that metrics.json leaves out: they tell of one machine only.
 PRIVATE = ('data', 'out', 'exclude', 'device', 'restart')
 
 
 @dataclass(frozen=True)
 class TrainingMetrics:
     """
-    What a training reached, and how: the content of metrics.json.
+    The result and the circumstances of a training: the content of metrics.json.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class TrainingMetrics:
     versions
         Of Python and the libraries.
     options
-        As they were given; those of PRIVATE are not written.
+        As they were given, but for those of PRIVATE.
     curve
         The epochs.
     """

@@ -235,7 +235,7 @@ def _to_device(part: LabelledImages, colour: str, device: torch.device) -> tuple
 
 
 def _make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    # Decay pulls weights to zero, which means nothing for a norm's scale or for a bias.
+    # Norms and biases get no decay: a scale or an offset near zero is no simpler function.
     parameters = list(network.parameters())
     groups = [
         {'params': [p for p in parameters if p.ndim > 1], 'weight_decay': options.weight_decay},

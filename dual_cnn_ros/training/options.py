@@ -34,13 +34,13 @@ STD = {'rgb': (0.229, 0.224, 0.225), 'bgr': (0.225, 0.224, 0.229), 'grey': (0.22
 
 
 def _option(default: Any, text: str, low: float = 0, high: float = math.inf, **extra: Any) -> Any:
-    """Return a field with what a command line has to know of it."""
+    """Return a dataclass field with the help and the limits of its command-line option."""
     return field(default=default, metadata={'help': text, 'limits': (low, high), **extra})
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are changed at random, each by numbers of its own."""
+    """Random changes of training images; each image gets random numbers of its own."""
 
     flip: bool = _option(True, 'mirror half of the images; not for signs or text')
     zoom: float = _option(0.5, 'smallest area of a random crop; 1 for none', 0.05, 1)

@@ -14,6 +14,7 @@
 """Image folders and videos in the shape of a recording."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 from image_files import exif, jpeg, plain, put
@@ -65,21 +66,12 @@ def test_a_video_is_played_at_its_rate(tmp_path: Path) -> None:
 
 
 def test_a_camera_is_played_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Camera:
-        def __init__(self, number: int) -> None:
-            self.left = 3
-
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
-
-        def get(self, _: int) -> float:
-            return 0.0
-
-        def read(self) -> tuple[bool, np.ndarray]:
-            self.left -= 1
-            return self.left >= 0, plain(1, 2, 3)
-
-    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    frames = [(True, plain(1, 2, 3))] * 3
+    camera = Mock()
+    camera.configure_mock(
+        **{'get.return_value': 0.0, 'read.side_effect': [*frames, (False, None)]}
+    )
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda _: camera)
     stream = stream_video(0, 1000.0)
     assert (stream.path, stream.duration) == ('camera 0', 1000.0)
     assert len(list(stream.messages())) == 3

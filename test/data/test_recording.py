@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
-from rosbags import interfaces
+from rosbag_profiles import LATCHED
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 import yaml
 
@@ -148,18 +148,9 @@ def test_every_compression_of_rosbag2_is_read(
 ) -> None:
     with_mode = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin[storage.upper()])
     with_mode.set_compression(mode, CompressionFormat.ZSTD)
-    forever = interfaces.QosTime(2147483647, 4294967295)
-    reliable, latched = (
-        interfaces.QosReliability.RELIABLE,
-        interfaces.QosDurability.TRANSIENT_LOCAL,
-    )
-    history, automatic = interfaces.QosHistory.KEEP_LAST, interfaces.QosLiveliness.AUTOMATIC
-    profile = interfaces.Qos(
-        history, 1, reliable, latched, forever, forever, automatic, forever, False
-    )
     with with_mode as writer:
         connection = writer.add_connection(
-            '/words', STRING, typestore=recording.typestore(), offered_qos_profiles=[profile]
+            '/words', STRING, typestore=recording.typestore(), offered_qos_profiles=[LATCHED]
         )
         for i in range(3):
             writer.write(connection, START + i, string(str(i)))

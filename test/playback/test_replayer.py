@@ -35,14 +35,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
+from rosbag_profiles import LATCHED
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Writer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -295,24 +288,12 @@ def test_a_loop_begins_again_until_it_is_stopped(
 def test_a_late_subscriber_gets_what_was_latched(
     node: Node, listener: Listener, tmp_path: Path
 ) -> None:
-    forever = QosTime(2147483647, 4294967295)
-    latched = Qos(
-        QosHistory.KEEP_LAST,
-        1,
-        QosReliability.RELIABLE,
-        QosDurability.TRANSIENT_LOCAL,
-        forever,
-        forever,
-        QosLiveliness.AUTOMATIC,
-        forever,
-        False,
-    )
     store = recording.typestore()
     writer = Writer(tmp_path / 'bag', version=8)
     writer.set_compression(CompressionMode.FILE, CompressionFormat.ZSTD)
     with writer:
         connection = writer.add_connection(
-            '/map', 'std_msgs/msg/String', typestore=store, offered_qos_profiles=[latched]
+            '/map', 'std_msgs/msg/String', typestore=store, offered_qos_profiles=[LATCHED]
         )
         word = store.types['std_msgs/msg/String']('here')
         writer.write(connection, START, store.serialize_cdr(word, 'std_msgs/msg/String'))
