@@ -160,8 +160,8 @@ def load_dataset(
     split = folder.choose_split(split, 'train')
     classes = _classes(folder, split, labels)
     chosen = folder.select(split, exclude)
-    kept_back = {f for f in chosen if is_validation(image_name(f), fraction, seed)}
-    reductions = {f: validation if f in kept_back else training for f in chosen}
+    kept_back = {file for file in chosen if is_validation(image_name(file), fraction, seed)}
+    reductions = {file: validation if file in kept_back else training for file in chosen}
     wanted = {file: reduction for file, reduction in reductions.items() if reduction}
 
     def decode(item: tuple[str, bytes]) -> tuple[str, Image | None]:
@@ -170,39 +170,41 @@ def load_dataset(
         return file, None if image is None else wanted[file](image)
 
     read = folder.read(wanted)
-    images: dict[str, Image | None] = {}
+    images: dict[str, Image] = {}
     with (
         ThreadPoolExecutor() as pool,
         tqdm(total=len(wanted), desc=f'reading {path.name}', unit='img', disable=None) as bar,
     ):
         # In portions, because map would take all of a large tar into memory at once.
         while portion := list(islice(read, 256)):
-            images.update(pool.map(decode, portion))
+            decoded = pool.map(decode, portion)
+            images.update({file: image for file, image in decoded if image is not None})
             bar.update(len(portion))
 
-    skipped = sorted(image_name(file) for file, image in images.items() if image is None)
-    first = _stack(images, wanted.keys() - kept_back, classes, training)
-    second = _stack(images, wanted.keys() & kept_back, classes, validation)
-    if training and (missing := set(range(len(classes))) - {*first.labels.tolist()}):
+    skipped = sorted(image_name(file) for file in wanted.keys() - images.keys())
+    training_part = _stack(images, images.keys() - kept_back, classes, training)
+    validation_part = _stack(images, images.keys() & kept_back, classes, validation)
+    if training and (missing := set(range(len(classes))) - {*training_part.labels.tolist()}):
         raise DataError(
             f'{path}: class {classes[min(missing)]!r} has no image to train on (skipped as '
             'corrupt, excluded or kept for validation); add images or remove the class'
         )
-    return Dataset(classes, first, second, tuple(skipped), len(folder.select(split)) - len(chosen))
+    excluded = len(folder.select(split)) - len(chosen)
+    return Dataset(classes, training_part, validation_part, tuple(skipped), excluded)
 
 
 def _stack(
-    images: dict[str, Image | None],
+    images: dict[str, Image],
     files: Collection[str],
     classes: Sequence[str],
     reduction: Reduction | None,
 ) -> LabelledImages:
-    """Return the files that could be decoded as one array; they leave `images`."""
-    decoded = [(file, image) for file in sorted(files) if (image := images.pop(file)) is not None]
-    names = tuple(image_name(file) for file, _ in decoded)
-    stack = np.empty((len(names), *(reduction.shape if reduction else ())), np.uint8)
-    for place, (_, image) in zip(stack, decoded):
-        place[:] = image
+    """Move the images of some files into one array, one by one, to need no memory for two."""
+    files = sorted(files)
+    stack = np.empty((len(files), *(reduction.shape if reduction else ())), np.uint8)
+    for place, file in zip(stack, files):
+        place[:] = images.pop(file)
+    names = tuple(map(image_name, files))
     labels = [classes.index(name.split('/')[0]) for name in names]
     return LabelledImages(stack, np.array(labels, np.int64), names)
 

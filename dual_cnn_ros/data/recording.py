@@ -337,26 +337,23 @@ class Recorder:
         storage: str = 'sqlite3',
         notes: Mapping[str, str] | None = None,
     ) -> None:
-        from rosbags.rosbag2 import (
-            CompressionFormat,
-            CompressionMode,
-            StoragePlugin,
-            Writer,
-            WriterError,
-        )
+        from rosbags import rosbag2
 
         if storage not in STORAGES:
             raise RecordingError(f'storage must be one of {", ".join(STORAGES)}, not {storage!r}')
         self.path = Path(path)
-        plugin = StoragePlugin[storage.upper()]
+        plugin = rosbag2.StoragePlugin[storage.upper()]
         # A whole compressed file would have to be unpacked beside itself to be played, which fails
         # where a package is installed read-only; single messages and mcap's chunks need not.
-        mode = CompressionMode.STORAGE if storage == 'mcap' else CompressionMode.MESSAGE
+        modes = rosbag2.CompressionMode
+        mode = modes.STORAGE if storage == 'mcap' else modes.MESSAGE
         try:
-            self._writer = Writer(self.path, version=METADATA_VERSION, storage_plugin=plugin)
-            self._writer.set_compression(mode, CompressionFormat.ZSTD)
+            self._writer = rosbag2.Writer(
+                self.path, version=METADATA_VERSION, storage_plugin=plugin
+            )
+            self._writer.set_compression(mode, rosbag2.CompressionFormat.ZSTD)
             self._writer.open()
-        except (WriterError, OSError) as error:
+        except (rosbag2.WriterError, OSError) as error:
             raise RecordingError(f'{self.path} cannot be written: {error}') from error
         for key, value in (notes or {}).items():
             self._writer.set_custom_data(key, value)

@@ -67,10 +67,7 @@ def test_a_video_is_played_at_its_rate(tmp_path: Path) -> None:
 
 def test_a_camera_is_played_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = [(True, plain(1, 2, 3))] * 3
-    camera = Mock()
-    camera.configure_mock(
-        **{'get.return_value': 0.0, 'read.side_effect': [*frames, (False, None)]}
-    )
+    camera = Mock(**{'get.return_value': 0.0, 'read.side_effect': [*frames, (False, None)]})
     monkeypatch.setattr(cv2, 'VideoCapture', lambda _: camera)
     stream = stream_video(0, 1000.0)
     assert (stream.path, stream.duration) == ('camera 0', 1000.0)
