@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 import time
 from typing import Any
@@ -24,7 +25,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data.cameras import CAMERA
 from dual_cnn_ros.data.image_folder import decode_image, IMAGE_SUFFIXES, ImageFolder
 from dual_cnn_ros.data.recording import (
@@ -47,6 +47,9 @@ FORMATS = {'.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg'}
 """File types that a compressed message holds unchanged, with the format that it states."""
 
 
+MakeMessage = Callable[[Any], Any]
+
+
 class ImageStream:
     """
     One camera topic whose messages are made while they are read, offered as a Recording does.
@@ -54,7 +57,7 @@ class ImageStream:
     Parameters
     ----------
     path
-        What it is made of, for messages to people.
+        The folder, the file or the camera, to be named in output.
     kind
         IMAGE or COMPRESSED_IMAGE.
     count
@@ -62,8 +65,8 @@ class ImageStream:
     seconds
         Its length, None where it is unknown.
     frames
-        Returns an iterator over the frames: seconds since the start, and an image message without
-        its header: an Image, or the format and data of a compressed one.
+        Returns an iterator over the frames: seconds since the start, and what makes the message
+        of the frame, given its header.
 
     Attributes
     ----------
@@ -77,7 +80,7 @@ class ImageStream:
         kind: str,
         count: int,
         seconds: float | None,
-        frames: Callable[[], Iterator[tuple[float, Image | tuple[str, Image]]]],
+        frames: Callable[[], Iterator[tuple[float, MakeMessage]]],
     ) -> None:
         self.path = path
         self.start = time.time_ns()
@@ -101,19 +104,13 @@ class ImageStream:
     ) -> Iterator[Message]:
         """Yield the frames as serialized messages, stamped when each is due."""
         del topics  # there is only one
-        message_class = recorded_types(self._kind)
-        for seconds, content in self._frames():
+        for seconds, make_message in self._frames():
             if seconds < start:
                 continue
             if duration is not None and seconds > start + duration:
                 return
             stamp = self.stamp(seconds)
-            header = recorded_header(stamp, CAMERA)
-            message: Any = (
-                message_class(header, *content)
-                if isinstance(content, tuple)
-                else to_image_msg(content, header, 'bgr8', message_class)
-            )
+            message = make_message(recorded_header(stamp, CAMERA))
             yield Message(self.image_topics[0], self._kind, stamp, serialized(message, self._kind))
 
 
@@ -134,7 +131,7 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
     if not files:
         raise RecordingError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
 
-    def frames() -> Iterator[tuple[float, tuple[str, Image]]]:
+    def frames() -> Iterator[tuple[float, MakeMessage]]:
         for i, (file, data) in enumerate(ImageFolder(folder).read(files)):
             kind = FORMATS.get(PurePosixPath(file).suffix.lower())
             encoded = np.frombuffer(data, np.uint8)
@@ -145,7 +142,7 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
                     print(f'{folder / file} is no image; left out')
                     continue
                 kind, encoded = 'png', cv2.imencode('.png', image)[1].reshape(-1)
-            yield i / fps, (kind, encoded)
+            yield i / fps, partial(recorded_types(COMPRESSED_IMAGE), format=kind, data=encoded)
 
     stream = ImageStream(str(folder), COMPRESSED_IMAGE, len(files), len(files) / fps, frames)
     stream.labels = {
@@ -171,13 +168,15 @@ def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:
     fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
     count = 0 if is_live else max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
-    def frames() -> Iterator[tuple[float, Image]]:
+    to_raw = partial(to_image_msg, encoding='bgr8', message_class=recorded_types(IMAGE))
+
+    def frames() -> Iterator[tuple[float, MakeMessage]]:
         begun, i = time.monotonic(), 0
         while seconds is None or not is_live or time.monotonic() - begun < seconds:
             is_there, image = capture.read()
             if not is_there:
                 return
-            yield (time.monotonic() - begun if is_live else i / fps), image
+            yield (time.monotonic() - begun if is_live else i / fps), partial(to_raw, image)
             i += 1
 
     return ImageStream(name, IMAGE, count, seconds if is_live else count / fps, frames)
