@@ -119,24 +119,21 @@ def declared_grid(scores: npt.ArrayLike, size: int = 200) -> Floats:
 
 
 def certified_threshold(
-    scores: npt.ArrayLike,
-    first_right: npt.ArrayLike,
-    final_right: npt.ArrayLike,
+    rule: CandidateRule,
     grid: npt.ArrayLike,
-    *,
     alpha: float,
     delta: float,
     method: str = 'betting',
-    reference_right: npt.ArrayLike | None = None,
+    reference_right: Bools | None = None,
 ) -> Floats:
     """
     Return the loosest threshold of the grid whose loss is at most alpha, with P >= 1 - delta.
 
     Parameters
     ----------
-    scores, first_right, final_right
-        (..., N), as in `thresholds.curve`, in an order that does not depend on what is right;
-        leading axes are repetitions of all this.
+    rule
+        On images in an order that does not depend on what is right. Its arrays may have leading
+        axes, (..., N): repetitions of all this, each by itself.
     grid
         (L,), falling, chosen without these images.
     alpha, delta
@@ -144,9 +141,8 @@ def certified_threshold(
     method
         A name of METHODS.
     reference_right
-        (..., N) bool, whether the model that must not be missed is right. None: final_right, what
-        always asking all stages comes to, which is the last stage alone only where there is no
-        post-check.
+        (..., N), whether the model that must not be missed is right. None: what always asking all
+        stages comes to, which is the last stage alone only where there is no post-check.
 
     Returns
     -------
@@ -158,36 +154,25 @@ def certified_threshold(
     Raises
     ------
     ValueError
-        For alpha, delta, a method or a grid that cannot be used.
+        For alpha, delta or a grid that cannot be used.
     """
     steps = np.asarray(grid, np.float64)
     if not 0 < alpha < 1 or not 0 < delta < 1:
         raise ValueError(f'alpha and delta must be in (0, 1), not {alpha} and {delta}')
-    if method not in METHODS:
-        raise ValueError(f'method must be one of {", ".join(METHODS)}, not {method!r}')
-    if steps.ndim != 1 or not (np.diff(steps) < 0).all():
+    if not (np.diff(steps) < 0).all():
         raise ValueError('the grid must fall from the threshold that accepts least')
-    s = np.asarray(scores, np.float64)
-    first, final = np.asarray(first_right), np.asarray(final_right)
-    # What to deploy after so many rejections; each but the first is a hypothesis.
-    outcomes = [ALWAYS_DEFER, *steps]
-    reference = final
+    reference, certified = rule.final_right, np.array(ALWAYS_DEFER)
     if reference_right is not None:
-        reference = np.asarray(reference_right)
-        outcomes.insert(0, math.nan)
-    repetitions = s.shape[:-1]
-    flat = [a.reshape(-1, s.shape[-1]) for a in (s, first, final, reference)]
-    rejected = np.zeros(len(flat[0]), int)
-    walking = np.arange(len(flat[0]))
-    for threshold in outcomes[1:]:
-        s, first, final, reference = (a[walking] for a in flat)
-        right = np.where(s >= threshold, first, final)
-        gaps = reference.astype(np.int8) - right.astype(np.int8)
-        walking = walking[METHODS[method](gaps, alpha, delta)]
-        rejected[walking] += 1
-        if not walking.size:
+        reference, certified = reference_right, np.array(math.nan)
+        steps = np.insert(steps, 0, ALWAYS_DEFER)
+    goes_on = np.ones(rule.scores.shape[:-1], bool)
+    for threshold in steps:
+        gaps = reference.astype(np.int8) - rule.right(threshold)
+        goes_on &= METHODS[method](gaps, alpha, delta)
+        certified = np.where(goes_on, threshold, certified)
+        if not goes_on.any():
             break
-    return np.array(outcomes)[rejected].reshape(repetitions)
+    return certified
 
 
 @dataclass(frozen=True)
@@ -235,16 +220,7 @@ def certify(
         )
     found = []
     for method in METHODS:
-        loosest = certified_threshold(
-            rule.scores,
-            rule.first_right,
-            rule.final_right,
-            grid,
-            alpha=alpha,
-            delta=delta,
-            method=method,
-            reference_right=reference_right,
-        )
+        loosest = certified_threshold(rule, grid, alpha, delta, method, reference_right)
         certified = [t for t in (*grid[::-1].tolist(), ALWAYS_DEFER) if t >= loosest]
         if certified:
             certificate = Certificate(alpha, delta, method, len(rule.scores), reference)

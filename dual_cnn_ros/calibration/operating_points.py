@@ -45,12 +45,6 @@ class _Named:
     def full_use(self) -> str:
         return f'{self.use} Also: {", ".join(self.also)}.' if self.also else self.use
 
-    def is_like(self, other: _Named) -> bool:
-        return (self.at.accuracy, self.at.deferral_rate) == (
-            other.at.accuracy,
-            other.at.deferral_rate,
-        )
-
 
 def operating_points(
     rule: CandidateRule,
@@ -84,15 +78,11 @@ def operating_points(
     """
     plain = _uncertified(rule, best_single, accuracy)
     promised = [_certified(rule, entry, plain) for entry in certified]
-    points: list[_Named] = []
+    points: dict[tuple[float, float], _Named] = {}
     for point in promised + plain:
-        same = next((i for i, other in enumerate(points) if other.is_like(point)), None)
-        if same is None:
-            points.append(point)
-        else:
-            points[same] = _merge(points[same], point)
-    points = points[:MOST_POINTS]
-    points.sort(key=lambda point: (point.at.deferral_rate, point.at.accuracy))
+        outcome = point.at.deferral_rate, point.at.accuracy
+        points[outcome] = _merge(points[outcome], point) if outcome in points else point
+    cheapest_first = [points[outcome] for outcome in sorted(list(points)[:MOST_POINTS])]
     return tuple(
         OperatingPoint(
             point.name,
@@ -104,7 +94,7 @@ def operating_points(
             expected_macs(macs, point.at.deferral_rate),
             point.certificate,
         )
-        for point in points
+        for point in cheapest_first
     )
 
 

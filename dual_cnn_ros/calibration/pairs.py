@@ -42,7 +42,6 @@ from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.records import to_plain
 
 SCORE = 'max_probability'
-LEAST_IMAGES = 2
 AIMS = ('accuracy', 'cost')
 # Title, factor and unit of what a pair may have least of.
 COSTS = {
@@ -434,7 +433,7 @@ def choose_pair(options: PairingOptions) -> PairingFindings:
         raise ValueError('one CNN has nothing to complement; give the bundles of two or more')
     exclude = read_names(options.exclude) if options.exclude else frozenset()
     selection = select_validation_images(pool, options.data, exclude)
-    fit, _ = divide(predict(pool, selection), options.fit, selection.seed, LEAST_IMAGES)
+    fit, _ = divide(predict(pool, selection), options.fit, selection.seed)
     members = tuple(
         PoolMember(candidate.name, float(own.mean()), candidate.stage.macs, seconds)
         for candidate, own, seconds in zip(pool, fit.right, measure_cpu_seconds(pool))

@@ -37,6 +37,8 @@ from dual_cnn_ros.data.dataset import is_validation, LabelledImages, load_datase
 from dual_cnn_ros.data.image_folder import ImageFolder
 from dual_cnn_ros.files import write_atomically
 
+LEAST_IMAGES = 2
+
 Logits = npt.NDArray[np.float32]
 Places = npt.NDArray[np.integer]
 
@@ -81,11 +83,12 @@ class Predictions:
         )
 
 
-def predict(
-    candidates: Sequence[Candidate], selection: ImageSelection, cache: bool = True
-) -> Predictions:
+def predict(candidates: Sequence[Candidate], selection: ImageSelection) -> Predictions:
     """
     Ask each CNN about the same images, one at a time as on a robot.
+
+    The answers are kept in a file beside each bundle, and taken from there for the same weights
+    and images; a damaged file is replaced, with a warning.
 
     Parameters
     ----------
@@ -93,9 +96,6 @@ def predict(
         With the same labels.
     selection
         Images are read once for each way of reducing them.
-    cache
-        Keep the answers in a file beside each bundle, and take those that are there for the same
-        weights and images; a damaged file is replaced, with a warning.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def predict(
     ]
     files = [_cache_file(candidate, images) for candidate in candidates]
     count = len(candidates[0].labels)
-    answers = [_read_cache(file, count) if cache else None for file in files]
+    answers = [_read_cache(file, count) for file in files]
     missing = [i for i, answer in enumerate(answers) if answer is None]
     for reduction in dict.fromkeys(_reduction(candidates[i]) for i in missing):
         read = load_dataset(
@@ -134,15 +134,12 @@ def predict(
         for i in missing:
             if _reduction(candidates[i]) == reduction:
                 answers[i] = answer = _ask(candidates[i], read.validation)
-                if cache:
-                    _write_cache(files[i], answer)
+                _write_cache(files[i], answer)
     found = [answer for answer in answers if answer is not None]
     return Predictions(found[0].names, found[0].labels, tuple(z for a in found for z in a.logits))
 
 
-def divide(
-    predictions: Predictions, share: float, seed: int, least: int = 1
-) -> tuple[Predictions, Predictions]:
+def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictions, Predictions]:
     """
     Part validation images into those to choose with, and those to certify on.
 
@@ -157,13 +154,16 @@ def divide(
         Of the images, to choose with.
     seed
         That `train` chose the validation images by.
-    least
-        Number of images that either part must have.
 
     Returns
     -------
     fit, certification
         In the order of a hash of the names, which no answer depends on.
+
+    Raises
+    ------
+    ValueError
+        A part has fewer than LEAST_IMAGES.
     """
     names = predictions.names
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
@@ -172,11 +172,11 @@ def divide(
         [i for i in order if is_validation(names[i], share, seed + 1) == wanted]
         for wanted in (True, False)
     )
-    if min(len(fit), len(rest)) < least:
+    if min(len(fit), len(rest)) < LEAST_IMAGES:
         raise ValueError(
             f'of {len(names)} validation images, --fit {share:g} leaves {len(fit)} to choose with '
-            f'and {len(rest)} to certify on, and {least} of each are needed; train with a larger '
-            '--validation'
+            f'and {len(rest)} to certify on, and {LEAST_IMAGES} of each are needed; train with a '
+            'larger --validation'
         )
     return predictions.take(np.array(fit)), predictions.take(np.array(rest))
 

@@ -16,17 +16,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+import shutil
 
-from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.bundle import Bundle, read_bundle, StageSpec, write_bundle
 from dual_cnn_ros.calibration.candidates import (
     measure_cpu_seconds,
     read_candidates,
     select_test_images,
     select_validation_images,
 )
-from dual_cnn_ros.calibration.cascade_bundle import CalibratedStage, write_cascade
 from dual_cnn_ros.calibration.findings import (
     calibration_findings,
     CalibrationFindings,
@@ -39,10 +39,8 @@ from dual_cnn_ros.calibration.operating_points import operating_points
 from dual_cnn_ros.calibration.predictions import divide, predict
 from dual_cnn_ros.calibration.rules import candidate_rules, choose_rule
 from dual_cnn_ros.calibration.temperature import fit_temperature
-from dual_cnn_ros.cascade.settings import Criterion, Rule
+from dual_cnn_ros.cascade.settings import Criterion
 from dual_cnn_ros.data.dataset import read_names
-
-LEAST_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,10 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     # Load.
     reference = [options.reference] if options.reference else []
     candidates = read_candidates([*options.stages, *reference])
+    if options.out.resolve() in [candidate.path for candidate in candidates]:
+        raise ValueError(
+            f'{options.out} holds one of the stages; write the bundle to another folder'
+        )
     exclude = read_names(options.exclude) if options.exclude else frozenset()
     selection = select_validation_images(candidates, options.data, exclude)
 
@@ -120,7 +122,7 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     if options.test:
         test_selection = select_test_images(selection, options.test, options.test_split)
         test = predict(candidates, test_selection)
-    fit, certification = divide(validation, options.fit, selection.seed, LEAST_IMAGES)
+    fit, certification = divide(validation, options.fit, selection.seed)
 
     # Fit.
     temperatures = [round(fit_temperature(z, fit.labels), 4) for z in fit.logits[:2]]
@@ -152,7 +154,7 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     )
     points = operating_points(
         rule,
-        [candidate.stage.macs for candidate in candidates],
+        [candidate.stage.macs for candidate in candidates[:2]],
         float(certification.right[:2].mean(axis=1).max()),
         certified,
         options.accuracy,
@@ -160,14 +162,27 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
 
     # Write.
     seconds = measure_cpu_seconds(candidates[:2])
-    bundle = write_cascade(
-        options.out,
-        options.name,
-        options.description,
-        [CalibratedStage(*found) for found in zip(candidates[:2], temperatures, seconds)],
-        Rule((Criterion(rule.score, best.threshold),), rule.post_check),
-        points,
+    options.out.mkdir(parents=True, exist_ok=True)
+    stages = tuple(
+        replace(
+            _copy(replace(candidate.stage, name=name), options.out),
+            temperature=temperature,
+            cpu_seconds=round(cpu_seconds, 6),
+            criterion=criterion,
+        )
+        for candidate, name, temperature, cpu_seconds, criterion in zip(
+            candidates,
+            ('first', 'second'),
+            temperatures,
+            seconds,
+            (Criterion(rule.score, best.threshold), None),
+        )
     )
+    labels, check = candidates[0].labels, rule.post_check
+    write_bundle(
+        Bundle(options.out, options.name, labels, stages, options.description, check, points)
+    )
+    bundle = read_bundle(options.out)
     findings = calibration_findings(
         bundle,
         len(fit),
@@ -181,3 +196,13 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     )
     write_findings(findings, options.out / 'metrics.json')
     return bundle, findings
+
+
+def _copy(stage: StageSpec, folder: Path) -> StageSpec:
+    """Copy the files of a stage into a folder, under its name, and return it with the copies."""
+    files = {}
+    for kind, file in stage.files.items():
+        copy = folder / f'{stage.name}{file.path.suffix}'
+        shutil.copyfile(file.path, copy)
+        files[kind] = replace(file, path=copy)
+    return replace(stage, files=files)

@@ -76,7 +76,7 @@ class CandidateRule:
             threshold, float(self.right(threshold).mean()), float((self.scores < threshold).mean())
         )
 
-    def on(self, images: slice) -> CandidateRule:
+    def on(self, images: slice | int) -> CandidateRule:
         """Return it on some of the images."""
         return replace(
             self,

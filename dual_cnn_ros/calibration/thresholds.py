@@ -66,10 +66,6 @@ class Curve:
     accuracy: Floats
     deferral_rate: Floats
 
-    def cost(self, first: float, second: float) -> Floats:
-        """Return the expected cost of an image, (M,), from that of each stage, in their unit."""
-        return first + self.deferral_rate * second
-
     def most_accurate(self) -> ThresholdPoint:
         """Return the rule of the highest accuracy; of equal ones, that which defers least."""
         return self.reaching(self.accuracy.max())

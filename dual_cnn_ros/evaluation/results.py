@@ -163,7 +163,8 @@ def threshold_curves(
             (np.array(first.log.labels) == truth)[judged],
             (np.array(final.log.labels) == truth)[judged],
         ).subsample(_CURVE_POINTS)
-        macs = rules.cost(*(stage.macs for stage in first.system.bundle.stages))
+        cheap, dear = (stage.macs for stage in first.system.bundle.stages)
+        macs = cheap + rules.deferral_rate * dear
         columns = (rules.thresholds, rules.accuracy, rules.deferral_rate, macs)
         yield ThresholdCurve(name, *(tuple(column.tolist()) for column in columns))
 

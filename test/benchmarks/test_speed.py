@@ -33,7 +33,7 @@ import pytest
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.calibration.guarantee import certified_threshold, declared_grid
-from dual_cnn_ros.calibration.rules import candidate_rules
+from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule
 from dual_cnn_ros.calibration.temperature import calibrated
 from dual_cnn_ros.calibration.thresholds import curve
 from dual_cnn_ros.cascade.cascade import Cascade
@@ -321,15 +321,13 @@ def test_certificate(benchmark: Any, version: str) -> None:
     # So little is lost that every step is taken.
     final = rng.random(25_000) < 0.9
     first = final & (rng.random(25_000) < 0.998)
-    grid = declared_grid(s)
+    rule, grid = CandidateRule('entropy', 'none', s, first, final), declared_grid(s)
     threshold = run(
         benchmark,
         version,
         {
-            'ours': lambda: certified_threshold(s, first, final, grid, alpha=0.01, delta=0.05),
-            'binomial test': lambda: certified_threshold(
-                s, first, final, grid, alpha=0.01, delta=0.05, method='binomial'
-            ),
+            'ours': lambda: certified_threshold(rule, grid, 0.01, 0.05),
+            'binomial test': lambda: certified_threshold(rule, grid, 0.01, 0.05, 'binomial'),
         },
     )
     assert threshold == s.min()

@@ -17,34 +17,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import csv
-from dataclasses import fields, replace
-import itertools
-import json
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dual_cnn_ros.calibration import pairs
 from dual_cnn_ros.calibration.complementarity import complementarity
-from dual_cnn_ros.calibration.pairs import (
-    AIMS,
-    expect,
-    Expectation,
-    explain,
-    PairingFindings,
-    PoolMember,
-    recommend,
-    write_pairing,
-)
+from dual_cnn_ros.calibration.pairs import expect, Expectation, explain, PoolMember, recommend
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.temperature import fit_temperature
 from dual_cnn_ros.cascade.cascade import ask, Stage, under
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import softmax
-from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule
-from dual_cnn_ros.records import from_plain
+from dual_cnn_ros.cascade.settings import Criterion, Rule
 
 BLANK = Frame(np.zeros((8, 8), np.uint8))
 
@@ -219,35 +205,3 @@ def test_a_pair_of_equal_cost_loses_to_the_single_cnn() -> None:
     assert recommend(rows, 'macs').winner == row
     rows[2] = replace(same, macs=4.9)
     assert recommend(rows, 'macs').winner == rows[2]
-
-
-def test_findings_are_written_whole(tmp_path: Path) -> None:
-    rows = expect(*pool_of_a_pair())
-    advice = recommend(rows, 'macs')
-    findings = PairingFindings(
-        400,
-        0.5,
-        'macs',
-        None,
-        {'a': Path('models/a')},
-        (PoolMember('a', 0.9, 5, 0.005),),
-        ((0.0,),),
-        advice,
-        tuple(explain(advice, 'macs')),
-    )
-    write_pairing(tmp_path / 'out', findings, rows)
-    written = json.loads((tmp_path / 'out' / 'recommendation.json').read_text())
-    assert from_plain(PairingFindings, written) == findings
-    with (tmp_path / 'out' / 'pairs.csv').open(newline='') as stream:
-        table = list(csv.DictReader(stream))
-    assert list(table[0]) == [field.name for field in fields(Expectation)]
-    assert {(row['first'], row['second'], row['post_check'], row['aim']) for row in table} == {
-        *((name, '', '', '') for name in 'abc'),
-        *(
-            (*names, check, aim)
-            for names in itertools.permutations('abc', 2)
-            for check in POST_CHECKS
-            for aim in AIMS
-        ),
-    }
-    assert [float(row['accuracy']) for row in table] == pytest.approx([r.accuracy for r in rows])

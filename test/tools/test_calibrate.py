@@ -32,6 +32,7 @@ from dual_cnn_ros.calibration import guarantee, procedure
 from dual_cnn_ros.calibration.findings import CalibrationFindings, RulePoint
 from dual_cnn_ros.calibration.guarantee import certified_threshold
 from dual_cnn_ros.calibration.predictions import Predictions
+from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
@@ -226,9 +227,9 @@ def test_labels_of_certification_images_choose_no_rule_and_no_grid(
 ) -> None:
     seen: list[Any] = []
 
-    def spy(scores: Any, first: Any, final: Any, grid: Any, **rest: Any) -> Any:
-        seen.append((scores.tolist(), grid.tolist(), first.tolist()))
-        return certified_threshold(scores, first, final, grid, **rest)
+    def spy(rule: CandidateRule, grid: Any, *rest: Any) -> Any:
+        seen.append((rule.scores.tolist(), grid.tolist(), rule.first_right.tolist()))
+        return certified_threshold(rule, grid, *rest)
 
     monkeypatch.setattr(guarantee, 'certified_threshold', spy)
     assert run(tmp_path / 'x') == 0

@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+import csv
+from dataclasses import fields, replace
 import json
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ import cv2
 import pytest
 from tiny_pool import make_pictures, make_trained
 
-from dual_cnn_ros.calibration import pairs, predictions
-from dual_cnn_ros.calibration.pairs import PairingFindings
+from dual_cnn_ros.calibration import pairs
+from dual_cnn_ros.calibration.pairs import Expectation, PairingFindings
 from dual_cnn_ros.records import from_plain
 from dual_cnn_ros.tools import pair
 
@@ -75,15 +76,13 @@ def test_writes_a_table_a_picture_and_advice(pool, run: Run, tmp_path, capsys) -
     assert ['1', 'small', '100.00%', '0.00', 'M'] in [
         row.split()[:5] for row in printed.splitlines()
     ]
-    assert (tmp_path / 'pairs.csv').read_text().startswith('first,second,post_check,aim,accuracy')
+    with (tmp_path / 'pairs.csv').open(newline='') as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == [field.name for field in fields(Expectation)]
+    # Three single CNNs; six ordered pairs with three post-checks and two aims each.
+    assert len(rows) == 3 + 6 * 3 * 2
+    assert float(rows[0]['accuracy']) == findings.members[0].accuracy
     assert cv2.imread(str(tmp_path / 'complementarity.png')) is not None
-
-
-def test_a_second_call_runs_no_cnn_for_its_answers(run: Run, tmp_path, monkeypatch) -> None:
-    assert run(tmp_path) == 0
-    monkeypatch.delattr(predictions, 'load_dataset')
-    monkeypatch.delattr(predictions, '_ask')
-    assert run(tmp_path) == 0
 
 
 @pytest.mark.parametrize(('part', 'changes'), [(0, True), (1, False)])
@@ -106,33 +105,24 @@ def test_images_to_certify_on_have_no_say(run: Run, tmp_path, monkeypatch, part,
     assert (written[0] != written[1]) == changes
 
 
-def test_more_images_choose_where_it_is_told_so(run: Run, tmp_path) -> None:
-    counts = []
-    for share in ('0.5', '0.8'):
-        assert run(tmp_path, '--fit', share) == 0
-        counts.append(findings_of(tmp_path).images)
-    assert counts[0] < counts[1]
-
-
 @pytest.mark.parametrize(
-    ('more', 'words'),
+    ('names', 'words'),
     [
-        (['--fit', '0.001'], '--fit 0.001 leaves 0'),
-        (['{0}'], 'small is given twice'),
-        (['{other}'], 'other and small differ in training.seed, 8 and 3'),
+        (['small', 'odd', '--fit', '0.001'], '--fit 0.001 leaves 0'),
+        (['small', 'small'], 'small is given twice'),
+        (['small'], 'two or more'),
     ],
 )
 def test_what_makes_no_pool_is_refused_and_named(
-    pool, run: Run, tmp_path, capsys, more, words
+    pool: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    names: list[str],
+    words: str,
 ) -> None:
-    other = make_trained(tmp_path, 'other', seed=8)
-    named = [option.format(pool[0], other=other) for option in more]
-    assert run(tmp_path / 'out', *named) == 1
+    monkeypatch.chdir(pool[0].parent)
+    assert pair.main(['images', *names, '--out', str(tmp_path / 'out')]) == 1
     error = capsys.readouterr().err
     assert error.startswith('pair: ') and words in error
     assert not (tmp_path / 'out').exists()
-
-
-def test_one_cnn_is_no_pool(pool, tmp_path, capsys) -> None:
-    assert pair.main([str(tmp_path), str(pool[0]), '--out', str(tmp_path / 'out')]) == 1
-    assert 'two or more' in capsys.readouterr().err
