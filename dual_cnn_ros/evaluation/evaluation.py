@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, ExitStack
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 import platform
@@ -26,11 +26,9 @@ from time import perf_counter
 
 import cv2
 
-from dual_cnn_ros.calibration.thresholds import ALWAYS_DEFER
-from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, Rule, Settings
 from dual_cnn_ros.data.dataset import read_names
 from dual_cnn_ros.data.labelled_frames import open_frames
-from dual_cnn_ros.evaluation import metrics
 from dual_cnn_ros.evaluation.energy import find_sensor, measure_energy, read_sample
 from dual_cnn_ros.evaluation.findings import (
     Conditions,
@@ -39,10 +37,11 @@ from dual_cnn_ros.evaluation.findings import (
     SystemResult,
     write_evaluation,
 )
+from dual_cnn_ros.evaluation.metrics import RESAMPLES
 from dual_cnn_ros.evaluation.page import make_page
 from dual_cnn_ros.evaluation.player import PlayedFrames, Player, Playthrough
 from dual_cnn_ros.evaluation.protocol import make_protocols, METHOD, Protocol
-from dual_cnn_ros.evaluation.publication import DecisionRecorder
+from dual_cnn_ros.evaluation.publication import DecisionRecorder, record_decisions
 from dual_cnn_ros.evaluation.results import (
     describe_data,
     describe_system,
@@ -169,40 +168,38 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
     )
     if answers.found:
         print(f'going on with {answers.found} frames of a run that was cut off', file=sys.stderr)
-    playthrough = Playthrough(
-        source, systems[0].bundle.labels, networks, answers, options.seed, options.timed
-    )
+    labels = systems[0].bundle.labels
+    playthrough = Playthrough(source, labels, networks, answers, options.seed, options.timed)
     capacity = options.capacity or max(
         Settings.capacity, source.count if source.kind == 'images' else 0
     )
     players = _players(playthrough, systems, options, capacity)
     probes = _probes(playthrough, systems)
-    with ExitStack() as stack:
-        stack.enter_context(_one_thread())
-        recorder = None
-        if options.record is not None:
-            titles = [player.title for player in players]
-            recorder = stack.enter_context(
-                DecisionRecorder(options.record, source.cameras, titles)
-            )
+    titles = [player.title for player in players]
+    recording = (
+        record_decisions(options.record, source.cameras, titles)
+        if options.record
+        else nullcontext()
+    )
+    with _one_thread(), recording as recorder:
         frames, results = _play(playthrough, players, probes, protocols, reference, recorder)
         conditions, results = _add_energy(playthrough, players, protocols, results, options)
     findings = EvaluationFindings(
-        describe_data(source, frames),
-        systems[0].bundle.labels,
+        describe_data(source, frames, labels),
+        labels,
         reference,
         options.seed,
         capacity,
         min(options.timed, source.count),
-        metrics.RESAMPLES,
+        RESAMPLES,
         'image with its repeats'
         if source.kind == 'images'
         else f'{options.block:g} s of the recording',
         tuple(describe_system(system) for system in systems),
         results,
-        tuple(threshold_curves(probes, frames)),
+        tuple(threshold_curves(probes, frames.truth(labels))),
         replace(conditions, seconds=round(perf_counter() - begun, 3)),
-        find_disagreement(systems, players, frames, reference, playthrough.labels),
+        find_disagreement(systems, players, frames, reference, labels),
     )
     write_evaluation(findings, options.out / 'evaluate.json')
     shown = findings.disagreement.shown if findings.disagreement else ()
@@ -225,17 +222,7 @@ def _players(
     if options.memory is not False:
         memories += options.fingerprints
     return [
-        Player(
-            system,
-            Settings(
-                system.rule,
-                memory != NO_MEMORY,
-                memory if memory != NO_MEMORY else Settings.fingerprint,
-                capacity,
-            ),
-            playthrough.networks,
-            playthrough.labels,
-        )
+        Player(system, playthrough.networks, playthrough.labels, memory, capacity)
         for system in systems
         for memory in memories
     ]
@@ -258,19 +245,14 @@ def _probes(
                 replace(system.rule, criteria=(Criterion(system.rule.confidence, threshold),))
                 for threshold in (0.0, ALWAYS_DEFER)
             )
-            if (system.bundle.path, never) not in shared:
+            key = system.bundle.path, never
+            if key not in shared:
                 first, final = (
-                    Player(
-                        system,
-                        Settings(rule, memory=False),
-                        playthrough.networks,
-                        playthrough.labels,
-                        is_shown=False,
-                    )
+                    Player(replace(system, rule=rule), playthrough.networks, playthrough.labels)
                     for rule in (never, always)
                 )
-                shared[system.bundle.path, never] = first, final
-            probes[system.name] = shared[system.bundle.path, never]
+                shared[key] = first, final
+            probes[system.name] = shared[key]
     return probes
 
 
@@ -283,8 +265,8 @@ def _play(
     recorder: DecisionRecorder | None,
 ) -> tuple[PlayedFrames, tuple[SystemResult, ...]]:
     """Return the frames of the first pass, and the results of all protocols."""
-    everyone = dict.fromkeys([*players, *(probe for pair in probes.values() for probe in pair)])
-    frames = playthrough.play('d=0', list(everyone), recorder=recorder)
+    shared = dict.fromkeys(probe for pair in probes.values() for probe in pair)
+    frames = playthrough.play('d=0', players, probes=list(shared), recorder=recorder)
     count = len(frames.numbers)
     if not count:
         raise ValueError(

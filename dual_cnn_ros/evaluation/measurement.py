@@ -44,10 +44,6 @@ LEAST_SECONDS = 10.0
 Work = Callable[[], object]
 
 
-class MeasureError(ValueError):
-    """What cannot be measured, and why."""
-
-
 @dataclass(frozen=True)
 class MeasureOptions:
     """
@@ -131,7 +127,7 @@ def measure(options: MeasureOptions, begun: Callable[[str], None]) -> Measuremen
     """
     sensor = discover(options.source, options.sysfs_root)
     if not sensor.members:
-        raise MeasureError(f'{sensor.source} has no total to measure: {sensor.reason}')
+        raise ValueError(f'{sensor.source} has no total to measure: {sensor.reason}')
     bundle = Bundle.open(options.bundle)
     how = options.backend, options.device, options.threads
     # Something with edges, so that it has a fingerprint; the joules do not depend on what it is.
@@ -169,13 +165,13 @@ def store_baseline(found: Measurement, options: MeasureOptions) -> MeasuredBasel
 
     Raises
     ------
-    MeasureError
+    ValueError
         The large CNN has no figure above idle; the bundle stays as it was.
     """
     cost = found.costs[found.large]
     error, gross = cost.standard_error, cost.gross
     if cost.joules is None or cost.joules <= 0 or error is None or gross is None:
-        raise MeasureError(f'{found.large} has no figure above idle; the bundle keeps what it had')
+        raise ValueError(f'{found.large} has no figure above idle; the bundle keeps what it had')
     width, height = options.frame
     baseline = MeasuredBaseline(
         found.large,
@@ -200,7 +196,7 @@ def _works(stages: Sequence[Stage], settings: Settings, image: Image) -> dict[st
     cascade = Cascade(stages, replace(settings, memory=True, max_age=0.0))
     cascade.classify(Frame(image))
     if cascade.classify(Frame(image)).source != MEMORY:
-        raise MeasureError('the frame is not remembered: it has no fingerprint')
+        raise ValueError('the frame is not remembered: it has no fingerprint')
     works: dict[str, Work] = {MEMORY: lambda: cascade.classify(Frame(image))}
     works |= {stage.name: _ask_all([stage], image) for stage in stages}
     if len(stages) > 1:
@@ -221,9 +217,7 @@ def large_cnn(text: str) -> tuple[str, Bundle]:
     """Return the name and the bundle of one CNN; ValueError where the text names no single one."""
     system = parse_system(text)
     if len(system.bundle.stages) != 1:
-        raise MeasureError(
-            f'--large {text}: name one CNN, as BUNDLE@STAGE or a bundle of one stage'
-        )
+        raise ValueError(f'--large {text}: name one CNN, as BUNDLE@STAGE or a bundle of one stage')
     return system.name, system.bundle
 
 
@@ -243,29 +237,12 @@ def machine_name(sysfs_root: Path) -> str:
 
 def cost_table(costs: Mapping[str, Cost]) -> list[str]:
     """Return the figures of each work as text, with the idle power and why any is refused."""
-    rows = [
-        [
-            '',
-            'images',
-            'per second',
-            'each, above idle',
-            'standard error',
-            'bias up to',
-            'idle included',
-        ]
-    ]
-    rows += [
-        [
-            name,
-            str(cost.images),
-            f'{cost.images / cost.energy.window_seconds:.1f}',
-            *(
-                milli(joules, 'J')
-                for joules in (cost.joules, cost.standard_error, cost.bias, cost.gross)
-            ),
-        ]
-        for name, cost in costs.items()
-    ]
+    joules = ('each, above idle', 'standard error', 'bias up to', 'idle included')
+    rows = [['', 'images', 'per second', *joules]]
+    for name, cost in costs.items():
+        rate = cost.images / cost.energy.window_seconds
+        each = (cost.joules, cost.standard_error, cost.bias, cost.gross)
+        rows.append([name, str(cost.images), f'{rate:.1f}', *(milli(j, 'J') for j in each)])
     idle = next(iter(costs.values())).idle
     return [
         *text_table(rows),

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,63 +32,48 @@ LEAST_CLUSTERS = 10
 Interval = tuple[float, float]
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
-Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class AccuracyEstimate:
-    """
-    The accuracy of one system, and how it differs from that of another on the same frames.
+class Estimate(NamedTuple):
+    """A mean, None without values, and its 95 % interval, None below LEAST_CLUSTERS."""
 
-    Attributes
-    ----------
-    clusters
-        Number of clusters that the bootstrap draws from.
-    accuracy
-        Share of right answers.
-    interval
-        95 % confidence interval of the accuracy; None below LEAST_CLUSTERS.
-    difference, difference_interval
-        From the accuracy of the other system, paired by cluster; None without one.
-    """
-
-    clusters: int
-    accuracy: float
+    mean: float | None
     interval: Interval | None
-    difference: float | None = None
-    difference_interval: Interval | None = None
 
 
 def bootstrap(
-    right: Sequence[Bools], clusters: Ints, reference: Sequence[int | None], seed: int
-) -> list[AccuracyEstimate]:
+    values: Sequence[npt.NDArray[Any]], clusters: Ints, seed: int, least: float = 0.0
+) -> list[Estimate]:
     """
-    Return accuracies with percentile intervals of a paired cluster bootstrap.
+    Return means with percentile intervals of a cluster bootstrap.
 
     Parameters
     ----------
-    right
-        For each system (N,), whether its answers to the same N frames are right.
+    values
+        Of each series (N,), in [least, 1]: whether the answers of a system to N frames are right,
+        or by how much more than those of another one, which pairs the two.
     clusters
         (N,), equal for frames that are drawn together: an image with its repeats, or a stretch of
         a recording.
-    reference
-        For each system the index of the one that it is compared with, or None.
     seed
         Of the draws.
+    least
+        The least that a value can be.
 
     Notes
     -----
     Every resample draws as many clusters as there are, with replacement, the same ones for all
-    systems. Where all clusters have the same value no resample differs from another, and the
+    series. Where all clusters have the same value no resample differs from another, and the
     interval is the exact one of Clopper and Pearson.
     """
+    if not len(clusters):
+        return [Estimate(None, None)] * len(values)
     _, cluster = np.unique(clusters, return_inverse=True)
     count = int(cluster.max()) + 1
     frames = np.bincount(cluster, minlength=count).astype(np.float64)
-    sums = np.array([np.bincount(cluster, weights=row, minlength=count) for row in right])
+    sums = np.array([np.bincount(cluster, weights=row, minlength=count) for row in values])
     random = np.random.default_rng(seed)
-    drawn = np.empty((RESAMPLES, len(right)))
+    drawn = np.empty((RESAMPLES, len(values)))
     # scipy.stats.bootstrap has no clusters and holds all resamples of all frames at once.
     for start in range(0, RESAMPLES, CHUNK):
         weights = np.array(
@@ -96,21 +81,10 @@ def bootstrap(
             dtype=np.float64,
         )
         drawn[start : start + CHUNK] = (weights @ sums.T) / (weights @ frames)[:, np.newaxis]
-    accuracy = sums.sum(axis=1) / frames.sum()
-    estimates = []
-    for i, other in enumerate(reference):
-        interval = _interval(drawn[:, i], sums[i] / frames, 0.0)
-        estimate = AccuracyEstimate(count, float(accuracy[i]), interval)
-        if other is not None:
-            estimate = AccuracyEstimate(
-                count,
-                float(accuracy[i]),
-                interval,
-                float(accuracy[i] - accuracy[other]),
-                _interval(drawn[:, i] - drawn[:, other], (sums[i] - sums[other]) / frames, -1.0),
-            )
-        estimates.append(estimate)
-    return estimates
+    return [
+        Estimate(float(row.sum() / frames.sum()), _interval(means, row / frames, least))
+        for row, means in zip(sums, drawn.T)
+    ]
 
 
 def _interval(drawn: Floats, values: Floats, least: float) -> Interval | None:

@@ -116,23 +116,13 @@ def _cost_charts(findings: EvaluationFindings, protocol: str) -> Iterator[Figure
     if curves:
         legend.append(LegendEntry('at every threshold, no memory', INK, 'line'))
     lines = [
-        Line(
-            [1e-6 * macs for macs in curve.macs],
-            [100 * accuracy for accuracy in curve.accuracy],
-            colours[curve.system],
-        )
+        Line([1e-6 * macs for macs in curve.macs], curve.accuracy, colours[curve.system])
         for curve in curves
     ]
 
     def points(costs: Sequence[float]) -> list[Point]:
         return [
-            Point(
-                cost,
-                100 * (r.accuracy or 0.0),
-                colours[r.system],
-                forms[r.memory],
-                r.interval and (100 * r.interval[0], 100 * r.interval[1]),
-            )
+            Point(cost, r.accuracy or 0.0, colours[r.system], forms[r.memory], r.interval)
             for r, cost in zip(results, costs)
         ]
 

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +25,7 @@ import tempfile
 from time import perf_counter, process_time
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
@@ -90,34 +90,36 @@ class AnswerLog:
 
 class Player:
     """
-    One system under some settings, and what it answered.
+    One system with or without a memory, and what it answered.
 
     Parameters
     ----------
     system
         What to play.
-    settings
-        Its rule, and the memory.
     networks
         The CNNs.
     labels
         The classes in common order.
-    is_shown
-        Whether it is part of the results; others are never timed.
+    memory
+        Its fingerprint, or NO_MEMORY.
+    capacity
+        Of the memory.
     """
 
     def __init__(
         self,
         system: System,
-        settings: Settings,
         networks: Networks,
         labels: Sequence[str],
-        is_shown: bool = True,
+        memory: str = NO_MEMORY,
+        capacity: int = Settings.capacity,
     ) -> None:
-        self.system, self.is_shown, self.log = system, is_shown, AnswerLog()
-        self.memory = settings.fingerprint if settings.memory else NO_MEMORY
+        self.system, self.memory, self.log = system, memory, AnswerLog()
+        has_memory = memory != NO_MEMORY
+        fingerprint = memory if has_memory else Settings.fingerprint
+        settings = Settings(system.rule, has_memory, fingerprint, capacity)
         self.cascade = networks.cascade(system, settings)
-        self._again = partial(Player, system, settings, networks, labels, is_shown)
+        self._again = partial(Player, system, networks, labels, memory, capacity)
         self._place = [labels.index(label) for label in system.bundle.labels]
         self._macs = {spec.name: spec.macs for spec in system.bundle.stages}
 
@@ -169,44 +171,33 @@ class PlayedFrames:
     ----------
     numbers
         Their places in the data.
-    truth
-        True labels in common order, -1 where there is none that the systems know.
+    labels
+        True labels, None where there is none.
     clusters
         Which the bootstrap draws as one.
     digests
         Of each frame and its label, those that could not be decoded included.
     bad
         Names of frames that could not be decoded, and why.
-    unknown
-        Labels that no system knows, and on how many frames.
-    unlabelled
-        Number of frames without a label.
     """
 
     numbers: list[int] = field(default_factory=list)
-    truth: list[int] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
     clusters: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
-    unknown: Counter[str] = field(default_factory=Counter)
-    unlabelled: int = 0
 
-    def add(self, frame: LabelledFrame, labels: Sequence[str]) -> None:
-        """Log a frame that was played."""
-        self.numbers.append(frame.number)
-        self.truth.append(labels.index(frame.label) if frame.label in labels else -1)
-        self.clusters.append(frame.cluster)
-        if frame.label is None:
-            self.unlabelled += 1
-        elif frame.label not in labels:
-            self.unknown[frame.label] += 1
+    def truth(self, known: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the places of the labels among those that are known, (N,), -1 for others."""
+        places = {label: place for place, label in enumerate(known)}
+        return np.array([-1 if label is None else places.get(label, -1) for label in self.labels])
 
     def __add__(self, later: PlayedFrames) -> PlayedFrames:
         """Return both, one after the other; the rest is that of the first."""
         return replace(
             self,
             numbers=self.numbers + later.numbers,
-            truth=self.truth + later.truth,
+            labels=self.labels + later.labels,
             clusters=self.clusters + later.clusters,
         )
 
@@ -273,6 +264,7 @@ class Playthrough:
         players: Sequence[Player],
         wanted: Collection[int] | None = None,
         turned: bool = False,
+        probes: Sequence[Player] = (),
         recorder: DecisionRecorder | None = None,
     ) -> PlayedFrames:
         """
@@ -288,8 +280,10 @@ class Playthrough:
             Numbers of the frames, None for all.
         turned
             Whether images are turned.
+        probes
+            Players that are neither timed nor recorded.
         recorder
-            Is given the decisions of players that are shown.
+            Is given the decisions of the players.
         """
         played = PlayedFrames()
         for labelled in self.frames(what, wanted):
@@ -307,14 +301,17 @@ class Playthrough:
                 played.bad[labelled.name] = str(error)
                 continue
             self.networks.answers = np.split(row, self._splits)
-            timed = labelled.number in self._timed
+            for probe in probes:
+                probe.play(frame)
+            self.networks.live = timed = labelled.number in self._timed
             # A large CNN leaves the caches full of its weights, which slows down whoever is next.
             order = np.random.default_rng((self.seed, labelled.number)).permutation(len(players))
             for player in map(players.__getitem__, order.tolist()):
-                self.networks.live = timed and player.is_shown
                 decision = player.play(Frame(image) if timed else frame, timed)
-                if recorder is not None and player.is_shown:
+                if recorder is not None:
                     recorder.write(labelled, player.title, player.system.bundle, decision)
             self.networks.live = False
-            played.add(labelled, self.labels)
+            played.numbers.append(labelled.number)
+            played.labels.append(labelled.label)
+            played.clusters.append(labelled.cluster)
         return played

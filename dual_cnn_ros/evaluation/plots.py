@@ -56,10 +56,10 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Point:
-    """A mark in a chart; interval: of y, drawn as a line to either side."""
+    """A mark in a chart: accuracy, with its interval if it has one, at a cost."""
 
-    x: float
-    y: float
+    cost: float
+    accuracy: float
     colour: str
     form: Form = 'disc'
     interval: tuple[float, float] | None = None
@@ -67,10 +67,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points in a chart."""
+    """A line in a chart through accuracies at costs."""
 
-    x: Sequence[float]
-    y: Sequence[float]
+    costs: Sequence[float]
+    accuracies: Sequence[float]
     colour: str
     form: Form = 'line'
 
@@ -86,32 +86,27 @@ def accuracy_chart(
     """Return a chart of accuracy in percent over a cost; size: width and height in inches."""
     figure, (axes,) = _figure(size)
     for line in lines:
-        axes.plot(line.x, line.y, **_style(line.colour, line.form))
+        style = _style(line.colour, line.form)
+        axes.plot(line.costs, 100 * np.asarray(line.accuracies), **style)
     for point in points:
-        axes.plot(point.x, point.y, **_style(point.colour, point.form))
+        y, colour = 100 * point.accuracy, point.colour
+        axes.plot(point.cost, y, **_style(colour, point.form))
         if point.interval is not None:
-            low, high = point.interval
-            axes.errorbar(
-                point.x,
-                point.y,
-                [[point.y - low], [high - point.y]],
-                color=point.colour,
-                capsize=3,
-                linewidth=1,
-            )
+            low, high = (100 * edge for edge in point.interval)
+            reach = [[y - low], [high - y]]
+            axes.errorbar(point.cost, y, reach, color=colour, capsize=3, linewidth=1)
     axes.set_xlabel(x_label)
     axes.set_ylabel('accuracy, %')
     axes.grid(color='#dddddd')
     axes.set_axisbelow(True)
-    if legend:
-        figure.legend(
-            [Line2D([], [], **_style(entry.colour, entry.form)) for entry in legend],
-            [entry.text for entry in legend],
-            loc='outside lower center',
-            ncols=2,
-            frameon=False,
-            fontsize='small',
-        )
+    figure.legend(
+        [Line2D([], [], **_style(entry.colour, entry.form)) for entry in legend],
+        [entry.text for entry in legend],
+        loc='outside lower center',
+        ncols=2,
+        frameon=False,
+        fontsize='small',
+    )
     return figure
 
 

@@ -16,12 +16,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 import re
 import shutil
-from types import TracebackType
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.decision import Decision
@@ -43,43 +43,65 @@ DECISION = 'diagnostic_msgs/msg/DiagnosticArray'
 CONFIDENCE = 'std_msgs/msg/Float64'
 
 
-class DecisionRecorder:
+@contextmanager
+def record_decisions(
+    path: Path, cameras: Sequence[str], systems: Sequence[str]
+) -> Iterator[DecisionRecorder]:
     """
-    Writes classification, confidence and decision of each frame; a context manager.
+    Give a recorder of decisions, and finish the recording, or leave none after an exception.
 
-    All times are those at which the frames were received. A decision has no seconds, because most
-    answers of an evaluation are not timed. Until all is written, the recording is in PATH.partial;
-    what a run that was cut off left there is replaced.
+    Until all is written, the recording is in PATH.partial; what a run that was cut off left there
+    is replaced.
 
     Parameters
     ----------
     path
         Of the recording.
-    cameras
-        Names; with several, each has topics of its own, as in the node.
-    systems
-        Names; with several, each has a namespace of that name, with _ for what the name of a topic
-        cannot hold.
+    cameras, systems
+        As in DecisionRecorder.
 
     Raises
     ------
     RecordingError
         The path exists.
     """
-
-    def __init__(self, path: Path, cameras: Sequence[str], systems: Sequence[str]) -> None:
-        if path.exists():
-            raise RecordingError(
-                f'{path} exists already and is not overwritten; remove it or name another'
-            )
-        self._path, self._partial = path, path.with_name(f'{path.name}.partial')
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
-        # The files of a recording have the name of its folder.
-        self._recorder = Recorder(
-            self._partial / path.name, notes={'origin': 'evaluate of dual_cnn_ros, offline'}
+    if path.exists():
+        raise RecordingError(
+            f'{path} exists already and is not overwritten; remove it or name another'
         )
-        self._several = len(cameras) > 1
+    partial = path.with_name(f'{path.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        # The files of a recording have the name of its folder.
+        notes = {'origin': 'evaluate of dual_cnn_ros, offline'}
+        with Recorder(partial / path.name, notes=notes) as recorder:
+            yield DecisionRecorder(recorder, cameras, systems)
+        (partial / path.name).rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class DecisionRecorder:
+    """
+    Writes classification, confidence and decision of each frame.
+
+    All times are those at which the frames were received. A decision has no seconds, because most
+    answers of an evaluation are not timed.
+
+    Parameters
+    ----------
+    recorder
+        Writes the recording.
+    cameras
+        Names; with several, each has topics of its own, as in the node.
+    systems
+        Names; with several, each has a namespace of that name, with _ for what the name of a topic
+        cannot hold.
+    """
+
+    def __init__(self, recorder: Recorder, cameras: Sequence[str], systems: Sequence[str]) -> None:
+        self._recorder, self._several = recorder, len(cameras) > 1
         self._spaces: dict[str, str] = {}
         for name in systems:
             word = re.sub(r'_+', '_', re.sub(r'\W', '_', name, flags=re.ASCII)).strip('_')
@@ -110,19 +132,3 @@ class DecisionRecorder:
             ),
         ):
             self._recorder.write(top + topic, kind, frame.time, message)
-
-    def __enter__(self) -> DecisionRecorder:
-        """Return the open recorder."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish the recording, or leave none after an exception."""
-        self._recorder.__exit__(kind, error, trace)
-        if kind is None:
-            (self._partial / self._path.name).rename(self._path)
-        shutil.rmtree(self._partial, ignore_errors=True)

@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 import hashlib
 
 import numpy as np
@@ -27,7 +27,6 @@ from dual_cnn_ros.calibration.reliability import reliability
 from dual_cnn_ros.calibration.thresholds import curve
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.data.labelled_frames import FrameSource
-from dual_cnn_ros.evaluation import metrics
 from dual_cnn_ros.evaluation.findings import (
     Difference,
     DisagreedFrame,
@@ -40,6 +39,7 @@ from dual_cnn_ros.evaluation.findings import (
     SystemResult,
     ThresholdCurve,
 )
+from dual_cnn_ros.evaluation.metrics import bootstrap, confusion
 from dual_cnn_ros.evaluation.player import AnswerLog, PlayedFrames, Player, Playthrough
 from dual_cnn_ros.evaluation.protocol import Protocol
 from dual_cnn_ros.evaluation.systems import System
@@ -76,51 +76,42 @@ def protocol_results(
     first_pass
         Number of frames of the first pass.
     """
-    truth, clusters = np.array(frames.truth), np.array(frames.clusters)
+    truth = frames.truth(playthrough.labels)
     judged = truth >= 0
-    right = [np.array(log.labels) == truth for log in logs]
+    truth, clusters = truth[judged], np.array(frames.clusters)[judged]
+    answers = [np.array(log.labels)[judged] for log in logs]
+    right = [answer == truth for answer in answers]
     others = [_compared_with(player, players, reference) for player in players]
-    estimates: Sequence[metrics.AccuracyEstimate | None] = [None] * len(players)
-    if judged.any():
-        estimates = metrics.bootstrap(
-            [row[judged] for row in right], clusters[judged], others, playthrough.seed
-        )
-    for i, (player, log, other, estimate) in enumerate(zip(players, logs, others, estimates)):
+    gains = [
+        own.astype(int) - (own if other is None else right[other])
+        for own, other in zip(right, others)
+    ]
+    accuracies = bootstrap(right, clusters, playthrough.seed)
+    differences = bootstrap(gains, clusters, playthrough.seed, least=-1.0)
+    for i, (player, log, accuracy, gain) in enumerate(zip(players, logs, accuracies, differences)):
         first, *later = (stage.name for stage in player.system.bundle.stages)
         shares = _shares((MEMORY, first, *later), np.array(log.sources), right[i], judged)
-        result = SystemResult(
+        difference, other = None, others[i]
+        if other is not None and gain.mean is not None:
+            harmed, helped = (int((gains[i] == sign).sum()) for sign in (-1, 1))
+            difference = Difference(players[other].title, gain.mean, gain.interval, harmed, helped)
+        confidence = np.array(log.confidence)[judged]
+        yield SystemResult(
             player.system.name,
             player.memory,
             protocol.name,
+            len(judged),
             len(truth),
-            int(judged.sum()),
-            estimate.clusters if estimate else 0,
+            len(np.unique(clusters)),
             sum(shares[name].share for name in later if name in shares),
             float(np.mean(log.macs)),
             shares,
-            timing=summarise_times(log, shares, first_pass),
-        )
-        if estimate is None:
-            yield result
-            continue
-        difference = None
-        if other is not None and estimate.difference is not None:
-            difference = Difference(
-                players[other].title,
-                estimate.difference,
-                estimate.difference_interval,
-                harmed=int((right[other] & ~right[i] & judged).sum()),
-                helped=int((~right[other] & right[i] & judged).sum()),
-            )
-        yield replace(
-            result,
-            accuracy=estimate.accuracy,
-            interval=estimate.interval,
-            difference=difference,
-            reliability=reliability(np.array(log.confidence)[judged], right[i][judged]),
-            confusion=metrics.confusion(
-                truth[judged], np.array(log.labels)[judged], playthrough.labels
-            ),
+            accuracy.mean,
+            accuracy.interval,
+            difference,
+            reliability(confidence, right[i]) if len(truth) else None,
+            confusion(truth, answers[i], playthrough.labels),
+            summarise_times(log, shares, first_pass),
         )
 
 
@@ -137,23 +128,21 @@ def _shares(
     right: npt.NDArray[np.bool_],
     judged: npt.NDArray[np.bool_],
 ) -> dict[str, SourceShare]:
-    """Return the share of each source that answered at all, and its accuracy."""
+    """Return the share of each source that answered at all, and its accuracy where judged."""
     shares = {}
     for name in names:
         own = sources == name
         if own.any():
-            hits = right[own & judged]
-            shares[name] = SourceShare(
-                float(own.mean()), float(hits.mean()) if hits.size else None
-            )
+            hits = right[own[judged]]
+            accuracy = float(hits.mean()) if hits.size else None
+            shares[name] = SourceShare(float(own.mean()), accuracy)
     return shares
 
 
 def threshold_curves(
-    probes: dict[str, tuple[Player, Player]], frames: PlayedFrames
+    probes: dict[str, tuple[Player, Player]], truth: npt.NDArray[np.int64]
 ) -> Iterator[ThresholdCurve]:
     """Yield for each system of two stages the accuracy and cost of its rule at every threshold."""
-    truth = np.array(frames.truth)
     judged = truth >= 0
     if not judged.any():
         return
@@ -185,14 +174,15 @@ def find_disagreement(
         next(player.log for player in players if player.system.name == name)
         for name in (chosen, reference)
     )
+    truth = frames.truth(labels)
     differ = [i for i, (a, b) in enumerate(zip(mine.labels, theirs.labels)) if a != b]
     # Frames of a cluster resemble each other: one of each is shown before the second of any.
-    seen: dict[int, int] = {}
+    seen: Counter[int] = Counter()
     ranks = []
     for i in differ:
-        truth, cluster = frames.truth[i], frames.clusters[i]
-        seen[cluster] = seen.get(cluster, 0) + 1
-        ranks.append((theirs.labels[i] != truth, mine.labels[i] != truth, seen[cluster], i))
+        cluster = frames.clusters[i]
+        seen[cluster] += 1
+        ranks.append((theirs.labels[i] != truth[i], mine.labels[i] != truth[i], seen[cluster], i))
     return Disagreement(
         chosen,
         reference,
@@ -200,7 +190,7 @@ def find_disagreement(
         tuple(
             DisagreedFrame(
                 frames.numbers[i],
-                labels[frames.truth[i]] if frames.truth[i] >= 0 else None,
+                labels[truth[i]] if truth[i] >= 0 else None,
                 labels[mine.labels[i]],
                 mine.sources[i],
                 labels[theirs.labels[i]],
@@ -210,16 +200,22 @@ def find_disagreement(
     )
 
 
-def describe_data(source: FrameSource, frames: PlayedFrames) -> EvaluatedData:
-    """Return what was played, and what is wrong with it."""
+def describe_data(
+    source: FrameSource, frames: PlayedFrames, labels: Sequence[str]
+) -> EvaluatedData:
+    """Return what was played, and what is wrong with it; labels: those that the systems know."""
+    unknown = Counter(
+        label for label in frames.labels if label is not None and label not in labels
+    )
+    unlabelled = frames.labels.count(None)
     return EvaluatedData(
         source.path.name,
         source.kind,
         hashlib.blake2b(b''.join(sorted(frames.digests)), digest_size=16).hexdigest(),
         len(frames.numbers),
-        sum(truth >= 0 for truth in frames.truth),
-        frames.unlabelled,
-        dict(frames.unknown),
+        len(frames.labels) - unlabelled - unknown.total(),
+        unlabelled,
+        dict(unknown),
         frames.bad,
         tuple(source.problems),
     )

@@ -46,27 +46,17 @@ def charts(findings: EvaluationFindings) -> dict[str, Figure]:
     def points(protocol: str, names: list[str], memory: str, form: Form) -> Iterator[Point]:
         for result in findings.of_protocol(protocol):
             if result.system in names and result.memory == memory:
+                colour = colours[result.system.partition(': ')[0]]
                 interval = result.interval if protocol == 'd=0' else None
-                yield Point(
-                    1e-6 * result.macs,
-                    100 * (result.accuracy or 0.0),
-                    colours[result.system.partition(': ')[0]],
-                    form,
-                    interval and (100 * interval[0], 100 * interval[1]),
-                )
+                yield Point(1e-6 * result.macs, result.accuracy or 0.0, colour, form, interval)
 
     forms: dict[str, Form] = {'average': 'line', 'none': 'dashed'}
     curves = {curve.system: curve for curve in findings.curves}
     lines = [
-        Line(
-            [1e-6 * macs for macs in curves[name].macs],
-            [100 * accuracy for accuracy in curves[name].accuracy],
-            colours[pair],
-            form,
-        )
+        Line([1e-6 * macs for macs in curve.macs], curve.accuracy, colours[pair], form)
         for check, form in forms.items()
         for pair in pairs
-        if (name := f'{pair}: max_probability, {check}') in curves
+        if (curve := curves.get(f'{pair}: max_probability, {check}'))
     ]
     certified = [f'{pair}: certified' for pair in pairs]
     marks = [LegendEntry(name, colours[name], 'disc') for name in singles]

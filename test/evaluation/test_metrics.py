@@ -23,7 +23,7 @@ from dual_cnn_ros.evaluation.metrics import bootstrap, confusion, Interval, LEAS
 
 
 def interval_of(right: np.ndarray, clusters: np.ndarray) -> Interval:
-    (estimate,) = bootstrap([right], clusters, [None], 0)
+    (estimate,) = bootstrap([right], clusters, 0)
     assert estimate.interval is not None
     return estimate.interval
 
@@ -48,34 +48,41 @@ def test_repeats_tell_nothing_new() -> None:
 def test_differences_are_paired() -> None:
     """Two systems that differ on few frames differ surely, however unsure either accuracy is."""
     right = np.random.default_rng(2).random(1000) < 0.6
-    better = right.copy()
-    better[np.flatnonzero(~right)[:20]] = True
-    alone, pair = bootstrap([right, better], np.arange(1000), [None, 0], 0)
-    assert alone.difference is None and alone.interval is not None
-    assert pair.difference == pytest.approx(0.02) and pair.difference_interval is not None
-    low, high = pair.difference_interval
+    gained = np.zeros(1000, int)
+    gained[np.flatnonzero(~right)[:20]] = 1
+    (difference,) = bootstrap([gained], np.arange(1000), 0, least=-1.0)
+    assert difference.mean == pytest.approx(0.02)
+    low, high = difference.interval
     assert 0.01 < low < 0.02 < high < 0.03
-    assert alone.interval[1] - alone.interval[0] > 0.05
+    low, high = interval_of(right, np.arange(1000))
+    assert high - low > 0.05
 
 
-def test_clusters_that_are_all_alike_have_an_interval_too() -> None:
+@pytest.mark.parametrize(
+    ('value', 'least', 'interval'),
+    [
+        (1, 0, [0.8316, 1]),
+        (0, 0, [0, 0.1684]),
+        (-1, -1, [-1, -0.6631]),
+        (0, -1, [-0.1684, 0.1684]),
+    ],
+)
+def test_clusters_that_are_all_alike_have_an_interval_too(
+    value: int, least: int, interval: list[float]
+) -> None:
     """The exact one: with 20 of 20 right, 0.8316 is what Clopper and Pearson have."""
-    every, none = np.ones(20, bool), np.zeros(20, bool)
-    right, wrong, same = bootstrap([every, none, none], np.arange(20), [None, 0, 1], 0)
-    assert right.clusters == 20
-    assert right.interval == pytest.approx([0.8316, 1], abs=1e-4)
-    assert wrong.interval == pytest.approx([0, 0.1684], abs=1e-4)
-    assert wrong.difference_interval == pytest.approx([-1, -0.6631], abs=1e-4)
-    assert same.difference_interval == pytest.approx([-0.1684, 0.1684], abs=1e-4)
-    assert interval_of(np.tile(every, 2), np.tile(np.arange(20), 2)) == right.interval
+    for repeats in (1, 2):
+        clusters = np.tile(np.arange(20), repeats)
+        (estimate,) = bootstrap([np.full(20 * repeats, value)], clusters, 0, least)
+        assert estimate.interval == pytest.approx(interval, abs=1e-4)
 
 
 @pytest.mark.parametrize('clusters', [LEAST_CLUSTERS - 1, LEAST_CLUSTERS])
 def test_few_clusters_have_no_interval(clusters: int) -> None:
     right = np.random.default_rng(4).random(100) < 0.5
-    pair = bootstrap([right, ~right], np.arange(100) % clusters, [None, 0], 0)[1]
-    assert pair.clusters == clusters
-    assert (pair.interval is None) == (pair.difference_interval is None) == (clusters == 9)
+    (estimate,) = bootstrap([right], np.arange(100) % clusters, 0)
+    assert estimate.mean == right.mean()
+    assert (estimate.interval is None) == (clusters < LEAST_CLUSTERS)
 
 
 def test_the_true_accuracy_is_mostly_in_the_interval() -> None:

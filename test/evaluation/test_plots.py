@@ -28,8 +28,8 @@ from dual_cnn_ros.evaluation.plots import COLOURS, LegendEntry, Line, Point
 
 def test_chart_places_points_where_they_belong() -> None:
     figure = plots.accuracy_chart(
-        [Point(1, 50, COLOURS[0], interval=(45, 52)), Point(2, 60, COLOURS[1], 'ring')],
-        [Line([1, 2, 3], [50, 60, 70], COLOURS[2])],
+        [Point(1, 0.5, COLOURS[0], interval=(0.25, 0.75)), Point(2, 0.6, COLOURS[1], 'ring')],
+        [Line([1, 2, 3], [0.5, 0.6, 0.7], COLOURS[2])],
         [LegendEntry('_a', COLOURS[0], 'disc'), LegendEntry('$b', COLOURS[2], 'line')],
         'MACs',
     )
@@ -39,7 +39,7 @@ def test_chart_places_points_where_they_belong() -> None:
     assert [to_hex(mark.get_color()) for mark in marks] == list(COLOURS[:2])
     (bar,) = axes.containers
     (segment,) = bar.lines[2][0].get_segments()
-    np.testing.assert_allclose(segment, [(1, 45), (1, 52)])
+    np.testing.assert_allclose(segment, [(1, 25), (1, 75)])
     assert [text.get_text() for text in figure.legends[0].texts] == ['_a', '$b']
 
 

@@ -31,7 +31,7 @@ from dual_cnn_ros.data.labelled_frames import open_frames
 from dual_cnn_ros.data.recording import Recording, RecordingError
 from dual_cnn_ros.evaluation import evaluation
 from dual_cnn_ros.evaluation.player import Playthrough
-from dual_cnn_ros.evaluation.publication import DecisionRecorder
+from dual_cnn_ros.evaluation.publication import record_decisions
 from dual_cnn_ros.messages.decisions import read_decision
 
 pytestmark = pytest.mark.usefixtures('no_page')
@@ -78,10 +78,10 @@ def test_records_what_the_node_would_publish(bundle: Path, tmp_path: Path) -> No
 
 
 def test_systems_and_cameras_have_topics_of_their_own(tmp_path: Path) -> None:
-    with DecisionRecorder(tmp_path / 'a', ['x'], ['one']) as alone:
+    with record_decisions(tmp_path / 'a', ['x'], ['one']) as alone:
         assert alone._spaces == {'one': ''}
     names = ['a: b', 'a b', '1', '-']
-    with DecisionRecorder(tmp_path / 'b', ['x'], names) as several:
+    with record_decisions(tmp_path / 'b', ['x'], names) as several:
         assert list(several._spaces.values()) == ['/a_b', '/a_b_other', '/s1', '/s']
 
 
