@@ -50,7 +50,7 @@ FACE = 192
 
 # A sign is drawn this many times larger than asked for, and then reduced.
 _OVERSAMPLING = 4
-# Binary digits behind the point of the coordinates that OpenCV is given.
+# Fractional bits of the coordinates that OpenCV is given.
 _FRACTION_BITS = 8
 
 
