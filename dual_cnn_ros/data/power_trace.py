@@ -37,8 +37,8 @@ from typing import TextIO
 from dual_cnn_ros.messages.readings import from_status, from_values, to_values
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
-# Readings that were due longer ago than this many are left out, as is what a clock that is set
-# ahead by more seconds than these jumps over.
+# A clock that has moved on by more moments or seconds than these since the last read was set
+# ahead: the readings that it jumped over are left out.
 _MOST_BEHIND = 1000
 _LONGEST_CLOCK_STEP = 20.0
 _COLUMNS = ['time', 'rail', 'watts', 'volts', 'amps', 'joules', 'offset_watts', 'scope', 'error']

@@ -209,11 +209,12 @@ class Account:
         """
         Take the mean power of the next seconds as the idle power.
 
-        The first rest since the start is the one before the load, any later one is that after it.
-        So is the first one since a reset if there were decisions since: the idle power from
-        before the reset is then the one before the load. `idle_note` says in the end whether the
-        rest was refused: because of decisions during it, too little coverage, or too few readings
-        to tell its standard error.
+        The first rest since the start counts as the one before the load, any later one as the one
+        after it. After a reset, a rest before the first decision replaces the idle power; a rest
+        after a decision counts as the one after the load, and the idle power from before the
+        reset as that before the load. `idle_note` says in the end whether the rest was refused:
+        because of decisions during it, too little coverage, or too few readings to tell its
+        standard error.
 
         Raises
         ------

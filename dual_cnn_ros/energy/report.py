@@ -228,7 +228,7 @@ def _saving(
 
 
 def _coverage(account: Account) -> dict[str, object]:
-    """Return how well readings cover the time of which frames, sources and saving are."""
+    """Return how well readings cover the windows from which the figures of a section come."""
     energy = account.energy
     return {
         'coverage': account.coverage,

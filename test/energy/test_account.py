@@ -106,7 +106,8 @@ def test_energy_above_the_mean_idle_power(robot: Robot) -> None:
     assert robot.account.net_joules_per_frame == pytest.approx(0.59, rel=0.02)
 
 
-# What a robot does in turn: a number is a rest at so many watts, of which the idle power is taken.
+# What a robot does in turn; a number is a rest at so many watts, in which the idle power is
+# measured.
 WORK, RESET = 'work', 'reset'
 
 
