@@ -16,10 +16,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+import re
 from typing import Any
 
 import cv2
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
@@ -115,14 +117,12 @@ def test_blob_of_a_grey_frame_repeats_it_for_each_colour(colour: str) -> None:
         ({'mean': (0.5, 0.5, float('inf'))}, 'mean must be 3 finite numbers'),
         ({'std': (1.0, 1.0)}, 'std must be 3 finite numbers'),
         ({'std': (1.0, 0.0, 1.0)}, 'std must be positive'),
-        ({'std': (1.0, -1.0, 1.0)}, 'std must be positive'),
         ({'colour': 'grey'}, 'mean must be 1 finite numbers'),
     ],
 )
 def test_wrong_field_is_named(change: dict[str, Any], message: str) -> None:
-    fields = {'height': 24, 'width': 32, 'colour': 'rgb', 'crop': None, 'mean': MEAN, 'std': STD}
     with pytest.raises(ValueError, match=message):
-        Preprocessing(**{**fields, **change})
+        replace(RGB, **change)
 
 
 # Reductions --------------------------------------------------------------------------------------
@@ -153,25 +153,13 @@ def test_a_small_frame_is_interpolated(rows: int, columns: int) -> None:
     assert np.abs(error).max() < 4
 
 
-def test_the_usual_crop_is_the_centre_of_the_resized_frame() -> None:
-    image = waves(480, 640)
-    resized = cv2.resize(image, (341, 256), interpolation=cv2.INTER_AREA)
-    expected = resized[16:240, 58:282]
-    error = Frame(image).reduced(224, 224, 0.875) - expected.astype(float)
-    assert np.abs(error).max() <= 3 and abs(error.mean()) < 0.5
-
-
 def test_crop_of_one_is_the_largest_centred_part_of_the_shape() -> None:
     image = noise(40, 100)
+    np.testing.assert_array_equal(Frame(image).reduced(40, 100), image)
     np.testing.assert_array_equal(Frame(image).reduced(40, 40, 1.0), image[:, 30:70])
     np.testing.assert_array_equal(
         Frame(image).reduced(40, 40, 0.5), cv2.resize(image[10:30, 40:60], (40, 40))
     )
-
-
-def test_frame_of_the_right_size_is_taken_as_it_is() -> None:
-    image = noise(24, 32)
-    np.testing.assert_array_equal(Frame(image).reduced(24, 32), image)
 
 
 @pytest.mark.parametrize(
@@ -195,37 +183,27 @@ def test_every_pixel_counts_where_a_frame_shrinks(rows: int, columns: int) -> No
     st.integers(1, 40),
     st.integers(1, 40),
 )
+@example(1, 4000, 3, None, 24, 32)
+@example(4000, 1, 1, 0.875, 24, 32)
+@example(2, 8000, 3, 0.875, 24, 32)
 def test_any_size_gives_the_size_that_is_wanted(
     rows: int, columns: int, channels: int, crop: float | None, height: int, width: int
 ) -> None:
-    value = 77
-    image = np.full((rows, columns, 3) if channels == 3 else (rows, columns), value, np.uint8)
+    image = np.full((rows, columns, 3) if channels == 3 else (rows, columns), 77, np.uint8)
     reduced = Frame(image).reduced(height, width, crop)
-    assert reduced.shape[:2] == (height, width)
-    assert (reduced == value).all()
-
-
-@pytest.mark.parametrize(('rows', 'columns'), [(1, 1), (1, 4000), (4000, 1), (2, 8000), (3, 5)])
-def test_odd_shapes_become_blobs(rows: int, columns: int) -> None:
-    for image in (noise(rows, columns), noise(rows, columns, channels=1)):
-        for crop in (None, 0.875):
-            blob = Frame(image).blob(Preprocessing(24, 32, 'rgb', crop, MEAN, STD))
-            assert blob.shape == (1, 3, 24, 32) and np.isfinite(blob).all()
+    assert reduced.shape == (height, width, *image.shape[2:])
+    assert (reduced == 77).all()
 
 
 def test_pyramid_averages_two_by_two_pixels_and_rounds() -> None:
-    image = noise(16, 24)
-    pyramid = Pyramid(image)
-    expected = image.astype(int)
-    for depth in range(1, 4):
-        expected = (
-            expected[::2, ::2]
-            + expected[1::2, ::2]
-            + expected[::2, 1::2]
-            + expected[1::2, 1::2]
-            + 2
-        ) // 4
-        np.testing.assert_array_equal(pyramid.level(depth), expected)
+    pyramid = Pyramid(noise(16, 24))
+    for depth in range(3):
+        above = pyramid.level(depth).astype(int)
+        rows = above[::2] + above[1::2]
+        np.testing.assert_array_equal(
+            pyramid.level(depth + 1), (rows[:, ::2] + rows[:, 1::2] + 2) // 4
+        )
+    assert pyramid.level(3) is pyramid.level(3)
 
 
 def test_pyramid_stops_at_an_odd_side() -> None:
@@ -233,12 +211,6 @@ def test_pyramid_stops_at_an_odd_side() -> None:
     assert pyramid.level(10).shape == (3, 5, 3)
     assert pyramid.level(2).shape == (6, 10, 3)
     assert Pyramid(noise(25, 40)).level(3).shape == (25, 40, 3)
-
-
-def test_pyramid_makes_each_level_once() -> None:
-    pyramid = Pyramid(noise(16, 24))
-    assert pyramid.level(2) is pyramid.level(2)
-    assert pyramid.level(0) is pyramid.level(0)
 
 
 def test_shrink_never_enlarges() -> None:
@@ -249,24 +221,12 @@ def test_shrink_never_enlarges() -> None:
 # Frame -------------------------------------------------------------------------------------------
 
 
-def test_blob_is_the_preprocessed_reduction() -> None:
-    frame = Frame(noise(96, 128))
-    np.testing.assert_array_equal(frame.blob(RGB), RGB.blob(frame.reduced(24, 32)))
-
-
 def test_stages_that_want_the_same_share_one_blob() -> None:
     frame = Frame(noise(96, 128))
-    same = Preprocessing(24, 32, 'rgb', None, MEAN, STD)
-    assert frame.blob(RGB) is frame.blob(same)
-    other = Preprocessing(24, 32, 'bgr', None, MEAN, STD)
-    assert frame.blob(other) is not frame.blob(RGB)
-    assert not np.array_equal(frame.blob(other), frame.blob(RGB))
-
-
-def test_frames_share_nothing() -> None:
-    assert not np.array_equal(
-        Frame(noise(96, 128, seed=1)).blob(RGB), Frame(noise(96, 128, seed=2)).blob(RGB)
-    )
+    blob = frame.blob(RGB)
+    np.testing.assert_array_equal(blob, RGB.blob(frame.reduced(24, 32)))
+    assert frame.blob(replace(RGB)) is blob
+    assert not np.array_equal(frame.blob(replace(RGB, colour='bgr')), blob)
 
 
 @pytest.mark.parametrize('size', [(8, 9), (64, 72), (100, 76), (33, 31), (480, 640)], ids=str)
@@ -288,14 +248,11 @@ def test_brightness_of_a_grey_frame_is_its_grey() -> None:
 
 def test_frame_leaves_the_image_alone() -> None:
     image = noise(96, 128)
-    before = image.copy()
     frame = Frame(image)
-    frame.blob(RGB)
-    frame.grey(8, 9)
-    frame.brightness(8, 9)
-    frame.reduced(96, 128)
+    for reduced in (frame.blob(RGB), frame.grey(8, 9), frame.brightness(8, 9)):
+        assert not np.shares_memory(reduced, image)
     assert frame.image is image
-    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(image, noise(96, 128))
 
 
 @pytest.mark.parametrize(
@@ -311,25 +268,21 @@ def test_memory_layout_does_not_matter(layout: Any) -> None:
     view = layout(noise(48, 64))
     copy = np.array(view, order='C')
     np.testing.assert_array_equal(Frame(view).blob(RGB), Frame(copy).blob(RGB))
+    np.testing.assert_array_equal(Frame(view).grey(8, 9), Frame(copy).grey(8, 9))
     np.testing.assert_array_equal(Frame(view).brightness(8, 9), Frame(copy).brightness(8, 9))
 
 
 @pytest.mark.parametrize(
-    'image',
+    ('shape', 'dtype'),
     [
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((4, 4, 3), np.uint16),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 1), np.uint8),
-        np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 0), np.uint8),
-        np.zeros(4, np.uint8),
-        np.zeros((1, 4, 4, 3), np.uint8),
-        np.zeros((), np.uint8),
+        *(((4, 4, 3), dtype) for dtype in (np.uint16, np.float32)),
+        *(
+            (shape, np.uint8)
+            for shape in ((4, 4, 4), (4, 4, 1), (0, 4, 3), (4, 0), (4,), (1, 4, 4, 3), ())
+        ),
     ],
-    ids=lambda image: f'{image.dtype} {image.shape}',
+    ids=str,
 )
-def test_what_is_no_image_is_refused(image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match='non-empty uint8 array') as caught:
-        Frame(image)
-    assert str(image.shape) in str(caught.value)
+def test_what_is_no_image_is_refused(shape: tuple[int, ...], dtype: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f'{np.dtype(dtype)} {shape}')):
+        Frame(np.zeros(shape, dtype))
