@@ -228,12 +228,13 @@ def test_a_bundle_is_found_by_name_or_path(
 
 ABSENT = '0' * 64
 STAGE = ('stages', 1)
-INPUT = (*STAGE, 'input')
 ONNX = (*STAGE, 'files', 'onnx')
 CRITERION = ('stages', 0, 'criterion')
 POINT = ('operating_points', 1)
 
 
+# What a field may be is told by the tests of records, settings and frames: here is one of each,
+# and what only bundles have.
 @pytest.mark.parametrize(
     ('where', 'value', 'expected'),
     [
@@ -242,38 +243,20 @@ POINT = ('operating_points', 1)
         (('format',), 3, 'or update dual_cnn_ros where that number is higher'),
         (('name',), MISSING, 'the field name is missing'),
         (('path',), '/etc', 'unknown field path; check the spelling'),
-        (('treshold',), 0.5, 'unknown field treshold; check the spelling'),
         ((7,), 0.5, 'unknown field 7'),
         (('labels',), ['red'], 'labels must be 2 to 65536 different names'),
         (('labels',), ['red', 'green', 'red'], 'labels must be 2 to 65536 different names'),
         (('labels',), ['red', 'green', ''], 'labels must be 2 to 65536 different names'),
         (('labels', 0), 1, 'labels[0] must be text, in quotes where YAML would read something'),
         (('stages',), [], 'stages must have at least one entry'),
-        (STAGE, 'second', "stages[1] must be a mapping of fields, not 'second'"),
-        ((*STAGE, 'name'), MISSING, 'the field stages[1].name is missing'),
         ((*STAGE, 'name'), 'first', 'stages must have different names'),
-        (
-            (*STAGE, 'name'),
-            'memory',
-            'stages[1].name must be a word of letters, digits and _, non',
-        ),
-        (
-            (*STAGE, 'name'),
-            'my net',
-            'stages[1].name must be a word of letters, digits and _, non',
-        ),
-        ((*STAGE, 'name'), '', 'stages[1].name must be a word'),
+        ((*STAGE, 'name'), 'memory', 'stages[1].name must be a word of letters, digits and _, n'),
+        ((*STAGE, 'name'), 'my net', 'stages[1].name must be a word of letters, digits and _, n'),
         ((*STAGE, 'temperature'), 0, 'stages[1].temperature must be positive, not 0'),
         ((*STAGE, 'temperature'), float('nan'), 'stages[1].temperature must be positive, not nan'),
-        ((*STAGE, 'temprature'), 1.0, 'unknown field stages[1].temprature'),
         ((*STAGE, 'macs'), -1, 'stages[1].macs must not be negative, not -1'),
-        ((*STAGE, 'macs'), 1.5, 'stages[1].macs must be a whole number, not 1.5'),
         ((*STAGE, 'cpu_seconds'), float('inf'), 'stages[1].cpu_seconds must not be negative'),
-        ((*STAGE, 'training'), {'data': 'x'}, 'the field stages[1].training.split is missing'),
-        (INPUT, MISSING, 'the field stages[1].input is missing'),
-        ((*INPUT, 'width'), 0, 'stages[1].input.width must be 1 to 4096'),
-        ((*INPUT, 'mean'), [0.5], 'stages[1].input.mean must be 3 finite numbers'),
-        ((*INPUT, 'mean'), [0.5, True, 0.5], 'stages[1].input.mean[1] must be a number, not True'),
+        ((*STAGE, 'input', 'width'), 0, 'stages[1].input.width must be 1 to 4096'),
         ((*STAGE, 'files'), MISSING, 'stages[1].files must name at least one model file'),
         (
             (*STAGE, 'files'),
@@ -284,31 +267,17 @@ POINT = ('operating_points', 1)
         ((*ONNX, 'path'), '', 'stages[1].files.onnx.path: there is no file'),
         ((*ONNX, 'path'), '/etc/passwd', 'stages[1].files.onnx.path must stay inside the bundle'),
         ((*ONNX, 'path'), 'models/../../x', 'stages[1].files.onnx.path must stay inside'),
-        ((*ONNX, 'sha256'), ABSENT, 'stages[1].files.onnx.sha256 is not that of'),
-        (CRITERION, MISSING, 'stages[0].criterion is missing: every stage but the last needs'),
         ((*STAGE, 'criterion'), {}, 'stages[1].criterion must be left out: the last stage is'),
-        ((*CRITERION, 'score'), 'margin', 'stages[0].criterion.score must be one of max_probabil'),
+        (CRITERION, MISSING, 'stages[0].criterion is missing: every stage but the last needs'),
         ((*CRITERION, 'threshold'), 1.2, 'stages[0].criterion.threshold must be in [0, 1], not'),
         (('post_check',), 'vote', 'post_check must be one of none, more_confident, average'),
-        (POINT, 'fast', "operating_points[1] must be a mapping of fields, not 'fast'"),
         ((*POINT, 'name'), 'frugal', 'operating_points must have different names, none of them'),
         ((*POINT, 'name'), '', 'operating_points must have different names, none of them empty'),
         ((*POINT, 'criteria'), [], 'operating_points[1].criteria must be one for each stage but'),
-        (
-            (*POINT, 'criteria', 0, 'threshold'),
-            2,
-            'operating_points[1].criteria[0].threshold must be in',
-        ),
         ((*POINT, 'post_check'), 'vote', 'operating_points[1].post_check must be one of none'),
-        (
-            (*POINT, 'certificate'),
-            {'alfa': 0.01},
-            'the field operating_points[1].certificate.alpha is missing',
-        ),
         (('baseline', 'joules'), -1.0, 'baseline.joules must not be negative, not -1.0'),
         (('baseline', 'joules'), 0, 'baseline.joules must not be 0.0'),
-        (('baseline', 'joules'), float('nan'), 'baseline.joules must not be negative, not nan'),
-        (('baseline', 'standard_error'), -1.0, 'baseline.standard_error must not be negative'),
+        (('baseline', 'standard_error'), float('nan'), 'baseline.standard_error must not be neg'),
         (('baseline', 'machine'), '', "baseline.machine must not be ''"),
     ],
 )
@@ -331,28 +300,15 @@ def test_more_operating_points_than_anybody_can_tell_apart_are_refused(folder: P
     'text',
     [
         b'',
-        b'just text',
         b'- a\n- list',
         b'format: [1',
-        b'\x00\x01',
         b'\xff\xfe\xfa',
         b'a: *b',
         b'!!python/object/apply:os.system ["true"]',
         b'? {a: b}\n: c',
         b'[' * 5000,
     ],
-    ids=[
-        'empty',
-        'text',
-        'list',
-        'not closed',
-        'control',
-        'not UTF-8',
-        'alias',
-        'code',
-        'mapping as key',
-        'deep',
-    ],
+    ids=lambda text: text[:10],
 )
 def test_what_is_no_bundle_yaml_is_refused(folder: Path, text: bytes) -> None:
     (folder / 'bundle.yaml').write_bytes(text)
@@ -361,7 +317,6 @@ def test_what_is_no_bundle_yaml_is_refused(folder: Path, text: bytes) -> None:
 
 def test_a_folder_without_bundle_yaml_is_said_to_be_none(folder: Path) -> None:
     assert 'a bundle is a folder with this file in it' in refused(folder / 'nowhere')
-    refused(folder / 'first.onnx')
     (folder / 'nowhere' / 'bundle.yaml').mkdir(parents=True)
     assert 'cannot be read' in refused(folder / 'nowhere')
 
