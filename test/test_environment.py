@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 import importlib.util
 from pathlib import Path
 import platform
@@ -24,6 +25,7 @@ import shutil
 import subprocess
 import sysconfig
 from types import ModuleType
+from typing import Any
 import venv
 
 import pytest
@@ -80,89 +82,55 @@ def test_what_is_missing_is_said_with_what_to_do(
     assert len(problems) == len(hints)
 
 
-@pytest.fixture
-def commands(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the commands of the script, which are not run; environments are made all the same."""
-    commands: list[str] = []
-
-    def run(command: Sequence[str | Path], failure: str) -> None:
-        if 'venv' in command:
-            folder = Path(command[-1])
-            shutil.rmtree(folder, ignore_errors=True)
-            (folder / 'bin').mkdir(parents=True)
-            (folder / 'bin' / 'python').touch()
-        commands.append(Path(command[-1]).name)
-
-    monkeypatch.setattr(environment, 'run', run)
-    return commands
+ENVIRONMENT, REQUIREMENTS = '.venv-kilted', 'requirements-kilted.txt'
 
 
 @pytest.fixture
-def requirements(tmp_path: Path) -> Path:
-    path = tmp_path / 'requirements-kilted.txt'
-    path.write_text('something==1\n')
-    return path
+def make(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Return a function that makes the environment, and returns the last words of the commands."""
+
+    def make(
+        packages: str = 'something==1', python: str = '', interrupt: bool = False
+    ) -> list[str]:
+        commands = []
+
+        def run(command: Sequence[str | Path], failure: str) -> None:
+            commands.append(Path(command[-1]).name)
+            if 'venv' in command:
+                # As far as venv gets before it installs pip.
+                venv.create(command[-1], clear=True, symlinks=True)
+                if interrupt:
+                    raise KeyboardInterrupt
+
+        (tmp_path / REQUIREMENTS).write_text(packages)
+        with monkeypatch.context() as here, suppress(KeyboardInterrupt):
+            here.setattr(environment, 'run', run)
+            if python:
+                here.setattr(platform, 'python_version', lambda: python)
+            made = environment.make(tmp_path / ENVIRONMENT, tmp_path / REQUIREMENTS, 1)
+            assert made == tmp_path / ENVIRONMENT / 'bin' / 'python'
+        return commands
+
+    return make
 
 
-def test_environment_is_made_once(
-    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ('before', 'commands'),
+    [
+        ({}, []),
+        ({'packages': 'something==0'}, [REQUIREMENTS]),
+        ({'python': '3.9.1'}, [ENVIRONMENT, REQUIREMENTS]),
+        ({'interrupt': True}, [ENVIRONMENT, REQUIREMENTS]),
+    ],
+    ids=['the same', 'other packages', 'another Python', 'interrupted'],
+)
+def test_of_an_environment_only_what_has_changed_is_made_anew(
+    make: Callable[..., list[str]], before: dict[str, Any], commands: list[str]
 ) -> None:
-    folder = tmp_path / '.venv-kilted'
-    assert environment.make(folder, requirements, 1) == folder / 'bin' / 'python'
-    assert commands == [folder.name, requirements.name]
-    commands.clear()
-    environment.make(folder, requirements, 1)
-    assert commands == []
-
-
-def test_changed_requirements_are_installed(
-    environment: ModuleType, commands: list[str], requirements: Path, tmp_path: Path
-) -> None:
-    environment.make(tmp_path / '.venv-kilted', requirements, 1)
-    commands.clear()
-    requirements.write_text('something==2\n')
-    environment.make(tmp_path / '.venv-kilted', requirements, 1)
-    assert commands == [requirements.name]
-
-
-def test_environment_of_another_python_is_replaced(
-    environment: ModuleType,
-    commands: list[str],
-    requirements: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    folder = tmp_path / '.venv-kilted'
-    with monkeypatch.context() as other:
-        other.setattr(platform, 'python_version', lambda: '3.9.1')
-        environment.make(folder, requirements, 1)
-    commands.clear()
-    environment.make(folder, requirements, 1)
-    assert commands == [folder.name, requirements.name]
-
-
-def test_environment_whose_making_was_interrupted_is_made_anew(
-    environment: ModuleType,
-    commands: list[str],
-    requirements: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    folder = tmp_path / '.venv-kilted'
-
-    def interrupted(command: Sequence[str | Path], failure: str) -> None:
-        # As far as venv gets before it installs pip.
-        subprocess.run([*command[:-1], '--without-pip', command[-1]], check=True)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as other:
-        other.setattr(environment, 'run', interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            environment.make(folder, requirements, 1)
-    assert (folder / 'bin' / 'python').exists()
-    assert (folder / 'pyvenv.cfg').exists()
-    environment.make(folder, requirements, 1)
-    assert commands == [folder.name, requirements.name]
+    assert make(**before)[0] == ENVIRONMENT
+    assert make() == commands
 
 
 def test_packages_of_the_tests_are_shared_and_a_checkout_can_be_moved(

@@ -17,9 +17,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from threading import Thread
+from typing import Any
+from unittest.mock import Mock
 
 from hypothesis.stateful import invariant, rule, RuleBasedStateMachine
 import hypothesis.strategies as st
@@ -52,7 +55,7 @@ def decision(label: int = 0) -> Decision:
     return Decision(np.eye(4, dtype=np.float32)[label], label, 1.0, 'second', 'first')
 
 
-def full(count: int, **limits: float) -> Memory:
+def full(count: int, **limits: Any) -> Memory:
     """Return a memory of this many frames, which are all that it can hold."""
     memory = Memory('dhash', count, **limits)
     for number in range(count):
@@ -126,51 +129,33 @@ class LeastRecentlyUsed(RuleBasedStateMachine):
 TestLeastRecentlyUsed = LeastRecentlyUsed.TestCase
 
 
-def test_several_threads_may_use_it_at_once(tmp_path: Path) -> None:
-    memory, errors = Memory('dhash', 20, max_age=1e-4), []
-    for number in range(40):
-        memory.recall(frame(number))  # fingerprints are made here, by one thread
+@pytest.mark.parametrize(
+    'use',
+    [
+        lambda memory, path: memory.recall(frame(0)),
+        lambda memory, path: memory.remember(frame(9), decision()),
+        lambda memory, path: memory.save(path, 'id'),
+    ],
+    ids=['recall', 'remember', 'save'],
+)
+def test_another_thread_waits_until_one_is_done(
+    use: Callable[[Memory, Path], object], tmp_path: Path
+) -> None:
+    others: list[Thread] = []
 
-    def work(thread: int) -> None:
-        rng = np.random.default_rng(thread)
-        try:
-            for step in range(400):
-                number = int(rng.integers(0, 40))
-                recalled = memory.recall(frame(number))
-                assert recalled is None or recalled.label == number % 4
-                memory.remember(frame(number), decision(number % 4))
-                if step % 100 == 99:
-                    memory.resize(int(rng.integers(5, 20)), 1e-4)
-                    memory.save(tmp_path / f'{thread}.npz', 'id')
-                    memory.load(tmp_path / f'{thread}.npz', 'id')
-                    memory.clear()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert len(memory) <= 20
-
-
-def test_nothing_happens_in_the_middle_of_a_recall() -> None:
-    interrupted: list[Thread] = []
-
-    def clock() -> float:
-        if memory is not None:
-            other = Thread(target=memory.clear)
-            other.start()
-            other.join(0.2)  # it has to wait, so this does not
-            interrupted.append(other)
+    def interrupted() -> float:
+        other = Thread(target=memory.clear)
+        others.append(other)
+        other.start()
+        other.join(0.1)
+        assert other.is_alive()
         return 0.0
 
-    memory = None
+    clock = Mock(return_value=0.0)
     memory = full(3, max_age=1.0, clock=clock)
-    assert memory.recall(frame(0)) is not None
-    interrupted[0].join()
+    clock.side_effect = interrupted
+    use(memory, tmp_path / 'memory.npz')
+    others[0].join()
     assert len(memory) == 0
 
 
