@@ -40,8 +40,7 @@ def recorded(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[None]:
     """Keep the fastest round of each version: what others do on the machine only adds to it."""
     yield
     if benchmark.stats is not None:
-        version = request.node.callspec.params['version']
-        SECONDS[benchmark.group][version] = benchmark.stats.stats.min
+        SECONDS[benchmark.group][request.node.callspec.id] = benchmark.stats.stats.min
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

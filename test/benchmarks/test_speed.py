@@ -42,24 +42,18 @@ from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
 from dual_cnn_ros.cascade.scores import entropy, SCORES, softmax
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 
-Versions = dict[str, Callable[[], Any]]
-
 
 def compared(group: str, *others: str, rounds: int = 200) -> Callable[[Any], Any]:
-    """Let pytest run a test for our version and each of the others, as one group."""
+    """Let pytest run a test for our version, number 0, and each of the others, as one group."""
 
     def mark(test: Any) -> Any:
-        versions = pytest.mark.parametrize('version', ['ours', *others])
+        names = ['ours', *others]
+        versions = pytest.mark.parametrize('version', range(len(names)), ids=names)
         return pytest.mark.benchmark(group=group, min_rounds=rounds, warmup=rounds > 10)(
             versions(test)
         )
 
     return mark
-
-
-def run(benchmark: Any, version: str, versions: Versions) -> Any:
-    """Time one version and return its answer."""
-    return benchmark(versions[version])
 
 
 def photo(height: int, width: int, seed: int = 0) -> Image:
@@ -84,16 +78,13 @@ def sampled_dhash(image: Image, interpolation: int) -> bytes:
 
 
 @compared('dhash of a 480 x 640 colour frame', 'bilinear: four pixels a cell', 'one INTER_AREA')
-def test_dhash(benchmark: Any, version: str) -> None:
-    run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: dhash(Frame(CAMERA)),
-            'bilinear: four pixels a cell': lambda: sampled_dhash(CAMERA, cv2.INTER_LINEAR),
-            'one INTER_AREA': lambda: sampled_dhash(CAMERA, cv2.INTER_AREA),
-        },
+def test_dhash(benchmark: Any, version: int) -> None:
+    versions = (
+        lambda: dhash(Frame(CAMERA)),
+        lambda: sampled_dhash(CAMERA, cv2.INTER_LINEAR),
+        lambda: sampled_dhash(CAMERA, cv2.INTER_AREA),
     )
+    assert len(benchmark(versions[version])) == 8
 
 
 # invariants --------------------------------------------------------------------------------------
@@ -136,15 +127,9 @@ def textbook_invariants(image: Image) -> tuple[float, ...]:
 
 
 @compared('invariants of a 32 x 32 colour frame', 'definitions, in NumPy')
-def test_invariants_of_a_thumbnail(benchmark: Any, version: str) -> None:
-    run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: invariants(Frame(THUMBNAIL)),
-            'definitions, in NumPy': lambda: textbook_invariants(THUMBNAIL),
-        },
-    )
+def test_invariants_of_a_thumbnail(benchmark: Any, version: int) -> None:
+    versions = lambda: invariants(Frame(THUMBNAIL)), lambda: textbook_invariants(THUMBNAIL)
+    assert benchmark(versions[version])
 
 
 @compared(
@@ -152,39 +137,33 @@ def test_invariants_of_a_thumbnail(benchmark: Any, version: str) -> None:
     'definitions, in NumPy',
     'grey conversion alone',
 )
-def test_invariants_of_a_frame(benchmark: Any, version: str) -> None:
-    run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: invariants(Frame(CAMERA)),
-            'definitions, in NumPy': lambda: textbook_invariants(CAMERA),
-            'grey conversion alone': lambda: cv2.cvtColor(CAMERA, cv2.COLOR_BGR2GRAY),
-        },
+def test_invariants_of_a_frame(benchmark: Any, version: int) -> None:
+    versions = (
+        lambda: invariants(Frame(CAMERA)),
+        lambda: textbook_invariants(CAMERA),
+        lambda: cv2.cvtColor(CAMERA, cv2.COLOR_BGR2GRAY),
     )
+    assert benchmark(versions[version]) is not None
 
 
 # Scores and threshold ----------------------------------------------------------------------------
 
 
 @compared('entropy over 1,000 classes', 'loop over an array', 'loop over a tensor')
-def test_entropy(benchmark: Any, version: str) -> None:
+def test_entropy(benchmark: Any, version: int) -> None:
     p = softmax(np.random.default_rng(0).normal(size=1000) * 3)
     values: Any = p
-    if version == 'loop over a tensor':
+    if version == 2:
         values = pytest.importorskip('torch').from_numpy(p)
-    result = run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: entropy(p),
-            # p is never 0 here: the loop would fail.
-            'loop over an array': lambda: -sum(v.item() * math.log(v.item()) for v in values),
-            'loop over a tensor': lambda: -sum(v.item() * math.log(v.item()) for v in values),
-        },
+
+    def loop() -> float:
+        # p is never 0 here: the loop would fail.
+        uncertainty = -sum(v.item() * math.log(v.item()) for v in values)
+        return 1 - uncertainty / math.log(1000)
+
+    assert benchmark(loop if version else lambda: entropy(p)) == pytest.approx(
+        1 + (p * np.log(p)).sum() / math.log(1000), rel=1e-4
     )
-    uncertainty = (1 - result) * math.log(1000) if version == 'ours' else result
-    assert uncertainty == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
 
 
 def python_grid(scores: list[float], first: list[bool], final: list[bool]) -> float:
@@ -210,25 +189,22 @@ def numpy_grid(scores: np.ndarray, first: np.ndarray, final: np.ndarray) -> floa
     'grid, in NumPy',
     rounds=3,
 )
-def test_threshold(benchmark: Any, version: str) -> None:
+def test_threshold(benchmark: Any, version: int) -> None:
     rng = np.random.default_rng(0)
     # Between the values of the grid, so that it can tell all of them apart.
     s = np.round(rng.beta(4, 1, size=1000) * 1998 + 1) / 2000 + 0.5 / 2000
     first, final = rng.random(1000) < s, rng.random(1000) < 0.85
     lists: Any = s.tolist(), first.tolist(), final.tolist()
-    result = run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: curve(s, first, final).most_accurate().threshold,
-            'grid, in Python': lambda: python_grid(*lists),
-            'grid, in NumPy': lambda: numpy_grid(s, first, final),
-        },
-    )
     best = curve(s, first, final).most_accurate()
-    assert np.where(s >= result, first, final).mean() == best.accuracy
-    # Of equally good thresholds, each takes the one that defers least.
-    assert (s < result).mean() == best.deferral_rate
+    versions = (
+        lambda: curve(s, first, final).most_accurate().threshold,
+        lambda: python_grid(*lists),
+        lambda: numpy_grid(s, first, final),
+    )
+    threshold = benchmark(versions[version])
+    assert np.where(s >= threshold, first, final).mean() == best.accuracy
+    # Of equally good ones all take that which asks least.
+    assert (s < threshold).mean() == best.deferral_rate
 
 
 def answers(count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -292,44 +268,30 @@ def exact_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> li
     'grid of 2,000, in Python',
     rounds=1,
 )
-def test_search(benchmark: Any, version: str) -> None:
+def test_search(benchmark: Any, version: int) -> None:
     drawn = answers(1000, 1000)
-    found = run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: exact_search(*drawn),
-            'grid of 2,000, in Python': lambda: grid_search(*drawn),
-        },
-    )
+    found = benchmark((exact_search, grid_search)[version], *drawn)
     # A grid may miss what lies between two of its values, and never finds more.
     exact = exact_search(*drawn)
     assert all(best - 0.003 <= accuracy <= best for accuracy, best in zip(found, exact))
 
 
 @compared('search of 3 scores x 3 post-checks, 50,000 samples of 1,000 classes', rounds=1)
-def test_large_search(benchmark: Any, version: str) -> None:
-    drawn = answers(50_000, 1000)
-    found = run(benchmark, version, {'ours': lambda: exact_search(*drawn)})
+def test_large_search(benchmark: Any, version: int) -> None:
+    found = benchmark(exact_search, *answers(50_000, 1000))
     assert len(found) == 9 and min(found) > 0.5
 
 
 @compared('certified threshold, 25,000 samples, 200 steps', 'binomial test', rounds=3)
-def test_certificate(benchmark: Any, version: str) -> None:
+def test_certificate(benchmark: Any, version: int) -> None:
     rng = np.random.default_rng(0)
     s = rng.random(25_000)
     # So little is lost that every step is taken.
     final = rng.random(25_000) < 0.9
     first = final & (rng.random(25_000) < 0.998)
     rule, grid = CandidateRule('entropy', 'none', s, first, final), declared_grid(s)
-    threshold = run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: certified_threshold(rule, grid, 0.01, 0.05),
-            'binomial test': lambda: certified_threshold(rule, grid, 0.01, 0.05, 'binomial'),
-        },
-    )
+    method = ('betting', 'binomial')[version]
+    threshold = benchmark(certified_threshold, rule, grid, 0.01, 0.05, method)
     assert threshold == s.min()
 
 
@@ -352,17 +314,13 @@ def plain_blob(image: Image, interpolation: int) -> np.ndarray:
     'bilinear: a sixth of the pixels',
     'one INTER_AREA',
 )
-def test_blob(benchmark: Any, version: str) -> None:
-    blob = run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: Frame(CAMERA).blob(PREPROCESSING),
-            'bilinear: a sixth of the pixels': lambda: plain_blob(CAMERA, cv2.INTER_LINEAR),
-            'one INTER_AREA': lambda: plain_blob(CAMERA, cv2.INTER_AREA),
-        },
+def test_blob(benchmark: Any, version: int) -> None:
+    versions = (
+        lambda: Frame(CAMERA).blob(PREPROCESSING),
+        lambda: plain_blob(CAMERA, cv2.INTER_LINEAR),
+        lambda: plain_blob(CAMERA, cv2.INTER_AREA),
     )
-    assert blob.shape == (1, 3, 96, 96)
+    assert benchmark(versions[version]).shape == (1, 3, 96, 96)
 
 
 # Memory ------------------------------------------------------------------------------------------
@@ -375,28 +333,19 @@ def test_blob(benchmark: Any, version: str) -> None:
     'both CNNs of scenes',
     rounds=50,
 )
-def test_memory_hit(benchmark: Any, version: str) -> None:
+def test_memory_hit(benchmark: Any, version: int) -> None:
     bundle = Bundle.open('scenes')
     stages = bundle.load('onnxruntime', 'cpu', threads=1)
-    cascades = {}
-    for fingerprint in ('dhash', 'invariants'):
-        cascade = cascades[fingerprint] = Cascade(
-            stages, replace(bundle.settings, fingerprint=fingerprint)
-        )
-        cascade.classify(Frame(CAMERA))
+    fingerprint = ('dhash', 'invariants')[version % 2]
+    cascade = Cascade(stages, replace(bundle.settings, fingerprint=fingerprint))
+    cascade.classify(Frame(CAMERA))
 
     def both() -> None:
         frame = Frame(CAMERA)
         for stage in stages:
             stage.classify(frame)
 
-    run(
-        benchmark,
-        version,
-        {
-            'ours': lambda: cascades['dhash'].classify(Frame(CAMERA)),
-            'by invariants': lambda: cascades['invariants'].classify(Frame(CAMERA)),
-            'first CNN of scenes': lambda: stages[0].classify(Frame(CAMERA)),
-            'both CNNs of scenes': both,
-        },
-    )
+    def remembered() -> None:
+        assert cascade.classify(Frame(CAMERA)).source == 'memory'
+
+    benchmark((remembered, remembered, lambda: stages[0].classify(Frame(CAMERA)), both)[version])
