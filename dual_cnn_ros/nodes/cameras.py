@@ -28,6 +28,7 @@ from std_msgs.msg import Float64
 from vision_msgs.msg import Classification
 
 from dual_cnn_ros.nodes.parameter import ParameterError
+from dual_cnn_ros.nodes.statistics import Statistics
 
 COMPRESSED = '/compressed'
 
@@ -49,6 +50,8 @@ class CameraOutputs:
 
     Attributes
     ----------
+    statistics
+        Of its frames.
     is_depth
         Whether its newest frame held distances.
     was_depth_logged
@@ -57,6 +60,7 @@ class CameraOutputs:
 
     def __init__(self, node: LifecycleNode, name: str, topic: str, prefix: str) -> None:
         self.name, self.topic = name, topic
+        self.statistics = Statistics()
         self.is_depth = self.was_depth_logged = False
         self._node = node
         # Held while messages are published, so that no publisher is destroyed meanwhile.
@@ -91,9 +95,9 @@ class CameraOutputs:
 
 def make_cameras(
     node: LifecycleNode, topics: Sequence[str], transport: str, given_names: Sequence[str]
-) -> dict[str, CameraOutputs]:
+) -> list[CameraOutputs]:
     """
-    Return the cameras by name, with their publishers.
+    Return the cameras with their publishers.
 
     Parameters
     ----------
@@ -118,10 +122,10 @@ def make_cameras(
             f'{names}; set camera_names'
         )
     is_only_one = len(topics) == 1
-    return {
-        name: CameraOutputs(node, name, topic, '' if is_only_one else f'{name}/')
+    return [
+        CameraOutputs(node, name, topic, '' if is_only_one else f'{name}/')
         for name, topic in zip(names, resolved)
-    }
+    ]
 
 
 def camera_name(topic: str, namespace: str) -> str:

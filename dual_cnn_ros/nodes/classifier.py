@@ -25,7 +25,7 @@ from pathlib import Path
 import sys
 from threading import Lock
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -52,7 +52,6 @@ from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
 from dual_cnn_ros.nodes.parameter import expand_home, WHILE_INACTIVE, WHILE_UNCONFIGURED
 from dual_cnn_ros.nodes.run import run_node
-from dual_cnn_ros.nodes.statistics import Statistics
 from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
@@ -63,6 +62,18 @@ THROTTLE = 5.0
 FRESH_SECONDS = 3.0
 METER_LINES = (watts_line, joules_line)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Loaded(NamedTuple):
+    """What configure loads and cleanup frees."""
+
+    bundle: Bundle
+    cascade: Cascade
+
+    @property
+    def memory_identity(self) -> str:
+        """What a memory on disk must agree in with the cascade that loads it."""
+        return f'{self.bundle.digest} {self.cascade.settings.validity}'
 
 
 class ClassifierNode(LifecycleNode):
@@ -81,13 +92,11 @@ class ClassifierNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('dual_cnn', **options)
-        self._bundle: Bundle | None = None
-        self._cascade: Cascade | None = None
-        self._cameras: dict[str, CameraOutputs] = {}
+        self._loaded: Loaded | None = None
+        self._cameras: list[CameraOutputs] = []
         self._inputs: list[Any] = []
-        self._worker: NewestWorker[Any] | None = None
+        self._worker: NewestWorker[CameraOutputs, Image | CompressedImage] | None = None
         self._latched: list[Any] = []
-        self._statistics = Statistics()
         # By line of the overlay: the newest reading, and when it came.
         self._readings: dict[Callable[[float], str], tuple[float, float]] = {}
         # After a reactivation, the worker of before may still be in its last frame.
@@ -114,8 +123,7 @@ class ClassifierNode(LifecycleNode):
             bundle = Bundle.open(values.bundle)
             settings = values.settings(bundle)
             stages = bundle.load(values.backend, values.device, values.threads)
-            self._cascade = Cascade(stages, settings)
-            self._bundle = bundle
+            self._loaded = Loaded(bundle, Cascade(stages, settings))
             self._publish_labels(bundle, settings)
         except Exception as error:  # an exception here would be swallowed by rclpy, unlogged
             self.get_logger().error(f'cannot configure: {error}')
@@ -132,13 +140,12 @@ class ClassifierNode(LifecycleNode):
         """Create the publishers, subscribe to the cameras and start to work."""
         values = self._live.values
         try:
-            self._statistics = Statistics()
             self._cameras = make_cameras(
                 self, values.image_topics, values.image_transport, values.camera_names
             )
             result = super().on_activate(state)
-            self._worker = NewestWorker(partial(self._work, self._cameras))
-            for camera in self._cameras.values():
+            self._worker = NewestWorker(self._work)
+            for camera in self._cameras:
                 self._subscribe(camera)
             for topic, line in zip((values.power_topic, values.energy_topic), METER_LINES):
                 if topic:
@@ -150,7 +157,7 @@ class ClassifierNode(LifecycleNode):
             return FAILURE
         self.get_logger().info(
             'classifying '
-            + ', '.join(f'{camera.topic} as {camera.name}' for camera in self._cameras.values())
+            + ', '.join(f'{camera.topic} as {camera.name}' for camera in self._cameras)
         )
         return result
 
@@ -184,42 +191,40 @@ class ClassifierNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-        cameras, self._cameras = self._cameras, {}
-        for camera in cameras.values():
+        cameras, self._cameras = self._cameras, []
+        for camera in cameras:
             camera.close()
 
     def _free(self) -> None:
         for publisher in self._latched:
             self.destroy_publisher(publisher)
         self._latched = []
-        self._cascade = self._bundle = None
+        self._loaded = None
 
     # Frames ----------------------------------------------------------------------------------
 
     def _subscribe(self, camera: CameraOutputs) -> None:
         kind = CompressedImage if camera.topic.endswith('/compressed') else Image
-        on_image = partial(self._on_image, camera.name)
+        on_image = partial(self._on_image, camera)
         # Best effort matches every publisher; only the newest frame counts.
         self._inputs.append(add_subscription(self, kind, camera.topic, on_image, 1, BEST_EFFORT))
 
-    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
-        self._statistics.count(camera, 'received')
+    def _on_image(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
+        camera.statistics.count('received')
         if self._worker is not None and self._worker.put(camera, message):
-            self._statistics.count(camera, 'dropped')
+            camera.statistics.count('dropped')
 
     def _on_reading(self, line: Callable[[float], str], message: Float64) -> None:
         self._readings[line] = message.data, monotonic()
 
-    def _work(
-        self, cameras: dict[str, CameraOutputs], name: str, message: Image | CompressedImage
-    ) -> None:
+    def _work(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
         """Classify a frame, counting what becomes of it; in the worker's thread, never raises."""
-        camera, statistics, start = cameras[name], self._statistics, perf_counter()
+        start = perf_counter()
         try:
             if (decision := self._classify(camera, message)) is not None:
-                statistics.answered(name, decision.source, perf_counter() - start)
+                camera.statistics.answered(decision.source, perf_counter() - start)
         except images.DepthImageError as error:
-            statistics.count(name, 'bad')
+            camera.statistics.count('bad')
             camera.is_depth = True
             if not camera.was_depth_logged:
                 camera.was_depth_logged = True
@@ -227,7 +232,7 @@ class ClassifierNode(LifecycleNode):
         except Exception as error:  # whatever a frame does, the next one gets its chance
             if not self.context.ok():
                 return  # interrupted in the middle of it
-            statistics.count(name, 'bad')
+            camera.statistics.count('bad')
             self.get_logger().warning(
                 f'{camera.topic}: frame not classified: {error}', throttle_duration_sec=THROTTLE
             )
@@ -236,9 +241,9 @@ class ClassifierNode(LifecycleNode):
         self, camera: CameraOutputs, message: Image | CompressedImage
     ) -> Decision | None:
         """Take a frame from message to messages; return None if the node stopped meanwhile."""
-        bundle, cascade = self._bundle, self._cascade
-        if bundle is None or cascade is None:
+        if self._loaded is None:
             return None
+        bundle, cascade = self._loaded
         start = perf_counter()
         if isinstance(message, CompressedImage):
             image = images.from_compressed_msg(message)
@@ -301,48 +306,48 @@ class ClassifierNode(LifecycleNode):
 
     def _locked_parameters(self) -> set[str]:
         locked = set()
-        if self._cascade is not None:
+        if self._loaded is not None:
             locked.add(WHILE_UNCONFIGURED)
         if self._cameras:
             locked.add(WHILE_INACTIVE)
         return locked
 
     def _accept_parameters(self, values: ClassifierParameters) -> None:
-        if self._bundle is None or self._cascade is None:
+        if self._loaded is None:
             return
-        settings = values.settings(self._bundle)
-        if settings != self._cascade.settings:
-            self._cascade.settings = settings
-            self._publish_label_info(self._bundle, settings)
+        bundle, cascade = self._loaded
+        settings = values.settings(bundle)
+        if settings != cascade.settings:
+            cascade.settings = settings
+            self._publish_label_info(bundle, settings)
             self.get_logger().info(_describe(settings))
 
     # Services --------------------------------------------------------------------------------
 
     def _answer(
-        self,
-        action: Callable[[Bundle, Cascade], str],
-        _: Trigger.Request,
-        response: Trigger.Response,
+        self, action: Callable[[Loaded], str], _: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         try:
-            if self._bundle is None or self._cascade is None:
+            if self._loaded is None:
                 raise ValueError('there is no memory yet; configure the node first')
-            response.message = action(self._bundle, self._cascade)
+            response.message = action(self._loaded)
             response.success = True
         except (ValueError, MemoryFileError, OSError) as error:
             response.success, response.message = False, str(error)
         return response
 
-    def _clear_memory(self, bundle: Bundle, cascade: Cascade) -> str:
-        return f'forgot {cascade.memory.clear()} frames'
+    def _clear_memory(self, loaded: Loaded) -> str:
+        return f'forgot {loaded.cascade.memory.clear()} frames'
 
-    def _save_memory(self, bundle: Bundle, cascade: Cascade) -> str:
+    def _save_memory(self, loaded: Loaded) -> str:
         file = self._memory_file()
-        return f'saved {cascade.memory.save(file, _identity(bundle, cascade))} frames to {file}'
+        count = loaded.cascade.memory.save(file, loaded.memory_identity)
+        return f'saved {count} frames to {file}'
 
-    def _load_memory(self, bundle: Bundle, cascade: Cascade) -> str:
+    def _load_memory(self, loaded: Loaded) -> str:
         file = self._memory_file()
-        return f'loaded {cascade.memory.load(file, _identity(bundle, cascade))} frames from {file}'
+        count = loaded.cascade.memory.load(file, loaded.memory_identity)
+        return f'loaded {count} frames from {file}'
 
     def _memory_file(self) -> Path:
         if given := self._live.values.memory_file:
@@ -355,17 +360,13 @@ class ClassifierNode(LifecycleNode):
     # Diagnostics -----------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        bundle, cascade = self._bundle, self._cascade
-        if bundle is None or cascade is None:
+        if self._loaded is None:
             statuses = [self._status('cascade', 'STALE', 'not configured', '', {})]
         else:
-            sources = ('memory', *(stage.name for stage in bundle.stages))
+            bundle, cascade = self._loaded
             statuses = [
                 self._cascade_status(bundle, cascade),
-                *(
-                    self._camera_status(camera, sources, bundle.name)
-                    for camera in self._cameras.values()
-                ),
+                *(self._camera_status(camera, bundle) for camera in self._cameras),
             ]
         self._diagnostics.publish(diagnostic_array(installed, header_now(self), statuses))
 
@@ -382,11 +383,10 @@ class ClassifierNode(LifecycleNode):
         message = 'active' if self._cameras else 'inactive'
         return self._status('cascade', 'OK', message, bundle.name, values)
 
-    def _camera_status(
-        self, camera: CameraOutputs, sources: tuple[str, ...], bundle: str
-    ) -> DiagnosticStatus:
-        values = {'topic': camera.topic, **self._statistics.summary(camera.name, sources)}
-        silence = self._statistics.silence(camera.name)
+    def _camera_status(self, camera: CameraOutputs, bundle: Bundle) -> DiagnosticStatus:
+        sources = ('memory', *(stage.name for stage in bundle.stages))
+        values = {'topic': camera.topic, **camera.statistics.summary(sources)}
+        silence = camera.statistics.silence()
         level: Level
         level, message = 'OK', f'{values["rate_hz"]} Hz'
         if camera.is_depth:
@@ -397,7 +397,7 @@ class ClassifierNode(LifecycleNode):
                 f'no frame on {camera.topic} for {silence:.1f} s, which has '
                 f'{self.count_publishers(camera.topic)} publishers'
             )
-        return self._status(f'camera {camera.name}', level, message, bundle, values)
+        return self._status(f'camera {camera.name}', level, message, bundle.name, values)
 
     def _status(
         self, name: str, level: Level, message: str, bundle: str, values: dict[str, Any]
@@ -405,11 +405,6 @@ class ClassifierNode(LifecycleNode):
         return diagnostic_status(
             installed, f'{self.get_name()}: {name}', level, message, bundle, values
         )
-
-
-def _identity(bundle: Bundle, cascade: Cascade) -> str:
-    """Return what a memory on disk must agree in with the cascade that loads it."""
-    return f'{bundle.digest} {cascade.settings.validity}'
 
 
 def _describe(settings: Settings) -> str:

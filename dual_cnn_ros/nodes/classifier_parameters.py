@@ -55,10 +55,6 @@ def _check_threshold(name: str, value: float) -> None:
         raise ParameterError(f"{name} must be in [0, 1], or -1 for the bundle's, not {value}")
 
 
-def _check_path(name: str, value: str) -> None:
-    expand_home(name, value)
-
-
 @dataclass(frozen=True)
 class ClassifierParameters:
     """Values of the classifier's parameters; what each means is in its declaration."""
@@ -71,7 +67,7 @@ class ClassifierParameters:
         'Model bundle: the name of one that comes with the package (scenes, signs), or the path, '
         'with a slash in it, of a folder with a bundle.yaml.',
         WHILE_UNCONFIGURED,
-        check=_check_bundle,
+        further_check=_check_bundle,
         is_common=True,
     )
     backend: str = parameter(
@@ -97,7 +93,7 @@ class ClassifierParameters:
         'Image topics, one for each camera. A name that ends in /compressed is taken for a '
         'sensor_msgs/CompressedImage.',
         WHILE_INACTIVE,
-        check=_check_image_topics,
+        further_check=_check_image_topics,
         is_common=True,
     )
     camera_names: tuple[str, ...] = parameter(
@@ -105,7 +101,7 @@ class ClassifierParameters:
         'Names of the cameras in the outputs, in the order of image_topics; empty: the namespace '
         'of each image topic.',
         WHILE_INACTIVE,
-        check=check_topics,
+        further_check=check_topics,
     )
     image_transport: str = parameter(
         'raw',
@@ -117,20 +113,20 @@ class ClassifierParameters:
         'power_monitor/power',
         'Watts that the overlay shows (std_msgs/Float64); empty: none.',
         WHILE_INACTIVE,
-        check=check_topics,
+        further_check=check_topics,
     )
     energy_topic: str = parameter(
         'energy_monitor/energy_per_frame',
         'Joules per frame that the overlay shows (std_msgs/Float64); empty: none.',
         WHILE_INACTIVE,
-        check=check_topics,
+        further_check=check_topics,
     )
     memory_file: str = parameter(
         '',
         'File of the services save_memory and load_memory; empty: ~/.ros/<node name>_memory.npz, '
         'where the name begins with the namespace.',
         ON_NEXT_FRAME,
-        check=_check_path,
+        further_check=expand_home,
     )
     operating_point: str = parameter(
         '',
@@ -150,7 +146,7 @@ class ClassifierParameters:
         'the bundle for this score and post-check, where it is.',
         ON_NEXT_FRAME,
         range=(-1, 1),
-        check=_check_threshold,
+        further_check=_check_threshold,
     )
     post_check: str = parameter(
         FROM_BUNDLE,

@@ -56,7 +56,7 @@ class Parameter:
     range
         Least and greatest value.
     further_check
-        Called with name and value, raises ParameterError.
+        Called with name and value, raises ParameterError; what it returns is ignored.
     is_common
         True if most robots set it, so that config/robot.yaml shows it.
     """
@@ -66,7 +66,7 @@ class Parameter:
     when: str
     choices: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
-    further_check: Callable[[str, Any], None] | None = None
+    further_check: Callable[[str, Any], object] | None = None
     is_common: bool = False
 
     def check(self, name: str, value: Any) -> None:
@@ -81,18 +81,9 @@ class Parameter:
             self.further_check(name, value)
 
 
-def parameter(
-    default: Any,
-    description: str,
-    when: str,
-    *,
-    choices: tuple[str, ...] = (),
-    range: tuple[float, float] | None = None,
-    check: Callable[[str, Any], None] | None = None,
-    is_common: bool = False,
-) -> Any:
-    """Return a dataclass field that declares a parameter; see Parameter."""
-    declared = Parameter(default, description, when, choices, range, check, is_common)
+def parameter(default: Any, description: str, when: str, **others: Any) -> Any:
+    """Return a dataclass field that declares a parameter; the arguments are those of Parameter."""
+    declared = Parameter(default, description, when, **others)
     return field(default=default, metadata={'parameter': declared})
 
 

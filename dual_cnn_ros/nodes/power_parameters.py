@@ -24,10 +24,6 @@ from dual_cnn_ros.power.discover import POWER_SOURCES
 RECORDING = 'recording'
 
 
-def _check_path(name: str, value: str) -> None:
-    expand_home(name, value)
-
-
 def _check_rails(name: str, value: tuple[str, ...]) -> None:
     named = [rail for rail in value if rail]
     if len(set(named)) != len(named):
@@ -53,7 +49,7 @@ class PowerParameters:
         'For the source recording: a CSV file, or a bag of the topic rails of this node. With '
         'use_sim_time each reading comes when /clock reaches its time, else all from the start.',
         NEVER,
-        check=_check_path,
+        further_check=expand_home,
     )
     rate_hz: float = parameter(
         10.0,
@@ -65,7 +61,7 @@ class PowerParameters:
         ('',),
         'Rails to publish beside the total; empty: all that there are.',
         AT_ONCE,
-        check=_check_rails,
+        further_check=_check_rails,
     )
     max_power_w: float = parameter(
         0.0,

@@ -26,42 +26,39 @@ RECENT = 500
 
 
 class Statistics:
-    """Counts the frames of each camera since the node was activated; threads may share it."""
+    """Counts the frames of one camera since the node was activated; threads may share it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._started = time.monotonic()
-        self._counts: dict[str, Counter[str]] = {}
-        self._seen: dict[str, float] = {}
-        self._recent: dict[str, deque[tuple[str, float]]] = {}
-        self._tick: dict[str, tuple[float, int]] = {}
+        self._counts: Counter[str] = Counter()
+        self._recent: deque[tuple[str, float]] = deque(maxlen=RECENT)
+        self._last_received = self._last_summary = time.monotonic()
+        self._received_before = 0
 
-    def count(self, camera: str, what: str) -> None:
+    def count(self, what: str) -> None:
         """Count a frame as 'received', 'dropped', 'bad' or 'classified'."""
         with self._lock:
-            self._counts.setdefault(camera, Counter())[what] += 1
+            self._counts[what] += 1
             if what == 'received':
-                self._seen[camera] = time.monotonic()
+                self._last_received = time.monotonic()
 
-    def answered(self, camera: str, source: str, seconds: float) -> None:
+    def answered(self, source: str, seconds: float) -> None:
         """Count a frame as classified, by the memory or a stage, in so many seconds."""
-        self.count(camera, 'classified')
+        self.count('classified')
         with self._lock:
-            self._recent.setdefault(camera, deque(maxlen=RECENT)).append((source, seconds))
+            self._recent.append((source, seconds))
 
-    def silence(self, camera: str) -> float:
-        """Return the seconds since a camera's last frame, or since the start if none came."""
+    def silence(self) -> float:
+        """Return the seconds since the last frame, or since the start if none came."""
         with self._lock:
-            return time.monotonic() - self._seen.get(camera, self._started)
+            return time.monotonic() - self._last_received
 
-    def summary(self, camera: str, sources: tuple[str, ...]) -> dict[str, object]:
+    def summary(self, sources: tuple[str, ...]) -> dict[str, object]:
         """
-        Return what the diagnostics say of a camera.
+        Return what the diagnostics say of the camera.
 
         Parameters
         ----------
-        camera
-            Its name.
         sources
             Whose shares are wanted: the memory and the stages.
 
@@ -73,21 +70,21 @@ class Statistics:
             `latency_p95_ms`, empty where there were none.
         """
         with self._lock:
-            counts = Counter(self._counts.get(camera, ()))
-            recent = list(self._recent.get(camera, ()))
+            counts, recent = self._counts.copy(), list(self._recent)
             now = time.monotonic()
-            before, already = self._tick.get(camera, (self._started, 0))
-            self._tick[camera] = now, counts['received']
-        values: dict[str, object] = {
-            name: counts[name] for name in ('received', 'classified', 'dropped', 'bad')
+            seconds = max(now - self._last_summary, 1e-3)
+            new = counts['received'] - self._received_before
+            self._last_summary, self._received_before = now, counts['received']
+        answers = Counter(source for source, _ in recent)
+        latencies = [1e3 * latency for _, latency in recent]
+        return {
+            **{name: counts[name] for name in ('received', 'classified', 'dropped', 'bad')},
+            'rate_hz': round(new / seconds, 2),
+            **{f'share.{name}': round(answers[name] / max(1, len(recent)), 4) for name in sources},
+            **{
+                f'latency_p{percent}_ms': (
+                    round(float(np.percentile(latencies, percent)), 3) if latencies else ''
+                )
+                for percent in (50, 95)
+            },
         }
-        values['rate_hz'] = round((counts['received'] - already) / max(now - before, 1e-3), 2)
-        for source in sources:
-            share = sum(s == source for s, _ in recent) / len(recent) if recent else 0.0
-            values[f'share.{source}'] = round(share, 4)
-        latencies = [seconds for _, seconds in recent]
-        for percent in (50, 95):
-            values[f'latency_p{percent}_ms'] = (
-                round(1e3 * float(np.percentile(latencies, percent)), 3) if latencies else ''
-            )
-        return values

@@ -20,10 +20,11 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+Key = TypeVar('Key')
 Item = TypeVar('Item')
 
 
-class NewestWorker(Generic[Item]):
+class NewestWorker(Generic[Key, Item]):
     """
     Works in a thread of its own on the newest item of each key, on each key in turn.
 
@@ -35,14 +36,14 @@ class NewestWorker(Generic[Item]):
         Called with a key and an item; must not raise.
     """
 
-    def __init__(self, work: Callable[[str, Item], None]) -> None:
+    def __init__(self, work: Callable[[Key, Item], None]) -> None:
         self._work = work
-        self._waiting: dict[str, Item] = {}
+        self._waiting: dict[Key, Item] = {}
         self._changed = Condition()
         self._running = True
         Thread(target=self._run, daemon=True).start()
 
-    def put(self, key: str, item: Item) -> bool:
+    def put(self, key: Key, item: Item) -> bool:
         """Hand over an item; return True if an older one of its key was dropped for it."""
         with self._changed:
             # The newer item takes the place of the older one in the order, so that every camera

@@ -43,7 +43,7 @@ def refuse_thirteen(name: str, value: int) -> None:
 class Example:
     rate: float = parameter(10.0, 'How often.', AT_ONCE, range=(0.1, 100.0))
     mode: str = parameter('auto', 'How.', NEVER, choices=('auto', 'off'), is_common=True)
-    number: int = parameter(1, 'How many.', AT_ONCE, check=refuse_thirteen)
+    number: int = parameter(1, 'How many.', AT_ONCE, further_check=refuse_thirteen)
 
 
 def test_fields_declare_parameters_and_have_their_defaults() -> None:
