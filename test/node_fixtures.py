@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import count
 import os
 from pathlib import Path
@@ -36,7 +37,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
 import numpy.typing as npt
 import pytest
-from rcl_interfaces.msg import ParameterValue, SetParametersResult
+from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParameters
 import rclpy
 from rclpy.context import Context
@@ -44,6 +45,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -62,8 +64,8 @@ PATIENCE = 30.0
 # The node --------------------------------------------------------------------------------------
 
 
-class NodeProcess:
-    """A node of ours in a process of its own, over real DDS."""
+class NodeProcess(AbstractContextManager['NodeProcess']):
+    """A node of ours in a process of its own, over real DDS; killed at the end of a block."""
 
     def __init__(
         self,
@@ -86,16 +88,9 @@ class NodeProcess:
         root = str(Path(dual_cnn_ros.__file__).parents[1])
         path = os.pathsep.join(filter(None, [first_on_path, root, os.environ.get('PYTHONPATH')]))
         with self._log.open('wb') as log:
+            command = [sys.executable, '-m', f'dual_cnn_ros.nodes.{module}', '--ros-args']
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    '-m',
-                    f'dual_cnn_ros.nodes.{module}',
-                    '--ros-args',
-                    '--params-file',
-                    str(file),
-                    *arguments,
-                ],
+                [*command, '--params-file', str(file), *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -114,11 +109,6 @@ class NodeProcess:
         return self._log.read_text(encoding='utf-8', errors='replace')
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it is still running."""
-        return self._process.poll() is None
-
-    @property
     def memory(self) -> int:
         """The bytes of memory that it holds now."""
         status = Path(f'/proc/{self._process.pid}/status').read_text()
@@ -133,34 +123,24 @@ class NodeProcess:
         self._process.send_signal(signal.SIGINT)
         return self.wait()
 
-    def kill(self) -> None:
-        """End it without its noticing."""
+    def __exit__(self, *_: object) -> None:
+        """End it without its noticing, where it still runs."""
         self._process.kill()
         self._process.wait()
 
 
 @contextmanager
-def classifier(folder: Path, first_on_path: str = '', **parameters: Any) -> Iterator[NodeProcess]:
-    """Run a classifier node for the time of a block; it must survive it and end in order."""
-    node = NodeProcess(folder, 'classifier', parameters, first_on_path=first_on_path)
-    try:
+def running(
+    module: str, folder: Path, first_on_path: str = '', **parameters: Any
+) -> Iterator[NodeProcess]:
+    """Run a node for the time of a block; it must survive it and end in order."""
+    with NodeProcess(folder, module, parameters, first_on_path=first_on_path) as node:
         yield node
-        if node.is_alive:
-            assert node.interrupt() == 0, node.log
-    finally:
-        node.kill()
-
-
-@contextmanager
-def running(module: str, folder: Path, **parameters: Any) -> Iterator[NodeProcess]:
-    """Run another node for the time of a block; it must survive it and end in order."""
-    node = NodeProcess(folder, module, parameters)
-    try:
-        yield node
-        assert node.is_alive and node.interrupt() == 0, node.log
+        assert node.interrupt() == 0, node.log
         assert 'Traceback' not in node.log
-    finally:
-        node.kill()
+
+
+classifier = partial(running, 'classifier')
 
 
 # Fast DDS 2.14 (Jazzy) spins for ever in DomainParticipant::set_listener, with Python's lock held,
@@ -214,7 +194,12 @@ class Client:
         self._context.try_shutdown()
 
     def hear(
-        self, kind: Any, topic: str, keep: Callable[[Any], None], depth: int = 10
+        self,
+        kind: Any,
+        topic: str,
+        keep: Callable[[Any], None],
+        qos: QoSProfile | int = 10,
+        raw: bool = False,
     ) -> Subscription:
         """Subscribe: each message is handed to `keep`, then `wait_until` looks again."""
 
@@ -223,7 +208,13 @@ class Client:
                 keep(message)
                 self._changed.notify_all()
 
-        return self.node.create_subscription(kind, topic, on_message, depth)
+        return self.node.create_subscription(kind, topic, on_message, qos, raw=raw)
+
+    def camera(self, topic: str, name: str = '') -> Camera:
+        """Return a camera that the node hears; it has a name where it is not the only one."""
+        camera = Camera(self, topic, '/'.join(filter(None, [self.name, name, 'classification'])))
+        camera.connect()
+        return camera
 
     def _keep_statuses(self, message: DiagnosticArray) -> None:
         self.statuses.update({status.name: status for status in message.status})
@@ -275,23 +266,22 @@ class Client:
         )
         return response.results[0]
 
-    def get(self, name: str) -> Any:
-        """Return a parameter of the node."""
+    def get(self, *names: str) -> list[Any]:
+        """Return parameters of the node."""
         response = self.call(
-            GetParameters, f'/{self.name}/get_parameters', GetParameters.Request(names=[name])
+            GetParameters, f'/{self.name}/get_parameters', GetParameters.Request(names=names)
         )
-        value: ParameterValue = response.values[0]
-        return parameter_value_to_python(value)
+        return [parameter_value_to_python(value) for value in response.values]
 
     def transition(self, label: str) -> bool:
         """Ask the node for a transition; return whether it was made."""
         request = ChangeState.Request()
         request.transition.label = label
-        return bool(self.call(ChangeState, '/dual_cnn/change_state', request).success)
+        return bool(self.call(ChangeState, f'/{self.name}/change_state', request).success)
 
     def state(self) -> str:
         """Return the name of the node's lifecycle state."""
-        response = self.call(GetState, '/dual_cnn/get_state', GetState.Request())
+        response = self.call(GetState, f'/{self.name}/get_state', GetState.Request())
         return str(response.current_state.label)
 
     def wait_for_status(
@@ -372,19 +362,29 @@ class Camera:
         return message
 
     def send(self, message: Any) -> None:
-        """Publish a message as it is."""
-        self._publisher.publish(message)
+        """Publish a message with a header that no other one has."""
+        self._publisher.publish(self.stamp(message))
 
-    def ask(self, message: Any, every: float = 0.5) -> Classification:
-        """Return the answer to a message, which is sent again and again until it comes."""
+    def ask(self, message: Any, stamped: bool = True, every: float = 0.5) -> Classification:
+        """
+        Return the answer to a message, which is sent again and again until it comes.
+
+        stamped: give it a header that no other one has.
+        """
+        if stamped:
+            self.stamp(message)
         self.answers.clear()
         self._client.wait_until(
             f'an answer to a frame on {self._publisher.topic_name}',
             lambda: any(answer.header == message.header for answer in self.answers),
-            meanwhile=lambda: self.send(message),
+            meanwhile=lambda: self._publisher.publish(message),
             every=every,
         )
         return next(answer for answer in self.answers if answer.header == message.header)
+
+    def label_of(self, message: Any) -> str:
+        """Return the first class that the node gives for a message."""
+        return str(self.ask(message).results[0].class_id)
 
 
 def scaled(colour: str, height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -65,8 +65,8 @@ class Replayer:
     ----------
     position
         Seconds after `start` that have been reached.
-    skipped
-        Topic to the reason why it is left out.
+    publishers
+        By topic.
 
     Raises
     ------
@@ -94,20 +94,22 @@ class Replayer:
         self.node, self.recording = node, recording
         self.rate, self.start, self.duration = rate, start, duration
         self.position = 0.0
-        self.skipped: dict[str, str] = {}
+        # Nanoseconds of the recording, and monotonic seconds, at which the position is 0.
+        self._origin = recording.start + round(start * 1e9)
+        self._begun = 0.0
+        skipped: list[str] = []
         self.publishers: dict[str, Publisher] = {}
         for topic in self._choose(topics):
             try:
                 kind = installed(topic.type)
             except ImportError as error:
-                self.skipped[topic.name] = str(error)
+                skipped.append(f'{topic.name}: {error}')
                 node.get_logger().warning(f'{topic.name} is left out: {error}')
                 continue
             self.publishers[topic.name] = node.create_publisher(kind, topic.name, _quality(topic))
         if not self.publishers:
             raise RecordingError(
-                f'{recording.path}: nothing is left to play; '
-                + '; '.join(f'{name}: {why}' for name, why in self.skipped.items())
+                f'{recording.path}: nothing is left to play; {"; ".join(skipped)}'
             )
         self._clock = node.create_publisher(Clock, '/clock', 10) if clock else None
 
@@ -134,18 +136,15 @@ class Replayer:
         left = max(0.0, self.recording.duration - self.start)
         return left if self.duration is None else min(left, self.duration)
 
-    def wait_for_subscribers(
-        self, timeout: float | None = None, stop: threading.Event | None = None
-    ) -> bool:
-        """Wait until every topic has a subscriber; return False after a timeout or a stop."""
-        stop = stop or threading.Event()
-        limit = None if timeout is None else time.monotonic() + timeout
+    def wait_for_subscribers(self, timeout: float = math.inf) -> bool:
+        """Wait until every topic has a subscriber; return False where that takes too long."""
+        limit = time.monotonic() + timeout
         while any(p.get_subscription_count() == 0 for p in self.publishers.values()):
-            if not self.node.context.ok() or (limit is not None and time.monotonic() > limit):
+            if not self.node.context.ok() or time.monotonic() > limit:
                 return False
-            if stop.wait(CLOCK_PERIOD):
-                return False
-        return not stop.wait(SETTLE)
+            time.sleep(CLOCK_PERIOD)
+        time.sleep(SETTLE)
+        return True
 
     def play(
         self,
@@ -193,36 +192,35 @@ class Replayer:
                 return count
 
     def _pass(self, stop: threading.Event, progress: Callable[[Message], None] | None) -> int:
-        origin = self.recording.start + round(self.start * 1e9)
-        begun = time.monotonic()
-        count, last = 0, begun
+        self._begun = time.monotonic()
+        count, last = 0, 0.0
         for message in self.recording.messages(
             self.publishers, start=self.start, duration=self.duration
         ):
-            last = begun + (message.time - origin) / 1e9 / self.rate
-            if not self._wait(last, begun, origin, stop):
+            last = (message.time - self._origin) / 1e9
+            if not self._wait(last, stop):
                 return count
             self.publishers[message.topic].publish(message.data)
             count += 1
             if progress is not None:
                 progress(message)
         # A pass lasts one mean interval longer than its last message, or a loop would stutter.
-        self._wait(last + (last - begun) / max(1, count), begun, origin, stop)
+        self._wait(last + last / max(1, count), stop)
         return count
 
-    def _wait(self, due: float, begun: float, origin: int, stop: threading.Event) -> bool:
-        """Wait until a monotonic time and keep /clock going; False when stopped."""
+    def _wait(self, end: float, stop: threading.Event) -> bool:
+        """Wait until a position is reached and keep /clock going; return False when stopped."""
         while not stop.is_set() and self.node.context.ok():
-            now = time.monotonic()
-            stamp = origin + round((min(now, due) - begun) * self.rate * 1e9)
-            self.position = (stamp - self.recording.start) * 1e-9 - self.start
+            reached = (time.monotonic() - self._begun) * self.rate
+            self.position = min(reached, end)
             if self._clock is not None:
                 clock = Clock()
+                stamp = self._origin + round(self.position * 1e9)
                 clock.clock.sec, clock.clock.nanosec = divmod(stamp, 10**9)
                 self._clock.publish(clock)
-            if now >= due:
+            if reached >= end:
                 return True
-            stop.wait(min(due - now, CLOCK_PERIOD))
+            stop.wait(min((end - reached) / self.rate, CLOCK_PERIOD))
         return False
 
     def run_clock(self, begin: float, end: float) -> None:
@@ -232,10 +230,8 @@ class Replayer:
         begin and end are seconds after `start`, as `position` is, and may lie before the first
         message or after the last.
         """
-        begun = time.monotonic()
-        due = begun + (end - begin) / self.rate
-        origin = self.recording.start + round((self.start + begin) * 1e9)
-        self._wait(due, begun, origin, threading.Event())
+        self._begun = time.monotonic() - begin / self.rate
+        self._wait(end, threading.Event())
 
     def close(self) -> None:
         """Let reliable subscribers fetch the last messages, then remove the publishers."""

@@ -134,7 +134,7 @@ def play_to_nodes(
             _wait_until_listening(replayer, processes, listener)
             if listener is not None:
                 _measure_idle(replayer, listener, processes)
-            published = _play(replayer, source, audience, processes)
+            published = _play(replayer, audience, processes)
             report: Sections = {}
             if power is not None and listener is not None:
                 seconds = TAIL * rate / power.speed(rate)
@@ -184,11 +184,8 @@ def _measure_idle(replayer: Replayer, listener: EnergyListener, processes: NodeP
     replayer.run_clock(begin, 0.0)
 
 
-def _play(
-    replayer: Replayer, source: MessageSource, audience: Audience, processes: NodeProcesses
-) -> int:
-    topics = [topic for topic in source.topics.values() if topic.name in replayer.publishers]
-    total = sum(topic.count for topic in topics) or None
+def _play(replayer: Replayer, audience: Audience, processes: NodeProcesses) -> int:
+    total = sum(replayer.recording.topics[name].count for name in replayer.publishers) or None
     stop = threading.Event()
     with (
         _first_interrupt_sets(stop),

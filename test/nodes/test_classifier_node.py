@@ -22,7 +22,7 @@ from threading import Event, Thread
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from node_fixtures import Camera, classifier, Client, compressed, frame, NodeProcess
+from node_fixtures import by_name, Camera, classifier, Client, compressed, frame, NodeProcess
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -42,37 +42,36 @@ from dual_cnn_ros.nodes.classifier import ClassifierNode
 
 pytestmark = pytest.mark.ros
 
+FRONT = '/front/image'
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
 
 class Heard:
-    """The messages of one topic, by time stamp where they have one."""
+    """The messages of one topic, from when somebody publishes on it."""
 
     def __init__(self, client: Client, kind: Any, topic: str, qos: Any = 10) -> None:
         self.messages: list[Any] = []
-        self._client = client
-        self._topic = topic
-        client.node.create_subscription(kind, topic, self._add, qos)
-
-    def _add(self, message: Any) -> None:
-        self.messages.append(message)
-
-    def wait_for_publisher(self) -> None:
-        """Wait until somebody publishes."""
-        self._client.wait_until(
-            f'{self._topic} is offered', lambda: self._client.node.count_publishers(self._topic)
-        )
+        self._client, self._topic = client, topic
+        client.hear(kind, topic, self.messages.append, qos)
+        client.wait_until(f'{topic} is offered', lambda: client.node.count_publishers(topic))
 
     def of(self, header: Any) -> Any:
         """Return the message with this header, once it has come."""
         self._client.wait_until(
             f'{self._topic} for a frame',
-            lambda: any(message.header == header for message in list(self.messages)),
+            lambda: any(message.header == header for message in self.messages),
         )
         return next(message for message in self.messages if message.header == header)
 
-    def any(self) -> Any:
+    def last(self) -> Any:
         """Return the last message, once there is one."""
         self._client.wait_until(f'anything on {self._topic}', lambda: self.messages)
         return self.messages[-1]
+
+    def decision(self, message: Any) -> dict[str, str]:
+        """Return the values of the decision about a frame."""
+        (values,) = by_name(self.of(message.header)).values()
+        return values
 
 
 @pytest.fixture
@@ -84,48 +83,41 @@ def client() -> Iterator[Client]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[NodeProcess]:
-    bundle = make_bundle(tmp_path / 'bundle')
-    with classifier(tmp_path, bundle=str(bundle), image_topics=['/front/image']) as process:
+    careful = OperatingPoint('careful', (Criterion('max_probability', 1.0),), 'average')
+    bundle = make_bundle(tmp_path / 'bundle', operating_points=(careful,))
+    with classifier(tmp_path, bundle=str(bundle), image_topics=[FRONT]) as process:
         yield process
 
 
 @pytest.fixture
 def front(node: NodeProcess, client: Client) -> Camera:
-    camera = Camera(client, '/front/image', '/dual_cnn/classification')
-    camera.connect()
-    return camera
-
-
-def values(message: DiagnosticArray) -> dict[str, str]:
-    return {pair.key: pair.value for pair in message.status[0].values}
+    return client.camera(FRONT)
 
 
 def test_outputs_of_one_frame_carry_its_header_and_agree(front: Camera, client: Client) -> None:
     decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
     confidences = Heard(client, Float64, '/dual_cnn/confidence')
-    message = front.stamp(frame('green'))
-    answer = front.ask(message)
+    answer = front.ask(frame('green'))
     assert answer.results[0].class_id == 'green'
     scores = [result.score for result in answer.results]
     assert scores == sorted(scores, reverse=True) and sum(scores) == pytest.approx(1, abs=1e-5)
-    again = front.stamp(frame('green'))
+    again = frame('green')
     front.ask(again)
-    decision = values(decisions.of(again.header))
+    decision = decisions.decision(again)
     assert decision['source'] == 'memory' and decision['distance'] == '0'
     assert decision['label'] == 'green' and LABELS[int(decision['class_id'])] == 'green'
     assert decision['macs'] == '0' and 'seconds.first' not in decision
-    assert float(decision['score']) == pytest.approx(confidences.any().data, rel=1e-5)
-    other = front.stamp(frame('blue', seed=5))
+    assert float(decision['score']) == pytest.approx(confidences.last().data, rel=1e-5)
+    other = frame('blue', seed=5)
     front.ask(other)
-    decision = values(decisions.of(other.header))
+    decision = decisions.decision(other)
     assert decision['source'] in ('first', 'second') and float(decision['seconds.first']) > 0
     assert int(decision['macs']) in (9, 18)
 
 
 def test_overlay_is_the_frame_with_what_is_known_of_power(front: Camera, client: Client) -> None:
     overlays = Heard(client, Image, '/dual_cnn/overlay')
-    overlays.wait_for_publisher()
-    message = front.stamp(frame('red', 240, 320))
+    message = frame('red', 240, 320)
     front.ask(message)
     plain = from_image_msg(overlays.of(message.header))
     assert plain.shape == (240, 320, 3)
@@ -133,97 +125,64 @@ def test_overlay_is_the_frame_with_what_is_known_of_power(front: Camera, client:
     client.wait_until('the node reads power', watts.get_subscription_count)
 
     def bottom_changed() -> bool:
-        latest = from_image_msg(overlays.any())
+        latest = from_image_msg(overlays.last())
         changed = (latest != plain)[60:232, 20:300]  # within the frame of the source's colour
         return bool(changed[140:].any() and not changed[:120].any())
 
     def step() -> None:
         watts.publish(Float64(data=5.25))
-        front.send(front.stamp(frame('red', 240, 320)))
+        front.send(frame('red', 240, 320))
 
     client.wait_until('watts on the overlay', bottom_changed, meanwhile=step, every=0.1)
 
 
 def test_labels_are_there_for_whoever_comes_late(node: NodeProcess, client: Client) -> None:
     client.wait_for_status('cascade', b'\0')
-    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-    labels_heard = Heard(client, LabelInfo, '/dual_cnn/label_info', latched)
-    labels = labels_heard.any()
-    assert [(entry.class_id, entry.class_name) for entry in labels.class_map] == list(
-        enumerate(LABELS)
-    )
+    labels = Heard(client, LabelInfo, '/dual_cnn/label_info', LATCHED)
+    classes = [(entry.class_id, entry.class_name) for entry in labels.last().class_map]
+    assert classes == list(enumerate(LABELS))
     assert client.set('threshold', 0.75).successful
-    client.wait_until('the new threshold', lambda: labels_heard.any().threshold == 0.75)
-    info = Heard(client, VisionInfo, '/dual_cnn/vision_info', latched).any()
+    client.wait_until('the new threshold', lambda: labels.last().threshold == 0.75)
+    info = Heard(client, VisionInfo, '/dual_cnn/vision_info', LATCHED).last()
     assert info.database_location == '/dual_cnn/label_info' and 'tiny' in info.method
 
 
 def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) -> None:
     decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
-    decisions.wait_for_publisher()
 
-    def asked(**parameters: Any) -> tuple[dict[str, str], Any]:
+    def decide(**parameters: Any) -> dict[str, str]:
         for name, value in parameters.items():
             assert client.set(name, value).successful
-        message = front.stamp(frame('green'))
-        answer = front.ask(message)
-        return values(decisions.of(message.header)), answer
+        message = frame('green')
+        front.ask(message)
+        return decisions.decision(message)
 
-    assert asked(memory=False, threshold=0.0)[0]['source'] == 'first'
-    assert asked(threshold=1.0)[0]['source'] == 'second'
-    assert asked(post_check='average')[0]['winner'] == 'average'
-    assert asked(post_check='none')[0]['winner'] == 'second'
-    assert len(asked(top_k=2)[1].results) == 2
-    assert asked(memory=True)[0]['source'] == 'second'
-    assert asked()[0]['source'] == 'memory'
-    assert asked(threshold=0.5)[0]['source'] != 'memory'
+    assert decide(memory=False)['threshold'] == '0.8'
+    careful = decide(operating_point='careful')
+    assert (careful['threshold'], careful['winner']) == ('1', 'average')
+    refused = client.set('threshold', 0.25)
+    assert not refused.successful and 'decides threshold too' in refused.reason
+    assert decide(operating_point='', threshold=0.0)['source'] == 'first'
+    assert decide(threshold=1.0)['source'] == 'second'
+    assert decide(post_check='none')['winner'] == 'second'
+    assert client.set('top_k', 2).successful and len(front.ask(frame('red')).results) == 2
+    assert decide(memory=True)['source'] == 'second'
+    assert decide()['source'] == 'memory'
+    assert decide(threshold=0.5)['source'] != 'memory'
     assert client.trigger('clear_memory').success
-    assert asked()[0]['source'] != 'memory'
+    assert decide()['source'] != 'memory'
 
 
-def test_a_robot_picks_its_operating_point_as_it_runs(client: Client, tmp_path: Path) -> None:
-    points = (
-        OperatingPoint('careful', (Criterion('max_probability', 1.0),), 'average'),
-        OperatingPoint('by_entropy', (Criterion('entropy', 0.375),), 'more_confident'),
-    )
-    bundle = make_bundle(tmp_path / 'bundle', operating_points=points)
-    with classifier(tmp_path, bundle=str(bundle), image_topics=['/front/image'], memory=False):
-        decisions = Heard(client, DiagnosticArray, '/dual_cnn/decision')
-        front = Camera(client, '/front/image', '/dual_cnn/classification')
-        front.connect()
-        decisions.wait_for_publisher()
-
-        def decide() -> dict[str, str]:
-            message = front.stamp(frame('green'))
-            front.ask(message)
-            return values(decisions.of(message.header))
-
-        assert decide()['threshold'] == '0.8'
-        assert client.set('operating_point', 'careful').successful
-        careful = decide()
-        assert careful['source'] == 'second' and careful['winner'] == 'average'
-        refused = client.set('threshold', 0.25)
-        assert not refused.successful and 'decides threshold too' in refused.reason
-        assert client.get('threshold') == -1.0 and decide()['threshold'] == '1'
-        assert client.set('operating_point', '').successful
-        assert client.set('score', 'entropy').successful and decide()['threshold'] == '0.375'
-
-
-def test_models_change_after_cleanup_only(
-    front: Camera, node: NodeProcess, client: Client, tmp_path: Path
-) -> None:
+def test_models_change_after_cleanup_only(front: Camera, client: Client, tmp_path: Path) -> None:
     other = make_bundle(tmp_path / 'other', labels=('north', 'east', 'south'), name='other')
+    assert client.transition('deactivate')
     refused = client.set('bundle', str(other))
     assert not refused.successful and 'clean up' in refused.reason
-    assert client.transition('deactivate')
-    assert not client.set('bundle', str(other)).successful
     assert client.set('image_topics', ['/rear/image']).successful
     assert client.transition('cleanup')
     assert client.set('bundle', str(other)).successful
     assert client.transition('configure') and client.transition('activate')
-    rear = Camera(client, '/rear/image', '/dual_cnn/classification')
-    rear.connect()
-    assert rear.ask(rear.stamp(frame('red'))).results[0].class_id == 'north'
+    assert client.camera('/rear/image').label_of(frame('red')) == 'north'
     assert client.transition('shutdown') and client.state() == 'finalized'
 
 
@@ -231,16 +190,13 @@ def test_cameras_share_the_memory(client: Client, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / 'bundle')
     given = {'image_topics': ['/front/image', '/rear/image'], 'image_transport': 'compressed'}
     with classifier(tmp_path, bundle=str(bundle), **given):
-        front = Camera(client, '/front/image/compressed', '/dual_cnn/front/classification')
-        rear = Camera(client, '/rear/image/compressed', '/dual_cnn/rear/classification')
+        front = client.camera('/front/image/compressed', 'front')
+        rear = client.camera('/rear/image/compressed', 'rear')
         decisions = Heard(client, DiagnosticArray, '/dual_cnn/rear/decision')
-        front.connect()
-        rear.connect()
-        decisions.wait_for_publisher()
-        front.ask(front.stamp(compressed('green', '.png')))
-        message = rear.stamp(compressed('green', '.png'))
-        assert rear.ask(message).results[0].class_id == 'green'
-        assert values(decisions.of(message.header))['source'] == 'memory'
+        front.ask(compressed('green', '.png'))
+        message = compressed('green', '.png')
+        assert rear.label_of(message) == 'green'
+        assert decisions.decision(message)['source'] == 'memory'
 
 
 def test_slow_frame_blocks_neither_parameters_nor_lifecycle(
@@ -257,35 +213,27 @@ def test_slow_frame_blocks_neither_parameters_nor_lifecycle(
     monkeypatch.setattr(Cascade, 'classify', slow)
     context = Context()
     rclpy.init(context=context)
-    bundle = make_bundle(tmp_path / 'bundle')
-    node = ClassifierNode(
-        context=context,
-        parameter_overrides=[
-            Parameter('bundle', value=str(bundle)),
-            Parameter('image_topics', value=['/front/image']),
-        ],
-    )
+    given = {'bundle': str(make_bundle(tmp_path / 'bundle')), 'image_topics': [FRONT]}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    node = ClassifierNode(context=context, parameter_overrides=overrides)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     thread = Thread(target=executor.spin, daemon=True)
     thread.start()
     try:
         assert client.transition('configure') and client.transition('activate')
-        front = Camera(client, '/front/image', '/dual_cnn/classification')
-        front.connect()
+        front = client.camera(FRONT)
         client.wait_until(
-            'the slow frame has begun',
-            begun.is_set,
-            meanwhile=lambda: front.send(front.stamp(frame('red'))),
+            'the slow frame has begun', begun.is_set, meanwhile=lambda: front.send(frame('red'))
         )
-        assert client.set('threshold', 0.25).successful and client.get('threshold') == 0.25
+        assert client.set('threshold', 0.25).successful and client.get('threshold') == [0.25]
         assert client.trigger('clear_memory').success
         assert client.transition('deactivate') and client.state() == 'inactive'
         assert client.transition('cleanup') and client.state() == 'unconfigured'
         go_on.set()
         assert client.transition('configure') and client.transition('activate')
         front.connect()
-        assert front.ask(front.stamp(frame('blue'))).results[0].class_id == 'blue'
+        assert front.label_of(frame('blue')) == 'blue'
     finally:
         go_on.set()
         executor.shutdown()

@@ -22,8 +22,6 @@ configured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 import os
 from pathlib import Path
 import shutil
@@ -34,11 +32,9 @@ from typing import Any
 import unittest
 from unittest import mock
 
-from lifecycle_msgs.srv import ChangeState, GetState
-from node_fixtures import Camera, Client, compressed, frame, PATIENCE
+from lifecycle_msgs.srv import ChangeState
+from node_fixtures import Client, compressed, frame, PATIENCE
 import pytest
-from rcl_interfaces.srv import GetParameters
-from rclpy.parameter import parameter_value_to_python
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Float64
 from tiny_bundle import make_bundle
@@ -140,22 +136,11 @@ def include(file: Path, **arguments: str) -> GroupAction:
     )
 
 
-@contextmanager
-def camera(client: Client, topic: str, answers: str) -> Iterator[Camera]:
-    camera = Camera(client, topic, answers)
-    try:
-        camera.connect()
-        yield camera
-    finally:
-        camera.close()
-
-
 class TestNodes(unittest.TestCase):
     """While they run."""
 
     def setUp(self) -> None:
-        self.client = Client()
-        self.addCleanup(self.client.close)
+        self.client = self.ask('dual_cnn')
         nodes = {
             ('dual_cnn', '/'),
             *((node, '/robot') for node in ('dual_cnn', 'energy_monitor', 'power_monitor')),
@@ -166,55 +151,25 @@ class TestNodes(unittest.TestCase):
             3 * PATIENCE,
         )
 
-    def parameters(self, node: str, *names: str) -> list[Any]:
-        response = self.client.call(
-            GetParameters, f'{node}/get_parameters', GetParameters.Request(names=names)
-        )
-        return [parameter_value_to_python(value) for value in response.values]
-
-    def ask_for_transition(self, node: str, transition: str) -> Any:
-        request = ChangeState.Request()
-        request.transition.label = transition
-        client = self.client.node.create_client(ChangeState, f'{node}/change_state')
-        assert client.wait_for_service(PATIENCE)
-        return client.call_async(request)
-
-    def change_state(self, node: str, transition: str) -> bool:
-        answer = self.ask_for_transition(node, transition)
-        self.client.wait_until(f'{node} is asked to {transition}', answer.done)
-        return bool(answer.result().success)
-
-    def state(self, node: str) -> str:
-        response = self.client.call(GetState, f'{node}/get_state', GetState.Request())
-        return str(response.current_state.label)
-
-    def wait_until_active(self) -> None:
-        self.client.wait_until('/dual_cnn is active', lambda: self.state('/dual_cnn') == 'active')
+    def ask(self, node: str) -> Client:
+        client = Client(node)
+        self.addCleanup(client.close)
+        return client
 
     def test_arguments_take_precedence_over_the_file_and_the_file_over_defaults(
         self, folder: Path
     ) -> None:
-        bundle = str(folder / 'tiny')
         names = 'bundle', 'image_topics', 'autostart', 'use_sim_time', 'threads'
-        assert self.parameters('/dual_cnn', *names) == [
-            bundle,
-            ['front/image_raw', 'rear/image_raw/compressed'],
-            True,
-            False,
-            1,
-        ]
-        assert self.parameters('/robot/dual_cnn', *names) == [bundle, ['image'], False, True, 2]
+        bundle, topics = str(folder / 'tiny'), ['front/image_raw', 'rear/image_raw/compressed']
+        assert self.client.get(*names) == [bundle, topics, True, False, 1]
+        robot = self.ask('robot/dual_cnn')
+        assert robot.get(*names) == [bundle, ['image'], False, True, 2]
 
     def test_all_nodes_of_a_robot_have_its_file_and_the_arguments(self, folder: Path) -> None:
-        assert self.parameters('/robot/power_monitor', 'source', 'use_sim_time') == [
-            'recording',
-            True,
-        ]
-        assert self.parameters('/robot/energy_monitor', 'window_s', 'use_sim_time', 'bundle') == [
-            3.0,
-            True,
-            str(folder / 'tiny'),
-        ]
+        power, energy = self.ask('robot/power_monitor'), self.ask('robot/energy_monitor')
+        assert power.get('source', 'use_sim_time') == ['recording', True]
+        names = 'window_s', 'use_sim_time', 'bundle'
+        assert energy.get(*names) == [3.0, True, str(folder / 'tiny')]
         heard: list[float] = []
         self.client.node.create_subscription(
             Float64, '/robot/power_monitor/power', lambda message: heard.append(message.data), 10
@@ -232,57 +187,30 @@ class TestNodes(unittest.TestCase):
         assert heard[0] == 5.0
 
     def test_every_camera_is_classified(self) -> None:
-        self.wait_until_active()
-        for topic, message, answers, label in (
-            ('/front/image_raw', frame('red'), '/dual_cnn/front/classification', 'red'),
-            (
-                '/rear/image_raw/compressed',
-                compressed('blue'),
-                '/dual_cnn/rear/classification',
-                'blue',
-            ),
-        ):
-            with camera(self.client, topic, answers) as source:
-                answer = source.ask(source.stamp(message))
-            assert answer.results[0].class_id == label
-
-    def test_parameters_are_live_or_refused_with_the_reason(self) -> None:
-        self.wait_until_active()
-        with camera(self.client, '/front/image_raw', '/dual_cnn/front/classification') as source:
-            for top_k in (1, 3):
-                assert self.client.set('top_k', top_k).successful
-                answer = source.ask(source.stamp(frame('green')))
-                assert len(answer.results) == top_k
-        for name, value, reason in (
-            ('image_topics', ['image'], 'deactivate first'),
-            ('bundle', 'signs', 'deactivate and clean up first'),
-        ):
-            result = self.client.set(name, value)
-            assert not result.successful
-            assert name in result.reason
-            assert reason in result.reason
-
-    def test_services_answer(self) -> None:
-        self.wait_until_active()
-        assert self.client.trigger('clear_memory').success
+        self.client.wait_until('it is active', lambda: self.client.state() == 'active')
+        front = self.client.camera('/front/image_raw', 'front')
+        rear = self.client.camera('/rear/image_raw/compressed', 'rear')
+        assert front.label_of(frame('red')) == 'red'
+        assert rear.label_of(compressed('blue')) == 'blue'
 
     def test_lifecycle_by_hand(self) -> None:
-        node = '/robot/dual_cnn'
-        self.client.wait_until('it is there', lambda: self.state(node) == 'unconfigured')
+        robot = self.ask('robot/dual_cnn')
+        robot.wait_until('it is there', lambda: robot.state() == 'unconfigured')
         # Not waited for: Humble and Jazzy do not answer where a transition is not allowed.
-        self.ask_for_transition(node, 'activate')
-        assert self.state(node) == 'unconfigured'
+        request = ChangeState.Request()
+        request.transition.label = 'activate'
+        client = robot.node.create_client(ChangeState, '/robot/dual_cnn/change_state')
+        assert client.wait_for_service(PATIENCE)
+        client.call_async(request)
+        assert robot.state() == 'unconfigured'
         for transition, state in (('configure', 'inactive'), ('activate', 'active')):
-            assert self.change_state(node, transition)
-            assert self.state(node) == state
-        override = 'qos_overrides./robot/image.subscription.reliability'
-        assert self.parameters(node, override) == ['reliable']
-        with camera(self.client, '/robot/image', f'{node}/classification') as source:
-            answer = source.ask(source.stamp(frame('green')))
-        assert answer.results[0].class_id == 'green'
+            assert robot.transition(transition)
+            assert robot.state() == state
+        assert robot.get('qos_overrides./robot/image.subscription.reliability') == ['reliable']
+        assert robot.camera('/robot/image').label_of(frame('green')) == 'green'
         for transition, state in (('deactivate', 'inactive'), ('cleanup', 'unconfigured')):
-            assert self.change_state(node, transition)
-            assert self.state(node) == state
+            assert robot.transition(transition)
+            assert robot.state() == state
 
     def test_what_is_wrong_is_said(self) -> None:
         for argument, *messages in (

@@ -117,22 +117,20 @@ def test_a_parameter_is_locked_while_the_node_says_so(context: Context) -> None:
     limits = Limits(node)
     limits.locked = {WHILE_INACTIVE}
     (result,) = node.set_parameters([Parameter('names', value=['c'])])
-    assert not result.successful
     assert result.reason == 'names cannot change while active: deactivate first'
+    assert not result.successful and limits.live.values.names == ('a', 'b')
     limits.locked = set()
     (result,) = node.set_parameters([Parameter('names', value=['c'])])
     assert result.successful and limits.live.values.names == ('c',)
 
 
-def test_what_is_read_at_start_only_never_changes(context: Context) -> None:
+@pytest.mark.parametrize(
+    ('name', 'value', 'is_set'), [('mode', 'off', False), ('use_sim_time', True, True)]
+)
+def test_what_is_read_at_start_only_never_changes_and_what_is_of_ros_is_left_to_it(
+    context: Context, name: str, value: object, is_set: bool
+) -> None:
     node = make_node(context)
     limits = Limits(node)
-    (result,) = node.set_parameters([Parameter('mode', value='off')])
-    assert not result.successful and limits.live.values.mode == 'auto'
-
-
-def test_parameters_of_ros_itself_are_left_to_it(context: Context) -> None:
-    node = make_node(context)
-    limits = Limits(node)
-    (result,) = node.set_parameters([Parameter('use_sim_time', value=True)])
-    assert result.successful and limits.accepted == []
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    assert result.successful == is_set and limits.live.values == Example()

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 import subprocess
 import sys
@@ -55,21 +54,10 @@ def test_a_file_for_all_nodes_sets_two_of_them_only_where_they_mean_the_same() -
             assert defaults.setdefault(name, parameter.default) == parameter.default
 
 
-@pytest.fixture
-def client() -> Iterator[Any]:
-    from node_fixtures import Client
-
-    client = Client()
-    yield client
-    client.close()
-
-
 @pytest.mark.ros
 @pytest.mark.parametrize('node', NODES)
-def test_node_starts_with_its_file(node: str, client: Any, tmp_path: Path) -> None:
-    from node_fixtures import NodeProcess
-    from rcl_interfaces.srv import GetParameters
-    from rclpy.parameter import parameter_value_to_python
+def test_node_starts_with_its_file(node: str, tmp_path: Path) -> None:
+    from node_fixtures import Client, NodeProcess
     from tiny_bundle import make_bundle
 
     # What this machine draws is not the test's to read.
@@ -82,15 +70,9 @@ def test_node_starts_with_its_file(node: str, client: Any, tmp_path: Path) -> No
     # Any name and namespace of the node will do.
     expected = {**content['/**']['ros__parameters'], **changed}
     assert list(expected) == list(declared_parameters(kind))
-    process = NodeProcess(tmp_path / 'node', node, expected)
-    try:
-        client.wait_until(f'{node} starts', lambda: name in client.node.get_node_names())
-        response = client.call(
-            GetParameters, f'/{name}/get_parameters', GetParameters.Request(names=list(expected))
-        )
-        taken = map(parameter_value_to_python, response.values)
-        assert dict(zip(expected, taken)) == expected
+    client = Client(name)
+    with NodeProcess(tmp_path / 'node', node, expected) as process:
+        assert client.get(*expected) == list(expected.values())
         assert process.interrupt() == 0, process.log
         assert 'ERROR' not in process.log and 'Traceback' not in process.log
-    finally:
-        process.kill()
+    client.close()

@@ -77,34 +77,20 @@ def test_a_signal_while_the_node_is_made_ends_it_with_0() -> None:
     assert run_node(make_late, NO_ARGUMENTS) == 0
 
 
-def spinning_once(monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
-    """Let the executor fail once, with the context at its end or not, and then spin no more."""
-    spins = []
-
-    def spin(executor: SingleThreadedExecutor) -> None:
-        spins.append(executor)
-        if last or len(spins) == 2:
+@pytest.mark.parametrize(('is_last', 'log'), [(True, ''), (False, 'failed to do as it was told')])
+def test_an_error_of_the_executor_is_logged_and_survived_unless_a_signal_brought_it_about(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], is_last: bool, log: str
+) -> None:
+    def fail_once(executor: SingleThreadedExecutor) -> None:
+        monkeypatch.setattr(SingleThreadedExecutor, 'spin', lambda executor: rclpy.shutdown())
+        if is_last:
             rclpy.shutdown()
-        if len(spins) == 1:
-            raise rclpy_implementation.RCLError('failed to do as it was told')
+        raise rclpy_implementation.RCLError('failed to do as it was told')
 
-    monkeypatch.setattr(SingleThreadedExecutor, 'spin', spin)
-
-
-def test_a_signal_just_before_the_executor_waits_is_no_error(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    spinning_once(monkeypatch, last=True)
+    monkeypatch.setattr(SingleThreadedExecutor, 'spin', fail_once)
     assert run_node(make, NO_ARGUMENTS) == 0
-    assert capfd.readouterr().err == ''
-
-
-def test_an_error_of_the_executor_is_logged_and_survived(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    spinning_once(monkeypatch, last=False)
-    assert run_node(make, NO_ARGUMENTS) == 0
-    assert 'failed to do as it was told' in capfd.readouterr().err
+    written = capfd.readouterr().err
+    assert log in written and bool(log) == bool(written)
 
 
 def make_raising(error: Exception) -> Node:
@@ -143,15 +129,20 @@ def test_an_executor_that_would_be_deaf_from_then_on_is_no_longer_spun(
     assert not rclpy.ok()
 
 
-def test_only_what_is_raised_while_the_node_is_made_is_a_bad_parameter() -> None:
-    def start(node: Node) -> bool:
-        raise ValueError('not a parameter')
-
-    with pytest.raises(ValueError, match='not a parameter'):
-        run_node(make, NO_ARGUMENTS, start=start)
+def fail_to_start(node: Node) -> bool:
+    raise ValueError('not a parameter')
 
 
-def test_an_error_of_ours_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_node(raiser(ZeroDivisionError()), NO_ARGUMENTS)
+@pytest.mark.parametrize(
+    ('make_node', 'start', 'error'),
+    [
+        (make, fail_to_start, ValueError),
+        (raiser(ZeroDivisionError()), lambda node: True, ZeroDivisionError),
+    ],
+)
+def test_an_error_of_ours_is_not_taken_for_a_bad_parameter(
+    make_node: Callable[[], Node], start: Callable[[Node], bool], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        run_node(make_node, NO_ARGUMENTS, start=start)
     assert not rclpy.ok()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Counts, rates, shares and latencies of each camera."""
+"""Counts, rates, shares and latencies of a camera."""
 
 from __future__ import annotations
 
@@ -40,12 +40,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_statistics_of_a_camera_that_sent_nothing(clock: Clock) -> None:
-    summary = Statistics().summary('front', ('memory', 'first'))
-    assert summary == {
-        'received': 0,
-        'classified': 0,
-        'dropped': 0,
-        'bad': 0,
+    assert Statistics().summary(('memory', 'first')) == {
+        **dict.fromkeys(('received', 'classified', 'dropped', 'bad'), 0),
         'rate_hz': 0.0,
         'share.memory': 0.0,
         'share.first': 0.0,
@@ -54,58 +50,46 @@ def test_statistics_of_a_camera_that_sent_nothing(clock: Clock) -> None:
     }
 
 
-def test_statistics_count_each_camera_for_itself(clock: Clock) -> None:
+def test_frames_are_counted_by_what_becomes_of_them(clock: Clock) -> None:
     counted = Statistics()
     for what in ('received', 'received', 'dropped', 'received', 'bad'):
-        counted.count('front', what)
-    counted.answered('rear', 'first', 0.01)
-    front, rear = (counted.summary(camera, ()) for camera in ('front', 'rear'))
-    assert [front[name] for name in ('received', 'classified', 'dropped', 'bad')] == [3, 0, 1, 1]
-    assert [rear[name] for name in ('received', 'classified', 'dropped', 'bad')] == [0, 1, 0, 0]
+        counted.count(what)
+    counted.answered('first', 0.01)
+    summary = counted.summary(())
+    counts = [summary[name] for name in ('received', 'classified', 'dropped', 'bad')]
+    assert counts == [3, 1, 1, 1]
 
 
 def test_rate_is_that_since_the_last_summary(clock: Clock) -> None:
     counted = Statistics()
-    for _ in range(30):
-        counted.count('front', 'received')
-    clock.now += 2.0
-    assert counted.summary('front', ())['rate_hz'] == 15.0
-    clock.now += 1.0
-    assert counted.summary('front', ())['rate_hz'] == 0.0
-    counted.count('front', 'received')
-    clock.now += 0.5
-    assert counted.summary('front', ())['rate_hz'] == 2.0
+    for frames, seconds, rate in ((30, 2.0, 15.0), (0, 1.0, 0.0), (1, 0.5, 2.0)):
+        for _ in range(frames):
+            counted.count('received')
+        clock.now += seconds
+        assert counted.summary(())['rate_hz'] == rate
 
 
-def test_shares_and_latencies(clock: Clock) -> None:
+def test_shares_and_latencies_are_of_recent_frames_only(clock: Clock) -> None:
     counted = Statistics()
-    for number in range(100):
-        source = 'memory' if number < 50 else 'first' if number < 80 else 'second'
-        counted.answered('front', source, 0.001 * number)
-    summary = counted.summary('front', ('memory', 'first', 'second'))
-    assert [summary[f'share.{source}'] for source in ('memory', 'first', 'second')] == [
-        0.5,
-        0.3,
-        0.2,
-    ]
-    assert summary['latency_p50_ms'] == pytest.approx(49.5)
-    assert summary['latency_p95_ms'] == pytest.approx(94.05)
-
-
-def test_shares_are_of_recent_frames_only(clock: Clock) -> None:
-    counted = Statistics()
-    for source in ['second'] * 100 + ['memory'] * RECENT:
-        counted.answered('front', source, 0.001)
-    summary = counted.summary('front', ('memory', 'second'))
-    assert (summary['share.memory'], summary['share.second']) == (1.0, 0.0)
+    for _ in range(100):
+        counted.answered('forgotten', 9.0)
+    for number in range(RECENT):
+        share = number / RECENT
+        source = 'memory' if share < 0.5 else 'first' if share < 0.8 else 'second'
+        counted.answered(source, 0.001 * number)
+    sources = ('forgotten', 'memory', 'first', 'second')
+    summary = counted.summary(sources)
     assert summary['classified'] == RECENT + 100
+    assert [summary[f'share.{source}'] for source in sources] == [0.0, 0.5, 0.3, 0.2]
+    assert summary['latency_p50_ms'] == pytest.approx(249.5)
+    assert summary['latency_p95_ms'] == pytest.approx(474.05)
 
 
 def test_silence_is_since_the_last_frame_or_the_start(clock: Clock) -> None:
     counted = Statistics()
     clock.now += 3.0
-    assert counted.silence('front') == 3.0
-    counted.count('front', 'received')
-    counted.answered('rear', 'first', 0.001)  # an answer is no sign of life
+    counted.answered('first', 0.001)  # an answer is no sign of life
+    assert counted.silence() == 3.0
+    counted.count('received')
     clock.now += 1.0
-    assert (counted.silence('front'), counted.silence('rear')) == (1.0, 4.0)
+    assert counted.silence() == 1.0

@@ -35,7 +35,7 @@ class Bench:
         self.started, self.go_on = Event(), Event()
         self.all_done = Event()
         others = set(enumerate_threads())
-        self.worker = NewestWorker(self.work)
+        self.worker: NewestWorker[str, int] = NewestWorker(self.work)
         (self.thread,) = set(enumerate_threads()) - others
 
     def work(self, key: str, item: int) -> None:
@@ -67,11 +67,6 @@ def bench() -> Iterator[Bench]:
     bench.worker.stop()
 
 
-def test_everything_is_worked_on_while_there_is_time(bench: Bench) -> None:
-    bench.occupy()
-    assert bench.finish() == [('front', 0)]
-
-
 def test_only_the_newest_item_of_a_key_is_kept(bench: Bench) -> None:
     bench.occupy()
     assert [bench.worker.put('front', item) for item in (1, 2, 3)] == [False, True, True]
@@ -85,29 +80,21 @@ def test_keys_take_turns_however_often_one_of_them_is_put(bench: Bench) -> None:
     assert bench.finish() == [('front', 0), ('front', 5), ('rear', 2), ('left', 4)]
 
 
-def test_put_never_waits_for_the_work(bench: Bench) -> None:
+@pytest.mark.parametrize('call', ['put', 'stop'])
+def test_nobody_waits_for_the_work(bench: Bench, call: str) -> None:
     bench.occupy()
-    putting = Thread(target=bench.worker.put, args=('rear', 1))
-    putting.start()
-    putting.join(PATIENCE)
-    assert not putting.is_alive() and bench.done == []
+    arguments = ('rear', 1) if call == 'put' else ()
+    thread = Thread(target=getattr(bench.worker, call), args=arguments)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive() and bench.done == []
 
 
-def test_stop_forgets_what_waits_and_does_not_wait_itself(bench: Bench) -> None:
+def test_stop_forgets_what_waits_and_ends_the_thread_after_the_item_in_work(bench: Bench) -> None:
     bench.occupy()
     bench.worker.put('rear', 1)
-    stopping = Thread(target=bench.worker.stop)
-    stopping.start()
-    stopping.join(PATIENCE)
-    assert not stopping.is_alive() and bench.done == []
+    bench.worker.stop()
+    bench.worker.put('front', 1)
     bench.go_on.set()
     bench.thread.join(PATIENCE)
     assert not bench.thread.is_alive() and bench.done == [('front', 0)]
-
-
-def test_a_stopped_worker_does_nothing_more(bench: Bench) -> None:
-    bench.go_on.set()
-    bench.worker.stop()
-    bench.worker.put('front', 1)
-    bench.thread.join(PATIENCE)
-    assert not bench.thread.is_alive() and bench.done == []
