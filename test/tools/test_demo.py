@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import fcntl
+from itertools import product
 import os
 from pathlib import Path
 import re
@@ -33,72 +33,63 @@ import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle, picture
 
 import dual_cnn_ros
-from dual_cnn_ros.data import recording
-from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, Recorder
+from dual_cnn_ros.data.recording import (
+    CLASSIFICATION,
+    IMAGE,
+    recorded_header,
+    recorded_types,
+    Recorder,
+)
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
-COLOURS = ('red', 'green', 'blue')
-
-
 ROOT = Path(dual_cnn_ros.__file__).parents[1]
 
 
-def command(*arguments: str) -> list[str]:
-    """Return the demo's, in a domain of its own."""
-    return [
-        sys.executable,
-        '-m',
-        'dual_cnn_ros.tools.demo',
-        '--domain',
-        str(81 + os.getpid() % 20),
-        *arguments,
-    ]
+def command(**options: object) -> list[str]:
+    """Return the demo's, in a domain of its own, where no power sensor is in sysfs."""
+    given = {'domain': 81 + os.getpid() % 20, 'sysfs-root': '/none', **options}
+    words = [word for name, value in given.items() for word in (f'--{name}', str(value))]
+    return [sys.executable, '-m', 'dual_cnn_ros.tools.demo', *words]
 
 
-def demo(*arguments: str, sysfs_root: str = '/none') -> subprocess.CompletedProcess[str]:
-    """Run the demo, on a machine without a power sensor in sysfs unless one is given."""
-    arguments = (*arguments, '--sysfs-root', sysfs_root)
+def demo(**options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), text=True, timeout=120, capture_output=True, cwd=ROOT
+        command(**options), text=True, timeout=120, capture_output=True, cwd=ROOT
     )
+
+
+def frames_answered(said: str) -> list[str]:
+    """Return what the table says of all frames: how many, and which shares."""
+    return next(line for line in said.splitlines() if line.startswith('all')).split()[1:]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> str:
+    return f'{make_bundle(tmp_path / "bundle")}/'
 
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """Return a folder with four pictures of each colour, one of them under a wrong label."""
-    for colour in COLOURS:
-        (tmp_path / 'photographs' / colour).mkdir(parents=True)
-        for number in range(4):
-            shown = 'red' if (colour, number) == ('blue', 3) else colour
-            cv2.imwrite(
-                str(tmp_path / 'photographs' / colour / f'{number}.png'),
-                picture(shown, seed=10 * COLOURS.index(colour) + number),
-            )
-    return tmp_path / 'photographs'
+    folder = tmp_path / 'photographs'
+    for seed, (colour, number) in enumerate(product(('red', 'green', 'blue'), range(4))):
+        (folder / colour).mkdir(parents=True, exist_ok=True)
+        shown = 'red' if (colour, number) == ('blue', 3) else colour
+        cv2.imwrite(str(folder / colour / f'{number}.png'), picture(shown, seed=seed))
+    return folder
 
 
 def test_pictures_of_a_folder_are_judged_by_their_labels(
-    photographs: Path, tmp_path: Path
+    photographs: Path, bundle: str, tmp_path: Path
 ) -> None:
     """And energy is by the sensor that there is."""
-    bundle = make_bundle(tmp_path / 'bundle')
     root = fixtures.build(tmp_path, fixtures.agx_orin())
     sheet = tmp_path / 'out' / 'sheet.png'
     # Slow enough that a stall of the machine lets no frame overtake another.
-    done = demo(
-        '--images',
-        str(photographs),
-        '--bundle',
-        f'{bundle}/',
-        '--fps',
-        '1',
-        '--out',
-        str(sheet),
-        sysfs_root=str(root),
-    )
+    options = {'images': photographs, 'bundle': bundle, 'out': sheet}
+    done = demo(**options, fps=1, **{'sysfs-root': root})
     assert done.returncode == 0, done.stderr
-    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
-    assert total[1:4] == ['12', '100.0%', '91.7%']
+    assert frames_answered(done.stdout)[:3] == ['12', '100.0%', '91.7%']
     assert cv2.imread(str(sheet)).shape[1] > 1000
     assert 'energy: by ina3221, VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 (module)' in done.stdout
     # A tree of files draws the same whatever is done, which is no measure of a decision. Where the
@@ -113,7 +104,7 @@ def test_pictures_of_a_folder_are_judged_by_their_labels(
 
 def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
     """The whole way: the trace by the power node, decisions by the classifier, over DDS."""
-    done = demo('--rate', '5', '--duration', '20', '--out', str(tmp_path / 'sheet.png'))
+    done = demo(rate=5, duration=20, out=tmp_path / 'sheet.png')
     assert done.returncode == 0, done.stderr
     if 'energy: by nvml' in done.stdout:
         pytest.skip('this machine has a power sensor, so nothing is constructed')
@@ -142,47 +133,36 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'said'),
+    ('option', 'value', 'said'),
     [
-        (['--bag', 'nowhere'], 'no recording at nowhere'),
-        (['--images', 'resource'], 'holds no images'),
-        (['--video', 'package.xml'], 'cannot be opened'),
-        (['--bundle', './nowhere'], 'bundle.yaml: not found'),
-        (['--out', 'sheet.txt'], '--out sheet.txt: the name must end in .png or .jpg'),
+        ('bag', 'nowhere', 'no recording at nowhere'),
+        ('images', 'resource', 'holds no images'),
+        ('video', 'package.xml', 'cannot be opened'),
+        ('bundle', './nowhere', 'bundle.yaml: not found'),
+        ('out', 'sheet.txt', '--out sheet.txt: the name must end in .png or .jpg'),
     ],
 )
-def test_what_cannot_be_shown_is_named(arguments: list[str], said: str) -> None:
-    done = demo(*arguments)
+def test_what_cannot_be_shown_is_named(option: str, value: str, said: str) -> None:
+    done = demo(**{option: value})
     assert done.returncode == 1 and said in done.stderr and 'Traceback' not in done.stderr
 
 
-def test_node_that_ends_is_a_failure(photographs: Path, tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path / 'bundle')
-    text = (bundle / 'bundle.yaml').read_text()
+def test_node_that_ends_is_a_failure(photographs: Path, bundle: str) -> None:
     # A bundle that reads well and cannot be run: its labels are one more than its classes.
-    (bundle / 'bundle.yaml').write_text(text.replace('[red,', '[white, red,'))
-    done = demo('--images', str(photographs), '--bundle', f'{bundle}/')
+    file = Path(bundle) / 'bundle.yaml'
+    file.write_text(file.read_text().replace('[red,', '[white, red,'))
+    done = demo(images=photographs, bundle=bundle)
     assert done.returncode == 1 and 'the classifier node ended' in done.stderr
 
 
-def test_ctrl_c_shows_what_came_of_it_so_far(photographs: Path, tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path / 'bundle')
+def test_ctrl_c_shows_what_came_of_it_so_far(
+    photographs: Path, bundle: str, tmp_path: Path
+) -> None:
     sheet = tmp_path / 'sheet.png'
     terminal, its_end = os.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack('4H', 24, 100, 0, 0))
     process = subprocess.Popen(
-        command(
-            '--images',
-            str(photographs),
-            '--bundle',
-            f'{bundle}/',
-            '--fps',
-            '0.5',
-            '--out',
-            str(sheet),
-            '--sysfs-root',
-            '/none',
-        ),
+        command(images=photographs, bundle=bundle, fps=0.5, out=sheet),
         text=True,
         stdout=subprocess.PIPE,
         stderr=its_end,
@@ -197,50 +177,25 @@ def test_ctrl_c_shows_what_came_of_it_so_far(photographs: Path, tmp_path: Path) 
     seen, _ = process.communicate(timeout=60)
     os.close(terminal)
     assert process.returncode == 0, bar
-    total = next(line for line in seen.splitlines() if line.startswith('all')).split()
-    assert 1 <= int(total[1]) < 12 and cv2.imread(str(sheet)) is not None
+    assert 1 <= int(frames_answered(seen)[0]) < 12 and cv2.imread(str(sheet)) is not None
 
 
-def write_bag(path: Path, topics: dict[str, str], stamps: Sequence[int]) -> None:
-    """Write one picture after the other, on each of the topics by type, all of them green."""
-    types = recording.typestore().types
-    with Recorder(path) as recorder:
-        for number, stamp in enumerate(stamps):
-            time = types['builtin_interfaces/msg/Time'](*divmod(stamp, 10**9))
-            header = types['std_msgs/msg/Header'](time, 'lens')
-            image = picture('green', seed=number)
-            for topic, kind in topics.items():
-                message = (
-                    types[kind](header, 'png', cv2.imencode('.png', image)[1].ravel())
-                    if kind == COMPRESSED_IMAGE
-                    else types[kind](
-                        header, *image.shape[:2], 'bgr8', 0, 3 * image.shape[1], image.ravel()
-                    )
-                )
-                recorder.write(topic, kind, 10**18 + number * 10**8, message)
-            truth = types['vision_msgs/msg/ObjectHypothesis']('green', 1.0)
-            recorder.write(
-                '/front/ground_truth',
-                recording.CLASSIFICATION,
-                10**18 + number,
-                types[recording.CLASSIFICATION](header, [truth]),
+def test_frames_without_a_stamp_of_their_own_count_one_by_one(bundle: str, tmp_path: Path) -> None:
+    truth = recorded_types('vision_msgs/msg/ObjectHypothesis')('green', 1.0)
+    with Recorder(tmp_path / 'bag') as recorder:
+        for number, stamp in enumerate([0] * 5 + [7, 7, 7, 8, 9]):
+            header = recorded_header(stamp, 'lens')
+            pixels = picture('green', seed=number)
+            height, width, _ = pixels.shape
+            image = recorded_types(IMAGE)(
+                header, height, width, 'bgr8', 0, 3 * width, pixels.ravel()
             )
-
-
-def test_frames_without_a_stamp_of_their_own_count_one_by_one(tmp_path: Path) -> None:
-    write_bag(tmp_path / 'bag', {'/front/image_raw': IMAGE}, [0] * 5 + [7, 7, 7, 8, 9])
-    done = demo(
-        '--bag',
-        str(tmp_path / 'bag'),
-        '--bundle',
-        f'{make_bundle(tmp_path / "b")}/',
-        '--rate',
-        '0.2',
-        '--out',
-        str(tmp_path / 'sheet.png'),
-    )
+            recorder.write('/front/image_raw', IMAGE, 10**18 + number * 10**8, image)
+            label = recorded_types(CLASSIFICATION)(header, [truth])
+            recorder.write('/front/ground_truth', CLASSIFICATION, 10**18 + number, label)
+    done = demo(bag=tmp_path / 'bag', bundle=bundle, rate=0.2, out=tmp_path / 'sheet.png')
     assert done.returncode == 0, done.stderr
-    total = next(line for line in done.stdout.splitlines() if line.startswith('all')).split()
-    assert total[1] == '10' and 'Correct: of the 3 frames that have a true label' in done.stdout
+    assert frames_answered(done.stdout)[0] == '10'
+    assert 'Correct: of the 3 frames that have a true label' in done.stdout
     assert '7 frames had no time stamp of their own' in done.stdout
     assert 'left out the label /front/ground_truth' in done.stderr
