@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from dual_cnn_ros.cascade.cascade import Cascade, Stage, under
+from dual_cnn_ros.cascade.cascade import apply_rule, Cascade, Stage
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
@@ -85,11 +85,11 @@ class TrainingRecord:
     images
         Number of images in the split, used or not.
     validation
-        Share of the split that was kept from training, chosen by seed and file name.
+        Fraction of the split that was kept from training, chosen by seed and file name.
     seed
-        Of that choice, and of the training.
+        Seed of the training and of the choice of validation images.
     validation_accuracy
-        On that share, without temperature; None where it is empty.
+        Accuracy on the validation images; None if there are none.
     """
 
     data: str
@@ -244,17 +244,17 @@ class MeasuredBaseline:
     Attributes
     ----------
     name
-        Of the CNN.
+        Name of the CNN.
     joules, standard_error
-        Of one image, above idle.
+        Energy of one image above idle, and its standard error.
     gross_joules
-        Of one image, idle power included.
+        Energy of one image, idle power included.
     idle_watts
         The idle power.
     source, scope
-        Of the readings, such as 'ina3221' and 'module'.
+        The power sensor and what it measures, such as 'ina3221' and 'module'.
     machine, date, conditions
-        Where, when and how, in words.
+        Where, when and how it was measured, in words.
     """
 
     name: str
@@ -397,7 +397,7 @@ class Bundle:
         Parameters
         ----------
         backend, device, threads
-            As in inference.load_model.
+            See inference.load_model.
         warm_up
             Runs on images of noise, at least one.
 
@@ -409,7 +409,7 @@ class Bundle:
         stages = [
             self._load(spec, backend, device, threads, max(1, warm_up)) for spec in self.stages
         ]
-        return under(self.rule, stages)
+        return apply_rule(self.rule, stages)
 
     def _load(
         self, spec: StageSpec, backend: str, device: str, threads: int, warm_up: int
@@ -457,8 +457,8 @@ def find_bundle(name: str) -> Path:
     Parameters
     ----------
     name
-        Of a bundle that comes with the package, or a path: anything with a slash in it, which may
-        begin with ~, or a folder with a bundle.yaml.
+        The name of a bundle that comes with the package, or a path: a folder with a bundle.yaml,
+        or anything with a slash in it, which may begin with ~.
 
     Raises
     ------

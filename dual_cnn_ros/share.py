@@ -29,7 +29,10 @@ def share_directory() -> Path:
     That is the root of a checkout, the share folder of a ROS 2 workspace or installation, or that
     of the Python environment in which pip installed the package.
 
-    :raises FileNotFoundError: there is none of them
+    Raises
+    ------
+    FileNotFoundError
+        None of these folders exists.
     """
     candidates = [Path(__file__).resolve().parents[1]]
     try:

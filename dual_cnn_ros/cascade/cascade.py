@@ -13,12 +13,18 @@
 # limitations under the License.
 
 """
-The cascade: a memory answers repeats, a first CNN what it is sure of, later ones the rest.
+The cascade: a memory answers repeated frames, cheap CNNs easy ones, expensive CNNs the rest.
+
+A frame is classified in four steps:
+
+1. Memory: if the answer to a frame of the same fingerprint is remembered, it is returned.
+2. Stages: the CNNs are asked in order until the confidence score of one reaches its threshold.
+3. Post-check: if more than one was asked, it decides which of their answers counts.
+4. Memory: the decision is remembered.
 
 Two stages are the dual CNN of Kinnas et al., "Reducing Inference Energy Consumption Using Dual
-Complementary CNNs" (arXiv 2412.01039). Two stages without post-check are the big/LITTLE network
-of Park et al. (CODES+ISSS 2015). More stages, each with a score and a threshold of its own, are
-the same code.
+Complementary CNNs" (arXiv 2412.01039). Two stages without memory and post-check are the
+big/LITTLE network of Park et al. (CODES+ISSS 2015). More stages are the same code.
 """
 
 from __future__ import annotations
@@ -50,11 +56,11 @@ class Answer:
     stage
         The name of the stage.
     probabilities
-        float32, (K,).
+        Of the classes, float32, (K,).
     score
-        In [0, 1]: how sure the stage is.
+        The confidence of the stage, in [0, 1].
     threshold
-        What the score was compared with; None for the last stage.
+        The stage is sure if the score reaches this; None for the last stage.
     seconds
         The time that the CNN took.
     """
@@ -69,18 +75,18 @@ class Answer:
 @dataclass(frozen=True)
 class Stage:
     """
-    One CNN of the cascade, and when it is sure.
+    One CNN of the cascade, and when it is sure of its answer.
 
     Attributes
     ----------
     name
-        What decisions and messages call it.
+        The name of the stage in decisions and messages.
     predict
         Maps a frame to class probabilities, float32 (K,).
     score
-        A name of SCORES.
+        The confidence score, a name of SCORES.
     threshold
-        It is sure where its score reaches this; None for the last stage, which always is.
+        The stage is sure if its score reaches this; None for the last stage, which always is.
     """
 
     name: str
@@ -89,7 +95,7 @@ class Stage:
     threshold: float | None = None
 
     def classify(self, frame: Frame) -> Answer:
-        """Ask the CNN about a frame."""
+        """Run the CNN on a frame, and return its answer with the score and the time taken."""
         start = perf_counter()
         probabilities = self.predict(frame)
         seconds = perf_counter() - start
@@ -97,7 +103,7 @@ class Stage:
         return Answer(self.name, probabilities, score, self.threshold, seconds)
 
     def is_sure(self, answer: Answer) -> bool:
-        """Return True if the answer needs no other stage."""
+        """Return True if the score reaches the threshold, so that no later stage is asked."""
         return self.threshold is None or answer.score >= self.threshold
 
 
@@ -111,9 +117,9 @@ class Cascade:
     Parameters
     ----------
     stages
-        At least one, cheapest first. The settings decide their scores and thresholds.
+        At least one, cheapest first. Their scores and thresholds are replaced by the settings'.
     settings
-        With one criterion for each stage but the last.
+        Their rule has one criterion for each stage but the last.
 
     Raises
     ------
@@ -125,17 +131,17 @@ class Cascade:
         memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
         # One tuple, replaced as a whole: a frame sees settings, stages and memory that belong
         # together, without a lock.
-        self._active = settings, under(settings.rule, stages), memory
+        self._active = settings, apply_rule(settings.rule, stages), memory
         self._swap = Lock()
 
     @property
     def settings(self) -> Settings:
-        """The settings in force; assigning others forgets answers that depend on the old ones."""
+        """The settings in force; assigning another rule or fingerprint empties the memory."""
         return self._active[0]
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        stages = under(settings.rule, self.stages)
+        stages = apply_rule(settings.rule, self.stages)
         with self._swap:
             before, _, memory = self._active
             if settings.validity == before.validity:
@@ -156,9 +162,9 @@ class Cascade:
 
     def classify(self, frame: Frame) -> Decision:
         """
-        Return the decision about one frame.
+        Return the decision about one frame, from the memory or the stages.
 
-        What a stage raises is passed on, and nothing is remembered.
+        An exception of a stage is passed on, and nothing is remembered.
         """
         settings, stages, memory = self._active
         if not settings.memory:
@@ -176,21 +182,26 @@ class Cascade:
 
 
 def ask(stages: Sequence[Stage], frame: Frame, rule: Rule) -> Decision:
-    """Ask one stage after another until one is sure; the post-check decides among them."""
+    """Ask one stage after another until one is sure, and return the rule's decision."""
     answers = []
     for stage in stages:
         answers.append(stage.classify(frame))
-        if stage.is_sure(answers[-1]):  # the last one always is
+        if stage.is_sure(answers[-1]):  # the last stage always is
             break
     return post_check(answers, rule)
 
 
 def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
     """
-    Return the decision that a rule makes of the answers of all stages asked, in their order.
+    Return the decision that a rule makes of the answers of the stages that were asked.
 
-    See POST_CHECKS. Answers are compared by the rule's confidence, whatever score each stage was
-    asked for.
+    Parameters
+    ----------
+    answers
+        At least one, in the order in which the stages were asked.
+    rule
+        Its post-check, a name of POST_CHECKS, picks the winner. All answers are compared by the
+        rule's confidence score, because scores of different kinds cannot be compared.
     """
 
     def confidence(answer: Answer) -> float:
@@ -215,8 +226,15 @@ def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
     )
 
 
-def under(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Return the stages with a rule's criteria; ValueError where their numbers do not fit."""
+def apply_rule(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """
+    Return the stages with a rule's scores and thresholds in place of their own.
+
+    Raises
+    ------
+    ValueError
+        The rule does not have one criterion for each stage but the last.
+    """
     if not stages or len(rule.criteria) != len(stages) - 1:
         raise ValueError(
             f'{len(stages)} stages need one threshold for each but the last, '

@@ -42,7 +42,7 @@ class Preprocessing:
     Attributes
     ----------
     height, width
-        Of the input, in pixels, 1 to 4096.
+        Size of the input in pixels, 1 to 4096.
     colour
         Order of the channels, a name of COLOURS.
     crop
@@ -50,7 +50,7 @@ class Preprocessing:
         has the input's aspect ratio and covers this fraction of the side that limits it: 0.875 is
         the usual 'resize to 256, crop to 224'.
     mean, std
-        Of each channel, of values scaled to [0, 1].
+        Mean and standard deviation of each channel, of values scaled to [0, 1].
     """
 
     height: int
@@ -222,9 +222,9 @@ class Frame:
         Parameters
         ----------
         height, width
-            Of the result, in pixels.
+            Size of the result in pixels.
         crop
-            See Preprocessing.
+            The centred part to take, see Preprocessing; None for the whole frame.
 
         Returns
         -------

@@ -27,7 +27,7 @@ from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.pairs import expect, Expectation, explain, PoolMember, recommend
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.temperature import fit_temperature
-from dual_cnn_ros.cascade.cascade import ask, Stage, under
+from dual_cnn_ros.cascade.cascade import apply_rule, ask, Stage
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule
@@ -51,7 +51,7 @@ def decide(p: np.ndarray, q: np.ndarray, check: str, threshold: float) -> tuple[
     """Return the cascade's answer to one image and whether it was deferred."""
     rule = Rule((Criterion('max_probability', threshold),), check)
     stages = [Stage('first', lambda _: p), Stage('second', lambda _: q)]
-    decision = ask(under(rule, stages), BLANK, rule)
+    decision = ask(apply_rule(rule, stages), BLANK, rule)
     return decision.label, decision.source == 'second'
 
 

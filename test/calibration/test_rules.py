@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule, choose_rule
-from dual_cnn_ros.cascade.cascade import ask, Stage, under
+from dual_cnn_ros.cascade.cascade import apply_rule, ask, Stage
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import SCORES, softmax
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, POST_CHECKS, Rule
@@ -43,7 +43,9 @@ def decide(probabilities: list[np.ndarray], rule: Rule) -> list[tuple[int, bool]
     """Return the cascade's own answer to each image, and whether it was deferred."""
     decisions = [
         ask(
-            under(rule, [Stage('first', lambda _, p=p: p), Stage('second', lambda _, q=q: q)]),
+            apply_rule(
+                rule, [Stage('first', lambda _, p=p: p), Stage('second', lambda _, q=q: q)]
+            ),
             BLANK,
             rule,
         )
