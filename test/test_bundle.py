@@ -51,7 +51,16 @@ from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, Rule, Setting
 pytestmark = pytest.mark.filterwarnings('error', 'ignore:.*torch.jit')
 
 MISSING = object()
-CAREFUL = (Criterion('entropy', 0.95),)
+CAREFUL = OperatingPoint(
+    'careful',
+    (Criterion('entropy', ALWAYS_DEFER),),
+    'average',
+    'Where errors are dear.',
+    accuracy=0.9,
+    deferral_rate=0.25,
+    macs=8,
+    certificate=Certificate(0.01, 0.05, 'betting', 660, 'always asking second'),
+)
 BASELINE = MeasuredBaseline(
     'resnet50',
     joules=0.0831,
@@ -73,7 +82,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp('original') / 'tiny',
         operating_points=(
             OperatingPoint('frugal', (Criterion(threshold=0.5),), 'more_confident'),
-            OperatingPoint('careful', CAREFUL, 'average', use='Where errors are dear.'),
+            CAREFUL,
         ),
         baseline=BASELINE,
     )
@@ -118,8 +127,9 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     assert bundle.settings == Settings()
     assert bundle.rules == {
         'frugal': Rule((Criterion(threshold=0.5),)),
-        'careful': Rule(CAREFUL, 'average'),
+        'careful': Rule((Criterion('entropy', ALWAYS_DEFER),), 'average'),
     }
+    assert bundle.operating_points[1] == CAREFUL
     assert bundle.baseline == BASELINE
     before = (folder / 'bundle.yaml').read_text()
     write_bundle(bundle)
@@ -133,24 +143,10 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
         {'name': 'Häuser', 'description': 'two lines:\n- with "quotes" and #'},
         {'labels': ('yes', 'null', '1.0', 'Straße 7', ' leading')},
         {'post_check': 'none', 'operating_points': (), 'baseline': None},
-        {
-            'operating_points': (
-                OperatingPoint(
-                    'certified',
-                    (Criterion('entropy', ALWAYS_DEFER),),
-                    'none',
-                    'Where errors are dear.',
-                    0.9,
-                    0.25,
-                    8,
-                    Certificate(0.01, 0.05, 'betting', 660, 'always asking second'),
-                ),
-            )
-        },
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_any_text_and_number_survives(folder: Path, change: dict[str, Any]) -> None:
+def test_any_text_survives(folder: Path, change: dict[str, Any]) -> None:
     bundle = replace(read_bundle(folder), **change)
     write_bundle(bundle)
     assert read_bundle(folder) == bundle
@@ -318,14 +314,12 @@ def test_a_folder_without_bundle_yaml_is_said_to_be_none(folder: Path) -> None:
     assert 'cannot be read' in refused(folder / 'nowhere')
 
 
-def test_a_changed_or_missing_model_file_is_refused(folder: Path) -> None:
+def test_a_changed_model_file_is_refused(folder: Path) -> None:
     with (folder / 'second.onnx').open('ab') as file:
         file.write(b'\0')
     message = refused(folder)
     assert 'stages[1].files.onnx.sha256 is not that of' in message
     assert 'second.onnx' in message and 'copy the bundle again' in message
-    (folder / 'first.onnx').unlink()
-    assert 'stages[0].files.onnx.path: there is no file' in refused(folder)
 
 
 # Loading -----------------------------------------------------------------------------------------
