@@ -16,11 +16,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 import os
 from pathlib import Path
 import subprocess
 import sys
+from typing import Any
 import xml.etree.ElementTree as ElementTree
 
 import cv2
@@ -33,40 +35,36 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = ROOT / 'studies/cifar10'
-ONE = 'vgg9_gap'
+PYTHON = sys.executable
 
 
-def write_images(folder: Path, count: int, seed: int) -> None:
-    for label in LABELS:
-        (folder / label).mkdir(parents=True)
-        for i in range(count):
-            cv2.imwrite(
-                str(folder / label / f'{i:03}.png'),
-                picture(label, sure=i % 3 != 0, seed=seed + i, height=32, width=32),
-            )
+def study(script: str, *arguments: str | Path) -> str:
+    """Run a script of the study; return what it prints."""
+    return subprocess.run(
+        [STUDY / script, *arguments]
+        if script == 'run.sh'
+        else [PYTHON, STUDY / script, *arguments],
+        env={**os.environ, 'PYTHON': PYTHON, 'PYTHONPATH': str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
 
 
-@pytest.mark.slow
 def test_study_of_toy_images(tmp_path: Path) -> None:
     pytest.importorskip('torch')
-    write_images(tmp_path / 'train', 60, 0)
-    write_images(tmp_path / 'test', 8, 1000)
-    done = subprocess.run(
-        [
-            STUDY / 'run.sh',
-            tmp_path / 'train',
-            tmp_path / 'test',
-            tmp_path / 'out',
-            'vgg9_gap_x0_25-s4:2',
-            'resnet20_x0_25-s4:1',
-        ],
-        env={**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    out = tmp_path / 'out'
+    for split, count in (('train', 60), ('test', 8)):
+        for label in LABELS:
+            folder = tmp_path / split / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                seed = i if split == 'train' else 1000 + i
+                image = picture(label, sure=i % 3 != 0, seed=seed, height=32, width=32)
+                cv2.imwrite(str(folder / f'{i:03}.png'), image)
     singles = {'vgg9_gap_x0_25-s4', 'resnet20_x0_25-s4'}
+    epochs = [f'{name}:{count}' for name, count in zip(sorted(singles), (1, 2))]
+    out = tmp_path / 'out'
+    study('run.sh', tmp_path / 'train', tmp_path / 'test', out, *epochs)
     systems = {system.name for system in read_evaluation(out / 'evaluate/evaluate.json').systems}
     assert {
         'complementary: max_probability, none',
@@ -83,50 +81,24 @@ def test_study_of_toy_images(tmp_path: Path) -> None:
 
 
 def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
+    def with_copies(entries: Sequence[Any], field: str) -> tuple[Any, ...]:
+        single = [entry for entry in entries if getattr(entry, field) == 'vgg9_gap']
+        copies = (replace(e, **{field: f'resnet{i}'}) for e in single for i in range(20))
+        return (*entries, *copies)
+
     findings = read_evaluation(STUDY / 'results/evaluate.json')
-    numbers = range(20)
     more = replace(
         findings,
-        systems=(
-            *findings.systems,
-            *(
-                replace(s, name=f'resnet{i}')
-                for s in findings.systems
-                if s.name == ONE
-                for i in numbers
-            ),
-        ),
-        results=(
-            *findings.results,
-            *(
-                replace(r, system=f'resnet{i}')
-                for r in findings.results
-                if r.system == ONE
-                for i in numbers
-            ),
-        ),
+        systems=with_copies(findings.systems, 'name'),
+        results=with_copies(findings.results, 'system'),
     )
     write_evaluation(more, tmp_path / 'evaluate.json')
-    subprocess.run(
-        [sys.executable, str(STUDY / 'chart.py'), str(tmp_path / 'evaluate.json'), str(tmp_path)],
-        check=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )
+    study('chart.py', tmp_path / 'evaluate.json', tmp_path)
     assert 'resnet19' in (tmp_path / 'once.svg').read_text()
 
 
 def test_tables_are_those_of_the_readme() -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            STUDY / 'table.py',
-            STUDY / 'results/evaluate.json',
-            STUDY / 'results/recommendation.json',
-        ],
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    results = STUDY / 'results'
+    tables = study('table.py', results / 'evaluate.json', results / 'recommendation.json')
     readme = (STUDY / 'README.md').read_text()
-    assert all(table in readme for table in done.stdout.strip().split('\n\n'))
+    assert all(table in readme for table in tables.strip().split('\n\n'))

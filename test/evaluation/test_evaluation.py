@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 import shutil
@@ -28,11 +27,10 @@ import numpy as np
 import pytest
 from tiny_bundle import LABELS, make_bundle, picture
 
-from dual_cnn_ros.bundle import Bundle, BundleError, read_bundle, write_bundle
-from dual_cnn_ros.cascade.cascade import Cascade, Stage
+from dual_cnn_ros.bundle import read_bundle, write_bundle
+from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.evaluation import player as player_module
 from dual_cnn_ros.evaluation import systems
 from dual_cnn_ros.evaluation.findings import (
     Conditions,
@@ -220,13 +218,11 @@ def test_without_labels_there_is_everything_but_accuracy(bundle: Path, tmp_path:
     assert findings.data.unlabelled == 6 and findings.curves == ()
 
 
-def test_data_and_references_of_no_use_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_data_of_which_nothing_can_be_read_is_refused(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / 'red').mkdir()
     (tmp_path / 'red/cut.png').write_bytes(b'none')
     with pytest.raises(ValueError, match='not one frame could be read, for example .*red/cut.png'):
         run(tmp_path, tmp_path / 'out', bundle)
-    with pytest.raises(ValueError, match="--reference 'x' is none of the systems: tiny"):
-        run(tmp_path, tmp_path / 'out', bundle, reference='x')
 
 
 # Going on ------------------------------------------------------------------------------------
@@ -239,8 +235,8 @@ def test_a_run_that_was_cut_off_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked: list[Any] = []
-    ask = systems.Networks.ask
+    asked: list[Frame] = []
+    ask, load = systems.Networks.ask, systems._load
 
     def count(self: systems.Networks, frame: Frame) -> Any:
         asked.append(frame)
@@ -255,68 +251,21 @@ def test_a_run_that_was_cut_off_goes_on(
         run(images, out, bundle, **options)
     with pytest.raises(ValueError, match='begun with other data, CNNs, seed.*--restart'):
         run(images, out, bundle, **options, seed=5)
-    asked[:] = [None] * 100
+    with monkeypatch.context() as another_machine:
+        another_machine.setattr(
+            systems, '_load', lambda *given: (('torch', 'cuda'), load(*given)[1])
+        )
+        with pytest.raises(ValueError, match='begun with other .* backend or device'):
+            run(images, out, bundle, **options)
     findings = run(images, out, bundle, **options)
-    assert len(asked) - 100 == 2 * 24 - 29
+    assert len(asked) == 30 + 2 * 24 - 29
     assert 'going on with 29 frames' in capsys.readouterr().err
     assert not list(out.glob('partial*'))
     whole = run(images, tmp_path / 'whole', bundle, **options)
     assert without_times(findings) == without_times(whole)
 
 
-@pytest.mark.parametrize('now', [('torch', 'cpu'), ('onnxruntime', 'cuda')])
-def test_a_run_does_not_go_on_where_auto_comes_to_something_else(
-    bundle: Path,
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    now: tuple[str, str],
-) -> None:
-    """As after an installation of another library, or on a machine that lost its GPU."""
-    load = Bundle.load
-    there = [('onnxruntime', 'cpu')]
-
-    def only(self: Bundle, backend: str = 'auto', device: str = 'auto') -> Any:
-        if backend != 'auto' and (backend, device) not in there:
-            raise BundleError('not here')
-        return load(self)
-
-    def interrupt(frame: Frame) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Bundle, 'load', only)
-    with monkeypatch.context() as context:
-        context.setattr(player_module, 'Frame', interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run(images, tmp_path, bundle)
-    there[:] = [now]
-    with pytest.raises(ValueError, match='other data, CNNs, seed, backend or device'):
-        run(images, tmp_path, bundle)
-    there[:] = [('onnxruntime', 'cpu')]
-    run(images, tmp_path, bundle)
-
-
 # What runs a CNN -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that gets the name of each CNN that is run."""
-    names: list[str] = []
-    load = Bundle.load
-
-    def counted(self: Bundle, *arguments: str) -> tuple[Stage, ...]:
-        def count(stage: Stage) -> Callable[[Frame], Any]:
-            def predict(frame: Frame) -> Any:
-                names.append(stage.name)
-                return stage.predict(frame)
-
-            return predict
-
-        return tuple(replace(s, predict=count(s)) for s in load(self, *arguments))
-
-    monkeypatch.setattr(Bundle, 'load', counted)
-    return names
 
 
 def test_every_source_is_timed_however_rare_it_is(
@@ -344,8 +293,21 @@ def test_every_source_is_timed_however_rare_it_is(
 
 
 def test_no_cnn_runs_twice_but_to_be_timed(
-    bundle: Path, images: Path, tmp_path: Path, asked: list[str]
+    bundle: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[str] = []
+    load = systems._load
+
+    def counted(*arguments: Any) -> Any:
+        ran_by, stage = load(*arguments)
+
+        def predict(frame: Frame) -> Any:
+            asked.append(stage.name)
+            return stage.predict(frame)
+
+        return ran_by, replace(stage, predict=predict)
+
+    monkeypatch.setattr(systems, '_load', counted)
     findings = run(images, tmp_path, bundle, timed=0)
     assert len(asked) == 2 * 24
     assert result_of(findings, 'tiny').timing == Timing()

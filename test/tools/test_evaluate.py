@@ -76,17 +76,7 @@ def test_errors_and_interruptions_are_a_line(
     assert 'the same command goes on from here' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'said'),
-    [
-        (['--out', 'x'], 'needs DATA, one SYSTEM or more, and --out; or --compare'),
-        (['--repeat', '2'], '--repeat: must be between 0 and 1, not 2'),
-        (['--timed', '-1'], '--timed: must be at least 0, not -1'),
-        (['--block', '0'], '--block: must be greater than 0, not 0'),
-        (['--block', 'nan'], '--block: must be greater than 0, not nan'),
-    ],
-)
-def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match='2'):
-        evaluate.main(arguments)
-    assert said in capsys.readouterr().err
+        evaluate.main(['--out', 'x'])
+    assert 'needs DATA, one SYSTEM or more, and --out; or --compare' in capsys.readouterr().err

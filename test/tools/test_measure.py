@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+import re
 import sys
 from typing import Any
 
@@ -30,10 +31,8 @@ from tiny_pool import make_trained
 from dual_cnn_ros.bundle import read_bundle
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data import power_trace
-from dual_cnn_ros.energy.integration import energy_of
 from dual_cnn_ros.evaluation import measurement
 from dual_cnn_ros.power import ina3221
-from dual_cnn_ros.power.reading import Reading
 from dual_cnn_ros.tools import measure
 
 SLOW = 0.05
@@ -106,12 +105,8 @@ def test_table_baseline_and_trace(
     played = power_trace.open_power_trace(trace)
     assert 'Measured by measure on A board' in played.reason
     assert (played.members, played.scope) == (('VDD_IN',), 'module')
-    lines = trace.read_text().splitlines()
-    watts = [float(line.split(',')[2]) for line in lines if ',VDD_IN,' in line]
+    watts = [float(w) for w in re.findall(r',VDD_IN,([\d.]+)', trace.read_text())]
     assert min(watts) == pytest.approx(IDLE) and max(watts) == pytest.approx(BUSY)
-    totals = [Reading('total', n / 10, watts=w) for n, w in enumerate(watts)]
-    # Five works and two rests, each with its settling before and after.
-    assert energy_of(totals, 0.1).mean_watts == pytest.approx((5 * BUSY + 2 * IDLE) / 7, rel=0.03)
 
 
 def test_large_cnn_as_train_writes_it(orin: Path, bundle: Path, tmp_path: Path) -> None:
@@ -135,56 +130,30 @@ def test_noise_leaves_the_bundle_as_it_was(
     assert (bundle / 'bundle.yaml').read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ('large', 'said'),
-    [
-        ('nothing', 'nothing/bundle.yaml: not found'),
-        ('{}@third', "has no stage or operating point 'third'"),
-        ('{}', 'name one CNN'),
-    ],
-)
-def test_large_cnn_that_is_none(
-    large: str, said: str, orin: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+def test_large_cnn_is_a_single_one(
+    orin: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command(bundle, '--sysfs-root', orin, '--large', large.format(bundle)) == 1
-    assert said in capsys.readouterr().err
+    assert command(bundle, '--sysfs-root', orin, '--large', bundle) == 1
+    assert 'name one CNN' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ('board', 'source', 'said'),
     [
-        (fixtures.NONE, 'auto', ['ina3221: no INA3221', 'no RAPL package', 'nvidia-ml-py']),
-        (fixtures.NONE, 'rapl', ['no RAPL package under']),
-        (fixtures.BOARDS['unknown'][0], 'ina3221', ['has no total to measure']),
+        (fixtures.NONE, 'auto', 'ina3221: no INA3221'),
+        (fixtures.BOARDS['unknown'][0], 'ina3221', 'has no total to measure'),
     ],
 )
 def test_without_a_sensor_it_says_what_it_looked_for(
-    board: Any,
-    source: str,
-    said: list[str],
-    bundle: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    board: Any, source: str, said: str, bundle: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setitem(sys.modules, 'pynvml', None)
     root = fixtures.build(tmp_path, board)
     assert command(bundle, '--sysfs-root', root, '--source', source) == 1
-    err = capsys.readouterr().err
-    assert all(text in err for text in said)
-
-
-@pytest.mark.parametrize(
-    ('option', 'value', 'said'),
-    [
-        ('--source', 'recording', "invalid choice: 'recording'"),
-        ('--seconds', '5', 'must be at least 10, not 5'),
-        ('--seconds', 'nan', 'must be at least 10, not nan'),
-        ('--rate', '500', 'must be between 1 and 100, not 500'),
-        ('--threads', '0', 'must be at least 1, not 0'),
-    ],
-)
-def test_bad_usage(option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match='2'):
-        command('x', option, value)
     assert said in capsys.readouterr().err
+
+
+def test_too_short_a_loop_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        command('x', '--seconds', 5)
+    assert 'must be at least 10, not 5' in capsys.readouterr().err
