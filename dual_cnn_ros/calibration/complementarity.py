@@ -20,12 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 
-def count_right_alone(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return on how many images CNN i is right and CNN j is not, (M, M), of right (M, N)."""
-    both = right.astype(np.int64) @ right.T.astype(np.int64)
-    return np.diag(both)[:, np.newaxis] - both
-
-
 def complementarity(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """
     Return the complementarity of every two CNNs.
@@ -47,5 +41,6 @@ def complementarity(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     2412.01039: (n(a or b) - n(a and b) - |n(a) - n(b)|) / N with n the number of images that are
     right, which is the same.
     """
-    alone = count_right_alone(right)
+    both = right.astype(np.int64) @ right.T.astype(np.int64)
+    alone = np.diag(both)[:, np.newaxis] - both
     return 2 * np.minimum(alone, alone.T) / right.shape[1]

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 import csv
 from dataclasses import astuple, dataclass, fields
+from itertools import permutations, product
 import json
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from dual_cnn_ros.calibration.candidates import (
     read_candidates,
     select_validation_images,
 )
-from dual_cnn_ros.calibration.complementarity import complementarity, count_right_alone
+from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.intervals import exact_interval
 from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
 from dual_cnn_ros.calibration.rules import candidate_rules
@@ -49,6 +50,8 @@ COSTS = {
     'macs': ('MACs', 1e-6, 'million MACs'),
 }
 HALVES = (slice(0, None, 2), slice(1, None, 2))
+
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -174,82 +177,65 @@ def expect(
     that no image judges a rule that it helped to choose. The best of many pairs is chosen by these
     estimates, however, so that its own is a little too good; new images decide.
     """
-    count = len(predictions)
     right = predictions.right
     best = max(range(len(members)), key=lambda i: members[i].accuracy)
-    complements, alone = complementarity(right), count_right_alone(right)
+    complements = complementarity(right)
 
-    def row(i: int, j: int | None, check: str, aim: str, outcome: Sequence[float]) -> Expectation:
-        hits, rate, gained, lost = (value / count for value in outcome)
+    def row(
+        i: int, j: int | None, check: str, aim: str, got: Bools, deferred: Bools
+    ) -> Expectation:
+        gains = got.astype(int) - right[best]
+        margin = 1.96 * float(gains.std()) / len(gains) ** 0.5
+        if not gains.any() and (i, j) != (best, None):
+            margin = exact_interval(0, len(gains))[1]
+        accuracy, rate = float(got.mean()), float(deferred.mean())
         macs, seconds = members[i].macs, members[i].cpu_seconds
         if j is not None:
             macs += rate * members[j].macs
             seconds += rate * members[j].cpu_seconds
-        margin = 1.96 * max(0.0, (gained + lost - (gained - lost) ** 2) / count) ** 0.5
-        if not gained + lost and (i, j) != (best, None):
-            margin = exact_interval(0, count)[1]
         return Expectation(
             members[i].name,
             '' if j is None else members[j].name,
             check,
             aim,
-            hits,
-            gained - lost,
+            accuracy,
+            float(gains.mean()),
             margin,
             rate,
             macs,
             seconds,
             0.0 if j is None else float(complements[i, j]),
-            hits if j is None else float(right[j].sum() + alone[i, j]) / count,
+            accuracy if j is None else float((right[i] | right[j]).mean()),
         )
 
-    rows = [
-        row(i, None, '', '', (right[i].sum(), 0, alone[i, best], alone[best, i]))
-        for i in range(len(members))
-    ]
-    checks = tuple(POST_CHECKS)
-    outcomes = _cross_fit(predictions, best, accuracy)
-    return rows + [
-        row(i, j, checks[c], AIMS[a], outcomes[i, j, c, a].tolist())
-        for i, j, c, a in np.ndindex(outcomes.shape[:-1])
-        if i != j
-    ]
+    never = np.zeros(len(predictions), bool)
+    singles = [row(i, None, '', '', own, never) for i, own in enumerate(right)]
+    return [*singles, *(row(*outcome) for outcome in _cross_fit(predictions, best, accuracy))]
 
 
 def _cross_fit(
     predictions: Predictions, best: int, accuracy: float | None
-) -> npt.NDArray[np.int64]:
-    """
-    Count images for each pair, post-check and aim, (M, M, checks, aims, 4).
-
-    They are: right, deferred, right where the best single CNN is wrong, the reverse.
-    """
-    logits, labels, size = predictions.logits, predictions.labels, len(predictions.logits)
-    right = predictions.right
-    outcomes = np.zeros((size, size, len(POST_CHECKS), len(AIMS), 4), np.int64)
-    with tqdm(total=2 * size * (size - 1), desc='pairs', unit='pair', disable=None) as bar:
-        for choosing, judging in (HALVES, HALVES[::-1]):
-            probabilities = predictions.probabilities(
-                [fit_temperature(z[choosing], labels[choosing]) for z in logits]
-            )
-            goal = right[best, choosing].mean() if accuracy is None else accuracy
-            for i, j in np.ndindex(size, size):
-                if i == j:
-                    continue
-                rules = candidate_rules([probabilities[i], probabilities[j]], labels, (SCORE,))
-                for c, rule in enumerate(rules):
-                    chosen, judged = rule.on(choosing).curve(), rule.on(judging)
-                    enough = min(goal, chosen.accuracy.max())
-                    for a, at in enumerate((chosen.most_accurate(), chosen.reaching(enough))):
-                        got, reference = judged.right(at.threshold), right[best, judging]
-                        outcomes[i, j, c, a] += (
-                            got.sum(),
-                            (judged.scores < at.threshold).sum(),
-                            (got > reference).sum(),
-                            (got < reference).sum(),
-                        )
-                bar.update()
-    return outcomes
+) -> Iterator[tuple[int, int, str, str, Bools, Bools]]:
+    """Yield each pair, post-check and aim, and which images are right and deferred, (N,)."""
+    labels, halves = predictions.labels, []
+    for choosing, judging in (HALVES, HALVES[::-1]):
+        temperatures = [fit_temperature(z[choosing], labels[choosing]) for z in predictions.logits]
+        goal = predictions.right[best, choosing].mean() if accuracy is None else accuracy
+        halves.append((choosing, judging, predictions.probabilities(temperatures), goal))
+    pairs = list(permutations(range(len(predictions.logits)), 2))
+    for i, j in tqdm(pairs, desc='pairs', unit='pair', disable=None):
+        got = np.empty((len(POST_CHECKS), len(AIMS), len(labels)), bool)
+        deferred = np.empty_like(got)
+        for choosing, judging, probabilities, goal in halves:
+            rules = candidate_rules([probabilities[i], probabilities[j]], labels, (SCORE,))
+            for c, rule in enumerate(rules):
+                chosen, judged = rule.on(choosing).curve(), rule.on(judging)
+                enough = min(goal, chosen.accuracy.max())
+                for a, at in enumerate((chosen.most_accurate(), chosen.reaching(enough))):
+                    got[c, a, judging] = judged.right(at.threshold)
+                    deferred[c, a, judging] = judged.scores < at.threshold
+        for (c, check), (a, aim) in product(enumerate(POST_CHECKS), enumerate(AIMS)):
+            yield i, j, check, aim, got[c, a], deferred[c, a]
 
 
 def recommend(

@@ -20,7 +20,7 @@ from hypothesis import given, strategies
 import numpy as np
 import pytest
 
-from dual_cnn_ros.calibration.complementarity import complementarity, count_right_alone
+from dual_cnn_ros.calibration.complementarity import complementarity
 
 
 def test_three_cnns_by_hand() -> None:
@@ -30,7 +30,6 @@ def test_three_cnns_by_hand() -> None:
         '0111101110',  # alone against the first: 3
     )
     right = np.array([[mark == '1' for mark in row] for row in marks])
-    assert count_right_alone(right).tolist() == [[0, 3, 2], [2, 0, 1], [3, 3, 0]]
     assert complementarity(right) == pytest.approx(
         np.array([[0, 0.4, 0.4], [0.4, 0, 0.2], [0.4, 0.2, 0]])
     )

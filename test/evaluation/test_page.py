@@ -88,13 +88,7 @@ def test_page_shows_where_the_systems_disagree(bundle: Path, images: Path, tmp_p
 def test_page_without_labels_times_and_room(bundle: Path, images: Path, tmp_path: Path) -> None:
     findings = run(images, tmp_path, bundle, memory=False, timed=0)
     (result,) = findings.results
-    unlabelled = replace(
-        result,
-        accuracy=None,
-        interval=None,
-        reliability=None,
-        confusion={},
-    )
+    unlabelled = replace(result, accuracy=None, interval=None, reliability=None, confusion={})
     text = make_page(replace(findings, results=(unlabelled,), curves=()), {}, 'How')
     assert text.count('<svg') == 1 and 'Who answered' in text and 'Confusion' not in text
     many = tuple(f'c{i}' for i in range(31)) + findings.labels
