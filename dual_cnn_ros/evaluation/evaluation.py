@@ -142,13 +142,12 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         Says what cannot be compared, read or written.
     """
     begun = perf_counter()
+    # Open.
     systems = parse_systems(options.systems)
     reference = options.reference or systems[0].name
-    if reference not in [system.name for system in systems]:
-        raise ValueError(
-            f'--reference {reference!r} is none of the systems: '
-            f'{"; ".join(system.name for system in systems)}'
-        )
+    names = [system.name for system in systems]
+    if reference not in names:
+        raise ValueError(f'--reference {reference!r} is none of the systems: {"; ".join(names)}')
     source = open_frames(
         options.data,
         split=options.split,
@@ -170,11 +169,21 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         print(f'going on with {answers.found} frames of a run that was cut off', file=sys.stderr)
     labels = systems[0].bundle.labels
     playthrough = Playthrough(source, labels, networks, answers, options.seed, options.timed)
-    capacity = options.capacity or max(
-        Settings.capacity, source.count if source.kind == 'images' else 0
-    )
-    players = _players(playthrough, systems, options, capacity)
-    probes = _probes(playthrough, systems)
+    if source.kind == 'images':
+        cluster, least_capacity = 'image with its repeats', source.count
+    else:
+        cluster, least_capacity = f'{options.block:g} s of the recording', 0
+    capacity = options.capacity or max(Settings.capacity, least_capacity)
+    memories = [] if options.memory is True else [NO_MEMORY]
+    memories += [] if options.memory is False else options.fingerprints
+    players = [
+        Player(system, networks, labels, memory, capacity)
+        for system in systems
+        for memory in memories
+    ]
+    probes = _probes(systems, networks, labels)
+
+    # Play, and judge each protocol.
     titles = [player.title for player in players]
     recording = (
         record_decisions(options.record, source.cameras, titles)
@@ -192,15 +201,15 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         capacity,
         min(options.timed, source.count),
         RESAMPLES,
-        'image with its repeats'
-        if source.kind == 'images'
-        else f'{options.block:g} s of the recording',
+        cluster,
         tuple(describe_system(system) for system in systems),
         results,
         tuple(threshold_curves(probes, frames.truth(labels))),
         replace(conditions, seconds=round(perf_counter() - begun, 3)),
         find_disagreement(systems, players, frames, reference, labels),
     )
+
+    # Write.
     write_evaluation(findings, options.out / 'evaluate.json')
     shown = findings.disagreement.shown if findings.disagreement else ()
     images = {f.number: f.image() for f in source.frames({entry.number for entry in shown})}
@@ -209,27 +218,8 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
     return findings
 
 
-def _players(
-    playthrough: Playthrough,
-    systems: Sequence[System],
-    options: EvaluationOptions,
-    capacity: int,
-) -> list[Player]:
-    """Return each system without memory and with each of the memories, as far as wanted."""
-    memories: list[str] = []
-    if options.memory is not True:
-        memories.append(NO_MEMORY)
-    if options.memory is not False:
-        memories += options.fingerprints
-    return [
-        Player(system, playthrough.networks, playthrough.labels, memory, capacity)
-        for system in systems
-        for memory in memories
-    ]
-
-
 def _probes(
-    playthrough: Playthrough, systems: Sequence[System]
+    systems: Sequence[System], networks: Networks, labels: Sequence[str]
 ) -> dict[str, tuple[Player, Player]]:
     """
     Return for each system of two stages a player that never and one that always defers.
@@ -248,7 +238,7 @@ def _probes(
             key = system.bundle.path, never
             if key not in shared:
                 first, final = (
-                    Player(replace(system, rule=rule), playthrough.networks, playthrough.labels)
+                    Player(replace(system, rule=rule), networks, labels)
                     for rule in (never, always)
                 )
                 shared[key] = first, final
