@@ -42,7 +42,7 @@ class Candidate:
     Attributes
     ----------
     name
-        Of the bundle, or its path where several have that name.
+        Name of the bundle, or its path where several bundles have that name.
     path
         The bundle's folder.
     labels
@@ -121,9 +121,9 @@ class ImageSelection:
     data
         The folder or the tar.
     split
-        The split of it; None for the only one.
+        Name of the split; None where the data has no splits.
     share, seed
-        Those of the split that `is_validation` chooses by them.
+        The share of the split to classify, which `is_validation` chooses by the seed.
     exclude
         Names of images to leave out.
     """

@@ -66,7 +66,7 @@ class PoolMember:
     accuracy
         On all images to choose with.
     macs, cpu_seconds
-        Of one image.
+        Cost of one image.
     """
 
     name: str
@@ -389,7 +389,7 @@ class PairingOptions:
     cost
         A name of COSTS: what the recommended pair has least of.
     accuracy
-        That is enough; None for that of the best single CNN.
+        The accuracy that is enough; None for that of the best single CNN.
     fit
         Share of the validation images to choose with.
     exclude

@@ -55,9 +55,9 @@ class CalibrationOptions:
     stages
         Bundles of one stage, by path or name: the CNN to ask first, then the second.
     name, description
-        Of the bundle.
+        Name and description of the bundle.
     out
-        Its folder.
+        Folder of the bundle.
     test, test_split
         Test images, and their split.
     exclude
@@ -65,9 +65,9 @@ class CalibrationOptions:
     fit
         Share of the validation images to fit on and to choose with.
     score, post_check
-        In place of the best on those images.
+        The bundle's score and post-check; None for the best on the images to fit on.
     accuracy
-        Use the cheapest rule that reaches this, in place of the most accurate one.
+        Use the cheapest rule that reaches this accuracy; None for the most accurate rule.
     alpha, delta
         Accuracy that a certified threshold may lose, and the probability that it loses more.
     reference
@@ -98,9 +98,9 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     Returns
     -------
     bundle
-        As it was written.
+        The bundle as it was written.
     findings
-        The evidence behind it.
+        The evidence behind the bundle.
 
     Raises
     ------

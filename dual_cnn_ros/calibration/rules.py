@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Every rule to choose from: a score with a post-check, and what it comes to on N images."""
+"""Every rule to choose from, a score with a post-check, and which images it gets right."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class CandidateRule:
         return np.where(self.scores >= threshold, self.first_right, self.final_right)
 
     def at(self, threshold: float) -> ThresholdPoint:
-        """Return what a threshold comes to."""
+        """Return the accuracy and the deferral rate at a threshold."""
         return ThresholdPoint(
             threshold, float(self.right(threshold).mean()), float((self.scores < threshold).mean())
         )
 
     def on(self, images: slice | int) -> CandidateRule:
-        """Return it on some of the images."""
+        """Return the same rule on some of the images."""
         return replace(
             self,
             scores=self.scores[images],
@@ -86,7 +86,7 @@ class CandidateRule:
         )
 
     def find_in(self, rules: Sequence[CandidateRule]) -> CandidateRule:
-        """Return the rule of the same score and post-check, which has other images."""
+        """Return the rule of the same score and post-check among rules on other images."""
         wanted = self.score, self.post_check
         return next(rule for rule in rules if (rule.score, rule.post_check) == wanted)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Every rule that a threshold can make on labelled images, exactly, and the ones worth having."""
+"""All thresholds that make a difference on labelled images, and which of them are efficient."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class ThresholdPoint:
     """
-    A threshold, and what it comes to.
+    A threshold, and the accuracy and the deferral rate of a cascade that has it.
 
     Attributes
     ----------

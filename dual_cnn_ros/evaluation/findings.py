@@ -185,7 +185,7 @@ class EnergyResult:
 @dataclass(frozen=True)
 class SystemResult:
     """
-    What became of all frames of one protocol, by one system with one memory.
+    How one system with one memory answered all frames of one protocol.
 
     Attributes
     ----------
@@ -208,7 +208,7 @@ class SystemResult:
     confusion
         From true label to answer to number of frames.
     timing, energy
-        What was measured.
+        Time and energy of an image, as measured.
     """
 
     system: str

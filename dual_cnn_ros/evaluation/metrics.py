@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a series of answers is worth: accuracy with intervals, calibration, confusion."""
+"""Accuracy of answers, with intervals, and which labels were taken for which."""
 
 from __future__ import annotations
 

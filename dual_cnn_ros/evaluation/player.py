@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Systems on their way through the frames: every frame past every system's real cascade."""
+"""Play every frame to the real cascade of every system, and log what they answer."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What became of the frames that were played: from answers to findings."""
+"""From the answers of all players to findings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def protocol_results(
     first_pass: int,
 ) -> Iterator[SystemResult]:
     """
-    Yield what each player made of a protocol.
+    Yield the result of each player in a protocol.
 
     Parameters
     ----------

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -67,25 +66,19 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-Run = Callable[..., int]
+def run(folder: Path, out: Path, *options: str) -> int:
+    stages = [str(folder / name) for name in 'ab']
+    arguments = [str(folder / 'images'), *stages, '--name', 'colours', '--out', str(out)]
+    return calibrate.main([*arguments, *options])
 
 
 @pytest.fixture(scope='module')
-def run(folder: Path) -> Run:
-    def calibrate_them(out: Path, *more: str, data: str = 'images') -> int:
-        stages = [str(folder / name) for name in 'ab']
-        return calibrate.main(
-            [str(folder / data), *stages, '--name', 'colours', '--out', str(out), *more]
-        )
-
-    return calibrate_them
-
-
-@pytest.fixture(scope='module')
-def made(folder: Path, run: Run) -> Path:
+def made(folder: Path) -> Path:
     """Return the folder of a bundle, with a generous certificate."""
     out = folder / 'bundle'
-    assert run(out, '--test', str(folder / 'test'), '--alpha', '0.1', '--delta', '0.1') == 0
+    assert (
+        run(folder, out, '--test', str(folder / 'test'), '--alpha', '0.1', '--delta', '0.1') == 0
+    )
     return out
 
 
@@ -171,9 +164,9 @@ def test_metrics_hold_every_rule(made: Path) -> None:
     assert len(lines) < 1000 and max(map(len, lines)) > 100, 'a list of numbers is a line'
 
 
-def test_the_report_is_tables_and_a_diagram(folder: Path, run: Run, tmp_path, capsys) -> None:
+def test_the_report_is_tables_and_a_diagram(folder: Path, tmp_path, capsys) -> None:
     options = ['--report', str(tmp_path / 'report'), '--test', str(folder / 'test')]
-    assert run(tmp_path / 'x', *options) == 0
+    assert run(folder, tmp_path / 'x', *options) == 0
     printed = capsys.readouterr().out
     bundle, findings = read_bundle(tmp_path / 'x'), findings_of(tmp_path / 'x')
     first = findings.calibration['first']
@@ -192,9 +185,9 @@ def test_the_report_is_tables_and_a_diagram(folder: Path, run: Run, tmp_path, ca
 
 
 @pytest.mark.parametrize('check', POST_CHECKS)
-def test_what_cannot_be_shown_is_not_claimed(run: Run, tmp_path, capsys, check) -> None:
+def test_what_cannot_be_shown_is_not_claimed(folder: Path, tmp_path, capsys, check) -> None:
     """Some sixty images cannot show a loss of less than one percent."""
-    assert run(tmp_path / 'x', '--post-check', check, '--score', 'entropy') == 0
+    assert run(folder, tmp_path / 'x', '--post-check', check, '--score', 'entropy') == 0
     bundle = read_bundle(tmp_path / 'x')
     assert bundle.rule.criteria[0].score == 'entropy' and bundle.post_check == check
     certified = [point for point in bundle.operating_points if point.certificate]
@@ -205,20 +198,20 @@ def test_what_cannot_be_shown_is_not_claimed(run: Run, tmp_path, capsys, check) 
 
 
 def test_a_strong_cnn_is_named_in_the_certificate_or_nothing_is_certified(
-    folder: Path, run: Run, tmp_path, capsys
+    folder: Path, tmp_path, capsys
 ) -> None:
     reference = ['--reference', str(folder / 'strong'), '--alpha']
-    assert run(tmp_path / 'x', *reference, '0.3') == 0
+    assert run(folder, tmp_path / 'x', *reference, '0.3') == 0
     points = read_bundle(tmp_path / 'x').operating_points
     assert {p.certificate.reference for p in points if p.certificate} == {'strong'}
     capsys.readouterr()
-    assert run(tmp_path / 'y', *reference, '0.001') == 0
+    assert run(folder, tmp_path / 'y', *reference, '0.001') == 0
     assert not any(p.certificate for p in read_bundle(tmp_path / 'y').operating_points)
     assert 'No threshold could be certified' in capsys.readouterr().out
 
 
 def test_labels_of_certification_images_choose_no_rule_and_no_grid(
-    run: Run, tmp_path, monkeypatch
+    folder: Path, tmp_path, monkeypatch
 ) -> None:
     seen: list[Any] = []
 
@@ -227,7 +220,7 @@ def test_labels_of_certification_images_choose_no_rule_and_no_grid(
         return certified_threshold(rule, grid, *rest)
 
     monkeypatch.setattr(guarantee, 'certified_threshold', spy)
-    assert run(tmp_path / 'x') == 0
+    assert run(folder, tmp_path / 'x') == 0
     divide = procedure.divide
 
     def mislabelled(*arguments: Any) -> tuple[Predictions, Predictions]:
@@ -235,7 +228,7 @@ def test_labels_of_certification_images_choose_no_rule_and_no_grid(
         return fit, replace(rest, labels=(rest.labels + 1) % 3)
 
     monkeypatch.setattr(procedure, 'divide', mislabelled)
-    assert run(tmp_path / 'y') == 0
+    assert run(folder, tmp_path / 'y') == 0
     (scores, grid, right), (others, grid_too, wrong) = seen[0], seen[-1]
     assert scores == others and grid == grid_too and right != wrong
     x, y = (read_bundle(tmp_path / name) for name in 'xy')
@@ -244,8 +237,10 @@ def test_labels_of_certification_images_choose_no_rule_and_no_grid(
     assert x.rule.criteria[0].score == y.rule.criteria[0].score
 
 
-def test_stated_accuracy_is_reached_as_cheaply_as_can_be(run: Run, tmp_path, made, capsys) -> None:
-    assert run(tmp_path / 'x', '--accuracy', '0.5') == 0
+def test_stated_accuracy_is_reached_as_cheaply_as_can_be(
+    folder: Path, tmp_path, made, capsys
+) -> None:
+    assert run(folder, tmp_path / 'x', '--accuracy', '0.5') == 0
     bundle = read_bundle(tmp_path / 'x')
     best = findings_of(made).rule
     rule = findings_of(tmp_path / 'x').rule
@@ -253,23 +248,23 @@ def test_stated_accuracy_is_reached_as_cheaply_as_can_be(run: Run, tmp_path, mad
     assert any(
         p.name == 'stated_accuracy' or 'stated_acc' in p.use for p in bundle.operating_points
     )
-    assert run(tmp_path / 'y', '--accuracy', '0.999') == 1
+    assert run(folder, tmp_path / 'y', '--accuracy', '0.999') == 1
     assert 'no threshold reaches an accuracy of 0.999' in capsys.readouterr().err
     assert not (tmp_path / 'y').exists()
 
 
 def test_what_cannot_be_used_is_named_before_anything_is_written(
-    folder: Path, run: Run, tmp_path, capsys
+    folder: Path, tmp_path, capsys
 ) -> None:
     for options, words in (
         (['--test', str(folder / 'images')], 'is what the CNNs were trained on, not a test'),
         (['--test', str(tmp_path / 'nowhere')], 'nowhere'),
         (['--fit', '0.0001'], 'leaves 0 to choose with'),
     ):
-        assert run(tmp_path / 'x', *options) == 1
+        assert run(folder, tmp_path / 'x', *options) == 1
         assert words in capsys.readouterr().err
         assert not (tmp_path / 'x').exists()
     before = (folder / 'a' / 'bundle.yaml').read_bytes()
-    assert run(folder / 'a') == 1
+    assert run(folder, folder / 'a') == 1
     assert 'holds one of the stages' in capsys.readouterr().err
     assert (folder / 'a' / 'bundle.yaml').read_bytes() == before
