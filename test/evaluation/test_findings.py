@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 import shutil
@@ -32,7 +31,6 @@ from dual_cnn_ros.evaluation.findings import (
     EnergyResult,
     EvaluationFindings,
     read_evaluation,
-    SystemResult,
     Timing,
     write_evaluation,
 )
@@ -49,11 +47,19 @@ def findings(
         return run(images, out, bundle, f'{bundle}@second', repeat=(0.0, 1.0))
 
 
-def changed(
-    findings: EvaluationFindings, change: Callable[[SystemResult], SystemResult]
+def with_figures(
+    findings: EvaluationFindings,
+    accuracy: float = 0.5,
+    macs: float = 100.0,
+    deferral_rate: float = 0.5,
+    cpu: float = 0.2,
+    joules: float = 0.2,
 ) -> EvaluationFindings:
-    """Return findings whose results were changed."""
-    return replace(findings, results=tuple(map(change, findings.results)))
+    """Return findings with these figures in all results."""
+    changes = {'accuracy': accuracy, 'macs': macs, 'deferral_rate': deferral_rate}
+    measured = {'timing': Timing(cpu), 'energy': EnergyResult(1, 1.0, 1.0, joules)}
+    results = (replace(result, **changes, **measured) for result in findings.results)
+    return replace(findings, results=tuple(results))
 
 
 def test_what_is_written_is_read_back_and_has_few_lines(
@@ -82,52 +88,43 @@ def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('key', 'factor', 'shift', 'options', 'is_worse'),
+    ('after', 'options', 'worse'),
     [
-        ('accuracy', 1, 0, {}, False),
-        ('accuracy', 1, 0.3, {}, False),
-        ('accuracy', 1, -0.004, {}, False),
-        ('accuracy', 1, -0.006, {}, True),
-        ('accuracy', 1, -0.006, {'accuracy_tolerance': 0.01}, False),
-        ('macs', 1.04, 0, {}, False),
-        ('macs', 1.06, 0, {}, True),
-        ('macs', 0.5, 0, {}, False),
-        ('macs', 1.06, 0, {'cost_tolerance': 0.1}, False),
-        ('deferral_rate', 1, 0.04, {}, False),
-        ('deferral_rate', 1, 0.06, {}, True),
-        ('cpu_seconds', 2, 0, {}, False),
-        ('cpu_seconds', 2, 0, {'measured': ['cpu']}, True),
-        ('cpu_seconds', 0.9, 0, {'measured': ['cpu']}, False),
-        ('joules', 2, 0, {}, False),
-        ('joules', 2, 0, {'measured': ['joules']}, True),
-        ('joules', 0.9, 0, {'measured': ['joules']}, False),
+        ({}, {}, ''),
+        ({'accuracy': 0.8, 'macs': 50.0, 'deferral_rate': 0.1}, {}, ''),
+        ({'accuracy': 0.496}, {}, ''),
+        (
+            {'accuracy': 0.494},
+            {},
+            'accuracy went from 0.5 to 0.494, beyond the tolerance of 0.005',
+        ),
+        ({'accuracy': 0.494}, {'accuracy_tolerance': 0.01}, ''),
+        ({'macs': 104.0}, {}, ''),
+        ({'macs': 106.0}, {}, 'MACs went from 100 to 106, beyond the tolerance of 0.05'),
+        ({'macs': 106.0}, {'cost_tolerance': 0.1}, ''),
+        ({'deferral_rate': 0.54}, {}, ''),
+        ({'deferral_rate': 0.56}, {}, 'deferral rate went from 0.5 to 0.56'),
+        ({'cpu': 0.4, 'joules': 0.4}, {}, ''),
+        ({'cpu': 0.4}, {'measured': ['cpu']}, 'CPU seconds went from 0.2 to 0.4'),
+        ({'joules': 0.4}, {'measured': ['joules']}, 'joules above idle went from 0.2 to 0.4'),
+        ({'cpu': 0.1, 'joules': 0.1}, {'measured': ['cpu', 'joules']}, ''),
     ],
 )
 def test_worse_is_what_is_beyond_the_tolerance(
-    findings: EvaluationFindings,
-    key: str,
-    factor: float,
-    shift: float,
-    options: dict[str, Any],
-    is_worse: bool,
+    findings: EvaluationFindings, after: dict[str, float], options: dict[str, Any], worse: str
 ) -> None:
-    def measured(result: SystemResult) -> SystemResult:
-        return replace(result, timing=Timing(0.1), energy=EnergyResult(1, 1.0, 1.0, 0.1))
-
-    def change(result: SystemResult) -> SystemResult:
-        if key == 'cpu_seconds':
-            return replace(result, timing=Timing(0.1 * factor))
-        if key == 'joules':
-            return replace(result, energy=EnergyResult(1, 1.0, 1.0, 0.1 * factor))
-        return replace(result, **{key: getattr(result, key) * factor + shift})
-
-    before = changed(findings, measured)
     given = {'accuracy_tolerance': 0.005, 'cost_tolerance': 0.05, **options}
-    table, worse = compare_findings(before, changed(before, change), **given)
-    names = {'macs': 'MACs', 'cpu_seconds': 'CPU seconds', 'joules': 'joules above idle'}
-    said = f'tiny, memory dhash, d=1: {names.get(key, key.replace("_", " "))} went from'
-    assert any(line.startswith(said) for line in worse) == bool(worse) == is_worse
-    assert len(table) == 2 + len(findings.results) + 1
+    found = compare_findings(with_figures(findings), with_figures(findings, **after), **given)
+    assert len(found.worse) == (len(findings.results) if worse else 0)
+    assert all(worse in line for line in found.worse)
+    assert len(found.table) == 2 + len(findings.results) + 1
+
+
+def test_the_table_has_the_change_of_every_figure(findings: EvaluationFindings) -> None:
+    better = with_figures(findings, 0.625, 150.0, 0.25, 0.1, 0.3)
+    table, worse = compare_findings(with_figures(findings), better, 0.005, 1.0)
+    figures = ['+12.50', '+50.00%', '-25.00', '-50.00%', '+50.00%']
+    assert table[2].split() == ['tiny', 'off', 'd=0', *figures] and not worse
 
 
 def test_what_cannot_be_compared_is_said(findings: EvaluationFindings) -> None:

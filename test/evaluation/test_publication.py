@@ -30,7 +30,6 @@ from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data.labelled_frames import open_frames
 from dual_cnn_ros.data.recording import Recording, RecordingError
 from dual_cnn_ros.evaluation import evaluation
-from dual_cnn_ros.evaluation.player import Playthrough
 from dual_cnn_ros.evaluation.publication import record_decisions
 from dual_cnn_ros.messages.decisions import read_decision
 
@@ -85,18 +84,17 @@ def test_systems_and_cameras_have_topics_of_their_own(tmp_path: Path) -> None:
         assert list(several._spaces.values()) == ['/a_b', '/a_b_other', '/s1', '/s']
 
 
-@pytest.mark.parametrize('at', ['play', '_add_energy'])
 def test_a_recording_is_whole_or_not_there(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bag = write_recording(tmp_path / 'bag')
     options: dict[str, Any] = {'memory': False, 'record': tmp_path / 'results'}
 
-    def interrupt(*arguments: Any, **more: Any) -> None:
+    def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Playthrough if at == 'play' else evaluation, at, interrupt)
+        patched.setattr(evaluation, '_add_energy', interrupt)  # once all frames were played
         with pytest.raises(KeyboardInterrupt):
             run(bag, tmp_path / 'out', bundle, **options)
     assert not list(tmp_path.glob('results*'))
