@@ -77,45 +77,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser('calibrate', __doc__)
     add = parser.add_argument
     add('data', type=Path, help='the folder or tar that both CNNs were trained on')
-    add(
-        'stages',
-        nargs=2,
-        metavar='STAGE',
-        help='bundles of one stage that train wrote: the CNN to ask first, then the second',
-    )
+    stages = 'bundles of one stage that train wrote: the CNN to ask first, then the second'
+    add('stages', nargs=2, metavar='STAGE', help=stages)
     add('--test', type=Path, metavar='DATA', help='a folder or tar of test images')
     add('--test-split', help="its split, where it has several ('test')")
     add_fit_options(parser)
-    add('--score', choices=tuple(SCORES), help='instead of the best on the images to fit on')
-    add(
-        '--post-check',
-        choices=tuple(POST_CHECKS),
-        help='instead of the best on the images to fit on',
+    best = 'instead of the best on the images to fit on'
+    add('--score', choices=tuple(SCORES), help=best)
+    add('--post-check', choices=tuple(POST_CHECKS), help=best)
+    cheapest = 'use the cheapest rule that reaches this, not the most accurate one'
+    add('--accuracy', type=fraction, metavar='SHARE', help=cheapest)
+    loss = 'accuracy that a certified threshold may lose (default %(default)s)'
+    add('--alpha', type=fraction, default=0.01, help=loss)
+    risk = 'probability that it loses more (default %(default)s)'
+    add('--delta', type=fraction, default=0.05, help=risk)
+    strong = (
+        'a strong CNN to certify against, as a bundle of one stage, in place of always asking both'
     )
-    add(
-        '--accuracy',
-        type=fraction,
-        metavar='SHARE',
-        help='use the cheapest rule that reaches this, not the most accurate one',
-    )
-    add(
-        '--alpha',
-        type=fraction,
-        default=0.01,
-        help='accuracy that a certified threshold may lose (default %(default)s)',
-    )
-    add(
-        '--delta',
-        type=fraction,
-        default=0.05,
-        help='probability that it loses more (default %(default)s)',
-    )
-    add(
-        '--reference',
-        metavar='BUNDLE',
-        help='a strong CNN to certify against, as a bundle of one stage, in place of always '
-        'asking both',
-    )
+    add('--reference', metavar='BUNDLE', help=strong)
     add('--name', required=True, help='of the bundle')
     add('--description', default='', help='of the bundle, one line')
     add('--out', type=Path, required=True, help='folder of the bundle')

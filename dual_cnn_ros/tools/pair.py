@@ -92,12 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         help='what the recommended pair has least of: CPU seconds as measured here, or MACs, the '
         'same on every machine (%(default)s)',
     )
-    add(
-        '--accuracy',
-        type=number(0, 1),
-        metavar='SHARE',
-        help='that is enough; where not given, that of the best single CNN',
-    )
+    enough = 'that is enough; where not given, that of the best single CNN'
+    add('--accuracy', type=number(0, 1), metavar='SHARE', help=enough)
     add_fit_options(parser)
     return parser
 
