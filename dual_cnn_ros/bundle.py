@@ -45,7 +45,7 @@ from dual_cnn_ros.share import share_directory
 FORMAT = 2
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
-# Decisions name these beside the stages.
+# Decisions use these names for what is no stage.
 RESERVED = {'average', 'decode', 'memory'}
 MOST_POINTS = 8
 
@@ -81,7 +81,7 @@ class TrainingRecord:
     data
         Name of the folder or tar.
     split
-        The split of it; None where it is one by itself.
+        Name of the split in it; None if the data is one split.
     images
         Number of images in the split, used or not.
     validation
@@ -177,9 +177,9 @@ class Certificate:
     Attributes
     ----------
     alpha
-        Bound of the loss, a share of all images.
+        Bound of the loss, a fraction of all images.
     delta
-        Probability that the bound does not hold.
+        Probability, at most, that the bound does not hold.
     method
         The test that certified it, a name of calibration.guarantee.METHODS.
     images
@@ -211,8 +211,8 @@ class OperatingPoint:
     post_check
         A name of POST_CHECKS.
     accuracy, deferral_rate, macs
-        Measured by `calibrate`: share of right answers, share of images passed on by the first
-        stage, mean MACs of an image.
+        Measured by `calibrate`: fraction of right answers, fraction of images that the first
+        stage passes on, mean MACs of an image.
     certificate
         What is promised, if anything is.
     """

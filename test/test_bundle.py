@@ -90,7 +90,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(original: Path, tmp_path: Path) -> Path:
-    """Return a copy of it."""
+    """Return a copy of the original, which a test may change."""
     return Path(shutil.copytree(original, tmp_path / 'tiny'))
 
 

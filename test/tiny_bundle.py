@@ -60,9 +60,26 @@ def make_bundle(
     """
     Write a bundle to a folder and return it.
 
-    labels: any number; the fourth and later ones are never the answer. size: of the CNNs' input.
-    gains: one for each stage. rule: with one criterion for each stage but the last. channels: the
-    colour order. logits: of the model, if not as many as labels. fields: more of Bundle.
+    Parameters
+    ----------
+    folder, name
+        Where to write it, and the name of the bundle.
+    labels
+        Any number; the fourth and later ones are never the answer.
+    size
+        Height and width of the CNNs' input.
+    gains
+        One for each stage.
+    rule
+        With one criterion for each stage but the last.
+    channels
+        The order of the colours, a name of COLOURS.
+    logits
+        Number of the models' outputs, if not one for each label.
+    training
+        The record of every stage.
+    fields
+        Other fields of Bundle.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rule = rule or Rule((Criterion(),) * (len(gains) - 1))
@@ -96,7 +113,12 @@ def save_model(
     """
     Write an ONNX model whose logits are gain * (mean of each channel), then very low ones.
 
-    last: the operator that they go through at the end.
+    Parameters
+    ----------
+    path, classes, size, gain, channels
+        The file, the number of logits, the side of the input, the factor, the input's channels.
+    last
+        The ONNX operator that the logits go through at the end.
     """
     weights = gain * np.eye(channels, classes, dtype=np.float32)
     bias = np.where(np.arange(classes) < 3, 0, -100).astype(np.float32)
@@ -123,8 +145,14 @@ def picture(
     """
     Return a frame, uint8 (height, width, 3) BGR, whose answer is 'red', 'green' or 'blue'.
 
-    sure: whether the first stage is sure of it (98 %) or not (52 %) at the default gains. Frames
-    have different textures, and so different fingerprints, wherever an argument differs.
+    Frames have different textures, and so different fingerprints, wherever an argument differs.
+
+    Parameters
+    ----------
+    label, height, width, seed
+        The answer, the size in pixels, and the seed of the texture.
+    sure
+        Whether the first stage is sure of it (98 %) or not (52 %) at the default gains.
     """
     strong, weak = (200, 50) if sure else (140, 115)
     tint = np.array([strong if label == channel else weak for channel in reversed(LABELS)])

@@ -57,7 +57,11 @@ def make_trained(
     images: int = 30,
     **training: Any,
 ) -> Path:
-    """Write a bundle of one stage as `train` does, and return it; training: of its record."""
+    """
+    Write a bundle of one stage as `train` does, and return its folder.
+
+    `images` and `training` are fields of its TrainingRecord; see make_bundle for the others.
+    """
     record = {'split': None, 'validation': 0.5, 'seed': 3, **training}
     bundle = read_bundle(
         make_bundle(

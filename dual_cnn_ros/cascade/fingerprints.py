@@ -117,7 +117,7 @@ def _is_flat(cells: Image) -> bool:
 
 
 def _at_most(grey: Image) -> Image:
-    """Return grey averaged to at most SIDE x SIDE, the same whether turned before or after."""
+    """Return grey averaged to at most SIDE x SIDE; it may be turned before or after this."""
     rows, columns = grey.shape
     if rows <= SIDE and columns <= SIDE:
         return grey
@@ -127,16 +127,16 @@ def _at_most(grey: Image) -> Image:
 
 @lru_cache(maxsize=64)
 def _powers(size: int) -> npt.NDArray[np.float64]:
-    """Return the powers 0 to 3 of twice the distance from the centre, whole, (4, size)."""
+    """Return powers 0 to 3 of twice the distance from the centre, whole numbers, (4, size)."""
     distances = 2 * np.arange(size) - (size - 1)
     return np.vander(distances, 4, increasing=True).T.astype(np.float64)
 
 
 @lru_cache(maxsize=64)
 def _shares(size: int, most: int) -> npt.NDArray[np.float64]:
-    """Return the weights that average pixels to cells, times size, whole, (cells, size)."""
+    """Return size times the weights that average pixels to cells, integers, (cells, size)."""
     cells = min(size, most)
-    # In units of 1 / (size * cells), pixel i spans i * cells on, cell j spans j * size on.
+    # On a line that is size * cells long, a pixel is `cells` wide and a cell is `size` wide.
     pixel, cell = np.arange(size) * cells, np.arange(cells)[:, np.newaxis] * size
     overlap = np.minimum(pixel + cells, cell + size) - np.maximum(pixel, cell)
     return np.maximum(overlap, 0).astype(np.float64)

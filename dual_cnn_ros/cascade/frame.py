@@ -30,7 +30,7 @@ T = TypeVar('T')
 
 _MEAN_OF_CHANNELS = np.full((1, 3), 1 / 3)
 
-# For each channel of a CNN's input, the channel of a BGR image that it is.
+# For each channel of a CNN's input, the index of this channel in a BGR image.
 COLOURS = {'rgb': (2, 1, 0), 'bgr': (0, 1, 2), 'grey': (0,)}
 
 
