@@ -137,17 +137,16 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     assert read_bundle(folder) == bundle
 
 
-@pytest.mark.parametrize(
-    'change',
-    [
-        {'name': 'Häuser', 'description': 'two lines:\n- with "quotes" and #'},
-        {'labels': ('yes', 'null', '1.0', 'Straße 7', ' leading')},
-        {'post_check': 'none', 'operating_points': (), 'baseline': None},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_any_text_survives(folder: Path, change: dict[str, Any]) -> None:
-    bundle = replace(read_bundle(folder), **change)
+def test_any_text_survives_and_what_is_left_out_stays_out(folder: Path) -> None:
+    bundle = replace(
+        read_bundle(folder),
+        name='Häuser',
+        description='two lines:\n- with "quotes" and #',
+        labels=('yes', 'null', '1.0', 'Straße 7', ' leading'),
+        post_check='none',
+        operating_points=(),
+        baseline=None,
+    )
     write_bundle(bundle)
     assert read_bundle(folder) == bundle
 
