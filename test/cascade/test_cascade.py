@@ -66,8 +66,8 @@ def decide(*answers: tuple[float, ...], rule: Rule | None = None) -> Decision:
     return make(*map(FakeCnn, answers), rule=rule).classify(frame())
 
 
-def frame(seed: int = 0) -> Frame:
-    return Frame(np.random.default_rng(seed).integers(0, 256, (16, 18, 3), dtype=np.uint8))
+def frame() -> Frame:
+    return Frame(np.random.default_rng(0).integers(0, 256, (16, 18, 3), dtype=np.uint8))
 
 
 # One loop for every cascade ----------------------------------------------------------------------
@@ -237,41 +237,33 @@ def test_what_a_stage_raises_is_passed_on_and_nothing_is_remembered(failing: int
 
 
 @pytest.mark.parametrize(
-    'change',
+    ('change', 'is_kept'),
     [
-        {'rule': Rule(thresholds(0.8, score='entropy'))},
-        {'rule': Rule(thresholds(0.7))},
-        {'rule': Rule(thresholds(0.8), 'none')},
-        {'fingerprint': 'invariants'},
+        ({'rule': Rule(thresholds(0.8, score='entropy'))}, False),
+        ({'rule': Rule(thresholds(0.7))}, False),
+        ({'rule': Rule(thresholds(0.8), 'none')}, False),
+        ({'fingerprint': 'invariants'}, False),
+        ({'capacity': 7}, True),
+        ({'max_age': 100.0}, True),
+        ({'memory': False}, True),
+        ({}, True),
     ],
     ids=str,
 )
-def test_another_rule_or_fingerprint_forgets_the_answers(change: dict[str, Any]) -> None:
-    cascade = make(FakeCnn(SURE_OF_0), FakeCnn(SURE_OF_2))
+def test_another_rule_or_fingerprint_forgets_the_answers_and_nothing_else_does(
+    change: dict[str, Any], is_kept: bool
+) -> None:
+    cascade = make(FakeCnn(SURE_OF_0), FakeCnn(SURE_OF_2), capacity=5, max_age=50.0)
     cascade.classify(frame())
-    cascade.settings = replace(cascade.settings, **change)
-    assert len(cascade.memory) == 0
-    assert cascade.classify(frame()).source != 'memory'
+    assert (cascade.memory.capacity, cascade.memory.max_age) == (5, 50.0)
+    changed = replace(cascade.settings, **change)
+    cascade.settings = changed
+    assert (cascade.memory.capacity, cascade.memory.max_age) == (changed.capacity, changed.max_age)
+    assert len(cascade.memory) == is_kept
+    cascade.settings = replace(changed, memory=True)
+    assert (cascade.classify(frame()).source == 'memory') == is_kept
     turned = Frame(np.ascontiguousarray(np.rot90(frame().image)))
     assert (cascade.classify(turned).source == 'memory') == ('fingerprint' in change)
-
-
-@pytest.mark.parametrize(
-    'change', [{}, {'capacity': 7}, {'max_age': 100.0}, {'memory': False}], ids=str
-)
-def test_other_settings_keep_them(change: dict[str, Any]) -> None:
-    cascade = make(FakeCnn(SURE_OF_0), FakeCnn(SURE_OF_2))
-    cascade.classify(frame())
-    cascade.settings = replace(cascade.settings, **change)
-    cascade.settings = replace(cascade.settings, memory=True)
-    assert cascade.classify(frame()).source == 'memory'
-
-
-def test_capacity_and_age_reach_the_memory() -> None:
-    cascade = make(FakeCnn(SURE_OF_0), capacity=2, max_age=5.0)
-    for capacity, max_age in ((2, 5.0), (1, 6.0)):
-        cascade.settings = replace(cascade.settings, capacity=capacity, max_age=max_age)
-        assert (cascade.memory.capacity, cascade.memory.max_age) == (capacity, max_age)
 
 
 @pytest.mark.parametrize(
