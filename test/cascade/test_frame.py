@@ -108,7 +108,7 @@ def test_blob_of_a_grey_frame_repeats_it_for_each_colour(colour: str) -> None:
     ('change', 'message'),
     [
         ({'height': 0}, 'height must be 1 to 4096 pixels, not 0'),
-        ({'width': 5000}, 'width must be 1 to 4096 pixels, not 5000'),
+        ({'width': 4097}, 'width must be 1 to 4096 pixels, not 4097'),
         ({'colour': 'hsv'}, "colour must be one of rgb, bgr, grey, not 'hsv'"),
         ({'crop': 0.0}, r'crop must be null or in \(0, 1\], not 0.0'),
         ({'crop': 1.1}, 'crop must be'),
