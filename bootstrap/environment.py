@@ -84,10 +84,19 @@ def make(folder: Path, requirements: Path, room: int) -> Path:
     """
     Make the virtual environment in folder, or bring it up to date.
 
-    :param folder: the environment; one that is unfinished or of another Python is replaced
-    :param requirements: pip's requirements file, with all that it implies
-    :param room: the disk space that this takes at its peak, in GB
-    :return: its interpreter
+    Parameters
+    ----------
+    folder
+        The environment; one that is unfinished or of another Python is replaced.
+    requirements
+        pip's requirements file, with all that it implies.
+    room
+        The disk space that this takes at its peak, in GB.
+
+    Returns
+    -------
+    pathlib.Path
+        Its interpreter.
     """
     python = folder / 'bin' / 'python'
     # Written last: python and pyvenv.cfg are there before pip, and an interrupt may come between.

@@ -24,7 +24,7 @@ import numpy as np
 
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.nodes.overlay import SOURCE_COLOURS
-from dual_cnn_ros.playback.audience import Audience, FrameKey
+from dual_cnn_ros.playback.decision_listener import DecisionListener, FrameKey
 from dual_cnn_ros.playback.node_processes import NodeError
 from dual_cnn_ros.typeface import draw_text, text_width
 
@@ -44,7 +44,7 @@ def check_format(file: Path) -> None:
 
 def write_contact_sheet(
     file: Path,
-    audience: Audience,
+    heard: DecisionListener,
     labels: Mapping[FrameKey, str],
     stages: Sequence[str],
     note: str = '',
@@ -56,7 +56,7 @@ def write_contact_sheet(
     ----------
     file
         A .png or .jpg; its folder is made.
-    audience
+    heard
         Holds the overlays and decisions.
     labels
         True labels, as far as they are known.
@@ -77,15 +77,15 @@ def write_contact_sheet(
     OSError
         The file cannot be written.
     """
-    if not audience.overlays:
+    if not heard.overlays:
         raise NodeError('the classifier node drew no overlay of any frame')
-    keys = sorted(audience.overlays.keys() & audience.decisions.keys(), key=lambda key: key[1])
+    keys = sorted(heard.overlays.keys() & heard.decisions.keys(), key=lambda key: key[1])
     chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, TILES).astype(int))]
-    overlays = [audience.overlays[key] for key in chosen]
+    overlays = [heard.overlays[key] for key in chosen]
     wrong = [
         labels[key] if labels.get(key, answer) != answer else None
         for key in chosen
-        for answer in [audience.decisions[key].label]
+        for answer in [heard.decisions[key].label]
     ]
     sheet = contact_sheet(overlays, wrong, stages, note)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -29,19 +29,19 @@ from std_srvs.srv import Trigger
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import NoSensorError
 
-# Seconds without frames before the first one; for IDLE of them the idle power is measured.
-LEAD, IDLE = 5.0, 4.0
+# Seconds without frames before the first one; for IDLE_SECONDS of them the idle power is measured.
+LEAD_SECONDS, IDLE_SECONDS = 5.0, 4.0
 # Longest wait for the first reading, and for an answer of the energy node, seconds.
-REST, ANSWER = 30.0, 3.0
+READING_TIMEOUT, ANSWER_TIMEOUT = 30.0, 3.0
 # Seconds of the trace that are played again and again until the first reading has come.
-REPEATED = 0.2
+REPEATED_SECONDS = 0.2
 # Seconds of a window of the energy node; a window is complete one length after its end.
 WINDOW = 1.0
-TAIL = 2 * WINDOW + 0.2
-# Rates at which the trace can be played: at slower ones IDLE is shorter than the energy node
+TAIL_SECONDS = 2 * WINDOW + 0.2
+# Rates at which the trace can be played: at slower ones IDLE_SECONDS is less than the energy node
 # accepts, at faster ones the trace is too short before its first frame.
 SLOWEST, FASTEST = 0.5, 5.0
-MARK = 'from a CONSTRUCTED trace, not a measurement: no board drew this power'
+CONSTRUCTED = 'from a CONSTRUCTED trace, not a measurement: no board drew this power'
 
 Sections = Mapping[str, tuple[str, Mapping[str, str]]]
 
@@ -69,7 +69,7 @@ class PowerInput:
         """Return the ROS arguments of each node, where frames are replayed at this rate."""
         classifier = []
         power = [f'sysfs_root:={self.sysfs_root}']
-        idle_seconds = IDLE * self.speed(rate)
+        idle_seconds = IDLE_SECONDS * self.speed(rate)
         energy = [f'window_s:={WINDOW}', 'baseline:=always_both', f'idle_s:={idle_seconds}']
         clock = []
         if self.trace:
@@ -122,7 +122,7 @@ def find_power_input(
             f'energy: none, {missing}, and no trace at a --rate outside of '
             f'{SLOWEST:g} to {FASTEST:g}'
         )
-    return PowerInput(MARK, sysfs_root, trace), f'energy: {MARK}; {missing}'
+    return PowerInput(CONSTRUCTED, sysfs_root, trace), f'energy: {CONSTRUCTED}; {missing}'
 
 
 class EnergyListener:
@@ -163,15 +163,16 @@ class EnergyListener:
         """
         Have the idle power measured from now on; call pass_time until that has begun.
 
-        Where no reading comes within REST seconds it does not begin, and the report says so.
+        Where no reading comes within READING_TIMEOUT seconds it does not begin, and the report
+        says so.
         """
-        limit = time.monotonic() + REST
+        limit = time.monotonic() + READING_TIMEOUT
         while time.monotonic() < limit:
             pass_time()
             answer = self._idle.call_async(Trigger.Request())
             # A request to a service that has only just been found may get lost.
             asked = time.monotonic()
-            while not answer.done() and time.monotonic() < asked + ANSWER:
+            while not answer.done() and time.monotonic() < asked + ANSWER_TIMEOUT:
                 pass_time()
             if answer.done() and answer.result().success:
                 return

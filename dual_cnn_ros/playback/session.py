@@ -31,21 +31,21 @@ from tqdm import tqdm
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.image_stream import MessageSource
 from dual_cnn_ros.data.recording import Message
-from dual_cnn_ros.playback.audience import Audience
+from dual_cnn_ros.playback.decision_listener import DecisionListener
 from dual_cnn_ros.playback.energy_listener import (
     EnergyListener,
-    LEAD,
+    LEAD_SECONDS,
     PowerInput,
-    REPEATED,
+    REPEATED_SECONDS,
     Sections,
-    TAIL,
+    TAIL_SECONDS,
 )
 from dual_cnn_ros.playback.node_processes import NodeError, NodeProcesses, run_nodes
 from dual_cnn_ros.playback.replayer import Replayer
 
 NODE = 'dual_cnn'
-START = 60.0  # seconds that the nodes may take to load their models and subscribe
-SILENCE = 5.0  # seconds without a message after which the last frames count as lost
+START_TIMEOUT = 60.0  # seconds that the nodes may take to load their models and subscribe
+SILENCE_TIMEOUT = 5.0  # seconds without a message after which the last frames count as lost
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SessionResult:
 
     Attributes
     ----------
-    audience
+    heard
         What the classifier said.
     published
         Number of frames that were played.
@@ -63,7 +63,7 @@ class SessionResult:
         The energy node's last report, by section; empty without power readings.
     """
 
-    audience: Audience
+    heard: DecisionListener
     published: int
     report: Sections = field(default_factory=dict)
 
@@ -99,14 +99,14 @@ def play_to_nodes(
     NodeError
         A node ended or did not answer.
     """
-    audience = Audience()
+    heard = DecisionListener()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('demo')
     several = len(cameras) > 1
     prefixes = {
         camera: f'/{NODE}/{camera}/' if several else f'/{NODE}/' for camera in cameras.values()
     }
-    audience.listen(node, prefixes)
+    heard.listen(node, prefixes)
     listener = (
         EnergyListener(node, [f'{prefix}decision' for prefix in prefixes.values()])
         if power
@@ -134,15 +134,15 @@ def play_to_nodes(
             _wait_until_listening(replayer, processes, listener)
             if listener is not None:
                 _measure_idle(replayer, listener, processes)
-            published = _play(replayer, audience, processes)
+            published = _play(replayer, heard, processes)
             report: Sections = {}
             if power is not None and listener is not None:
-                seconds = TAIL * rate / power.speed(rate)
+                seconds = TAIL_SECONDS * rate / power.speed(rate)
                 replayer.run_clock(replayer.position, replayer.position + seconds)
                 listener.wait()
                 processes.check()
                 report = listener.report
-            return SessionResult(audience, published, report)
+            return SessionResult(heard, published, report)
     finally:
         replayer.close()
         rclpy.try_shutdown()
@@ -164,27 +164,27 @@ def _classifier_arguments(bundle: Bundle, cameras: Mapping[str, str]) -> list[st
 def _wait_until_listening(
     replayer: Replayer, processes: NodeProcesses, listener: EnergyListener | None
 ) -> None:
-    limit = time.monotonic() + START
+    limit = time.monotonic() + START_TIMEOUT
     while not (listener is None or listener.is_ready) or not replayer.wait_for_subscribers(0.5):
         processes.check()
         if time.monotonic() > limit:
-            raise NodeError(f'the nodes did not subscribe within {START:.0f} s')
+            raise NodeError(f'the nodes did not subscribe within {START_TIMEOUT:.0f} s')
         time.sleep(0.05)
 
 
 def _measure_idle(replayer: Replayer, listener: EnergyListener, processes: NodeProcesses) -> None:
-    begin = -LEAD * replayer.rate
+    begin = -LEAD_SECONDS * replayer.rate
 
     def pass_time() -> None:
         processes.check()
         # The same moments again: the trace holds only so much time before the first frame.
-        replayer.run_clock(begin - REPEATED, begin)
+        replayer.run_clock(begin - REPEATED_SECONDS, begin)
 
     listener.measure_idle(pass_time)
     replayer.run_clock(begin, 0.0)
 
 
-def _play(replayer: Replayer, audience: Audience, processes: NodeProcesses) -> int:
+def _play(replayer: Replayer, heard: DecisionListener, processes: NodeProcesses) -> int:
     total = sum(replayer.recording.topics[name].count for name in replayer.publishers) or None
     stop = threading.Event()
     with (
@@ -194,23 +194,23 @@ def _play(replayer: Replayer, audience: Audience, processes: NodeProcesses) -> i
 
         def progress(message: Message) -> None:
             bar.update()
-            sources = dict(audience.sources)
+            sources = dict(heard.sources)
             shares = '  '.join(
                 f'{name} {count / sum(sources.values()):4.0%}'
                 for name, count in sorted(sources.items())
             )
-            bar.set_postfix_str(f'{shares}  {audience.label}')
+            bar.set_postfix_str(f'{shares}  {heard.label}')
             if processes.have_ended:
                 stop.set()
 
         published = replayer.play(stop=stop, progress=progress)
     # The last frames are still on their way; a frame that a newer one overtook never comes.
-    audience.latest = time.monotonic()
-    while not audience.has_all(published) and time.monotonic() - audience.latest < SILENCE:
+    heard.latest = time.monotonic()
+    while not heard.has_all(published) and time.monotonic() - heard.latest < SILENCE_TIMEOUT:
         processes.check()
         time.sleep(0.05)
     processes.check()
-    if not audience.decisions:
+    if not heard.decisions:
         raise NodeError('the classifier node did not answer a single frame')
     return published
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.messages.decisions import PublishedDecision
-from dual_cnn_ros.playback.audience import FrameKey
+from dual_cnn_ros.playback.decision_listener import FrameKey
 from dual_cnn_ros.playback.energy_listener import PowerInput, Sections
 from dual_cnn_ros.tables import text_table
 
@@ -86,7 +86,7 @@ def decision_table(
 
 
 def energy_table(
-    power: PowerInput, report: Sections, sources: Sequence[str], put_in: Mapping[str, float]
+    power: PowerInput, report: Sections, sources: Sequence[str], true_joules: Mapping[str, float]
 ) -> list[str]:
     """
     Return the joules per decision by source, how much was covered, and the saving.
@@ -99,12 +99,11 @@ def energy_table(
         The energy node's.
     sources
         Memory and stages, in order.
-    put_in
-        Of a constructed trace, the joules per decision it was made of; else empty.
+    true_joules
+        By source, the joules per decision from which a constructed trace was made; else empty.
     """
     mark = 'constructed ' if power.trace else ''
-    head = ['answered by', 'decisions', f'{mark}J per decision, above idle', 'standard error']
-    rows = [[*head, *(['put in'] if power.trace else [])]]
+    rows = [['answered by', 'decisions', f'{mark}J per decision, above idle', 'standard error']]
     notes = []
     for name in sources:
         if name not in report:
@@ -112,14 +111,13 @@ def energy_table(
         message, values = report[name]
         if not values['joules_per_decision']:
             notes.append(f'{name}: {message}')
-        figures = [
-            _joules(values[key]) for key in ('joules_per_decision', 'standard_error_joules')
-        ]
-        expected = [f'{put_in.get(name, 0):.4f}'] if power.trace else []
-        rows.append([name, values['decisions'], *map(_joules, figures), *expected])
+        joules = [values[key] for key in ('joules_per_decision', 'standard_error_joules')]
+        rows.append([name, values['decisions'], *map(_joules, joules)])
     frames, total, idle = (report[name][1] for name in ('frames', 'total', 'idle'))
-    rows.append(['all', frames['decisions'], _joules(frames['net_joules_per_frame'])])
-    rows[-1] += [''] * (len(rows[0]) - len(rows[-1]))
+    rows.append(['all', frames['decisions'], _joules(frames['net_joules_per_frame']), ''])
+    if power.trace:
+        put_in = [f'{true_joules.get(name, 0):.4f}' for name, *_ in rows[1:-1]]
+        rows = [[*row, word] for row, word in zip(rows, ['put in', *put_in, ''])]
     if not idle.get('watts'):
         notes.append(f'idle power: {idle["note"]}')
     elif idle.get('refused'):

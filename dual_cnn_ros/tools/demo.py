@@ -32,8 +32,8 @@ from dual_cnn_ros.data.cameras import name_cameras, without_copies
 from dual_cnn_ros.data.image_stream import ImageStream, stream_folder, stream_video
 from dual_cnn_ros.data.recording import Recording
 from dual_cnn_ros.data.true_labels import recorded_labels
-from dual_cnn_ros.playback.audience import FrameKey
 from dual_cnn_ros.playback.contact_sheet import check_format, write_contact_sheet
+from dual_cnn_ros.playback.decision_listener import FrameKey
 from dual_cnn_ros.playback.energy_listener import find_power_input
 from dual_cnn_ros.playback.session import play_to_nodes
 from dual_cnn_ros.playback.stamped_recording import StampedRecording
@@ -77,8 +77,8 @@ def _run(options: argparse.Namespace) -> None:
     power, line = find_power_input(options.sysfs_root, trace, options.rate)
     print(line)
     result = play_to_nodes(source, cameras, bundle, power, options.rate, options.duration)
-    audience = result.audience
-    print(*decision_table(audience.decisions, labels, result.published, bundle), sep='\n')
+    heard = result.heard
+    print(*decision_table(heard.decisions, labels, result.published, bundle), sep='\n')
     if isinstance(source, StampedRecording) and source.restamped:
         print(
             f'{source.restamped} frames had no time stamp of their own and got the time at which '
@@ -86,9 +86,9 @@ def _run(options: argparse.Namespace) -> None:
         )
     stages = [stage.name for stage in bundle.stages]
     if power is not None:
-        put_in = read_true_joules(power.trace) if power.trace else {}
-        print(*energy_table(power, result.report, ['memory', *stages], put_in), sep='\n')
-    count = write_contact_sheet(options.out, audience, labels, stages, notes)
+        true_joules = read_true_joules(power.trace) if power.trace else {}
+        print(*energy_table(power, result.report, ['memory', *stages], true_joules), sep='\n')
+    count = write_contact_sheet(options.out, heard, labels, stages, notes)
     print(f'{count} frames, coloured by who answered: {options.out}')
 
 

@@ -25,9 +25,9 @@ from std_srvs.srv import Trigger
 
 from dual_cnn_ros.playback import energy_listener
 from dual_cnn_ros.playback.energy_listener import (
+    CONSTRUCTED,
     EnergyListener,
     find_power_input,
-    MARK,
     PowerInput,
 )
 
@@ -59,7 +59,7 @@ def test_no_joules_without_a_sensor(
 
 
 def test_pictures_show_no_watts_of_a_constructed_trace() -> None:
-    constructed = PowerInput(MARK, Path('/sys'), Path('trace.csv')).nodes(2.0)
+    constructed = PowerInput(CONSTRUCTED, Path('/sys'), Path('trace.csv')).nodes(2.0)
     for topic in ('power_topic:=""', 'energy_topic:=""'):
         assert topic in constructed['classifier']
     assert all('use_sim_time:=true' in arguments for arguments in constructed.values())
@@ -71,7 +71,7 @@ def test_idle_is_asked_for_until_it_is_being_measured(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that is lost and refusals for want of readings cost time and nothing else."""
-    monkeypatch.setattr(energy_listener, 'ANSWER', 0.5)
+    monkeypatch.setattr(energy_listener, 'ANSWER_TIMEOUT', 0.5)
     asked: list[int] = []
 
     def measure_idle(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -87,6 +87,6 @@ def test_idle_is_asked_for_until_it_is_being_measured(
     listener.measure_idle(lambda: time.sleep(0.02))
     assert len(asked) == 4
     # Where it is never granted, that is not waited for without end.
-    monkeypatch.setattr(energy_listener, 'REST', 0.5)
+    monkeypatch.setattr(energy_listener, 'READING_TIMEOUT', 0.5)
     listener.measure_idle(lambda: time.sleep(0.02))
     assert len(asked) > 4

@@ -33,7 +33,7 @@ from dual_cnn_ros.messages.decisions import PublishedDecision, read_decision
 from dual_cnn_ros.messages.images import from_image_msg
 
 # Overlays kept for the contact sheet: a camera may run for a day.
-KEPT = 96
+MAX_OVERLAYS = 96
 DEPTH = 100
 
 # Name of the camera, and time stamp of the image in nanoseconds.
@@ -41,14 +41,14 @@ FrameKey = tuple[str, int]
 
 
 @dataclass
-class Audience:
+class DecisionListener:
     """
-    Decisions and overlays that were published, by frame.
+    Keeps the decisions and overlays that the classifier publishes, by frame.
 
     Attributes
     ----------
     decisions
-        All of them.
+        Of every frame that was answered.
     sources
         How many frames each source answered.
     label
@@ -90,9 +90,9 @@ class Audience:
         """Keep an overlay if the draw falls on it, so that each is kept with equal chance."""
         self.latest = time.monotonic()
         self.overlay_count += 1
-        if len(self.overlays) == KEPT:
+        if len(self.overlays) == MAX_OVERLAYS:
             place = self.random.randrange(self.overlay_count)
-            if place >= KEPT:
+            if place >= MAX_OVERLAYS:
                 return
             del self.overlays[list(self.overlays)[place]]
         jpeg = cv2.imencode('.jpg', from_image_msg(message))[1].tobytes()

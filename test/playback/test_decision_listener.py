@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an audience keeps of what it hears."""
+"""What is kept of what the classifier publishes."""
 
 import numpy as np
 import pytest
@@ -21,17 +21,17 @@ from std_msgs.msg import Header
 from tiny_bundle import picture
 
 from dual_cnn_ros.messages.images import to_image_msg
-from dual_cnn_ros.playback.audience import Audience
+from dual_cnn_ros.playback.decision_listener import DecisionListener
 
 pytestmark = pytest.mark.ros
 
 
 def test_overlays_of_a_day_take_no_more_room_than_those_of_a_minute() -> None:
-    audience = Audience()
+    heard = DecisionListener()
     message = to_image_msg(picture('red'), Header(), 'bgr8', Image)
     for number in range(1000):
         message.header.stamp.sec = number
-        audience.on_overlay('front', message)
-    stamps = [stamp // 10**9 for _, stamp in audience.overlays]
-    assert len(stamps) == 96 and audience.overlay_count == 1000
+        heard.on_overlay('front', message)
+    stamps = [stamp // 10**9 for _, stamp in heard.overlays]
+    assert len(stamps) == 96 and heard.overlay_count == 1000
     assert min(stamps) < 100 and max(stamps) > 900 and 350 < np.mean(stamps) < 650
