@@ -56,7 +56,7 @@ def check_share(share: Path) -> None:
 
 
 def check_use(install: Path, share: Path) -> None:
-    """Use the package as somebody does who sourced the workspace and left it."""
+    """Use the package from another folder, where the workspace has been sourced."""
     print_share = 'from dual_cnn_ros.share import share_directory; print(share_directory())'
     for command, expected in (
         (f'{sys.executable} -c "{print_share}"', str(share)),

@@ -58,7 +58,7 @@ import dual_cnn_ros
 from dual_cnn_ros.messages.images import to_image_msg
 
 PATIENCE = 30.0
-"""Seconds after which something that takes well under one is taken to have failed."""
+"""Seconds after which a wait for what takes well under one second fails."""
 
 
 # The node --------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class NodeProcess(AbstractContextManager['NodeProcess']):
         return self.wait()
 
     def __exit__(self, *_: object) -> None:
-        """End it without its noticing, where it still runs."""
+        """Kill it, where it still runs."""
         self._process.kill()
         self._process.wait()
 
@@ -161,7 +161,7 @@ def assert_refused(kind: Callable[..., Node], parameters: dict[str, Any], words:
         context.try_shutdown()
 
 
-# The other side --------------------------------------------------------------------------------
+# What talks to the node ------------------------------------------------------------------------
 
 
 class Client:
@@ -172,7 +172,7 @@ class Client:
     """
 
     def __init__(self, name: str = 'dual_cnn') -> None:
-        """Join the domain of the tests."""
+        """Make the node and start the thread."""
         self.name = name
         self._context = Context()
         rclpy.init(context=self._context)
@@ -187,7 +187,7 @@ class Client:
         self._thread.start()
 
     def close(self) -> None:
-        """Leave."""
+        """End the thread and the node."""
         self._executor.shutdown()
         self._thread.join(PATIENCE)
         self.node.destroy_node()
@@ -342,7 +342,7 @@ class Camera:
         self._subscription = client.hear(Classification, answers, self.answers.append)
 
     def close(self) -> None:
-        """Unplug it."""
+        """Remove the publisher and the subscription."""
         self._client.node.destroy_publisher(self._publisher)
         self._client.node.destroy_subscription(self._subscription)
 
@@ -388,7 +388,7 @@ class Camera:
 
 
 def scaled(colour: str, height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return a picture whose answer is 'red', 'green' or 'blue', of any size without much ado."""
+    """Return a picture of any size whose answer is 'red', 'green' or 'blue'."""
     return cv2.resize(picture(colour, seed=seed), (width, height), interpolation=cv2.INTER_NEAREST)
 
 

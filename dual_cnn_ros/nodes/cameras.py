@@ -27,6 +27,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from vision_msgs.msg import Classification
 
+from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.parameter import ParameterError
 from dual_cnn_ros.nodes.statistics import Statistics
 
@@ -93,28 +94,20 @@ class CameraOutputs:
                 self._node.destroy_lifecycle_publisher(publisher)
 
 
-def make_cameras(
-    node: LifecycleNode, topics: Sequence[str], transport: str, given_names: Sequence[str]
-) -> list[CameraOutputs]:
+def make_cameras(node: LifecycleNode, values: ClassifierParameters) -> list[CameraOutputs]:
     """
-    Return the cameras with their publishers.
-
-    Parameters
-    ----------
-    node
-        Has the publishers.
-    topics, transport, given_names
-        The parameters image_topics, image_transport and camera_names.
+    Return the cameras that the parameters name, with their publishers.
 
     Raises
     ------
     ParameterError
         If there is not one name for each topic.
     """
-    if transport == 'compressed':
-        topics = [topic.removesuffix(COMPRESSED) + COMPRESSED for topic in topics]
+    topics = values.image_topics
+    if values.image_transport == 'compressed':
+        topics = tuple(topic.removesuffix(COMPRESSED) + COMPRESSED for topic in topics)
     resolved = [node.resolve_topic_name(topic) for topic in topics]
-    names = [name for name in given_names if name]
+    names = [name for name in values.camera_names if name]
     names = names or [camera_name(topic, node.get_namespace()) for topic in resolved]
     if len(names) != len(topics) or len(set(names)) != len(names):
         raise ParameterError(

@@ -140,9 +140,7 @@ class ClassifierNode(LifecycleNode):
         """Create the publishers, subscribe to the cameras and start to work."""
         values = self._live.values
         try:
-            self._cameras = make_cameras(
-                self, values.image_topics, values.image_transport, values.camera_names
-            )
+            self._cameras = make_cameras(self, values)
             result = super().on_activate(state)
             self._worker = NewestWorker(self._work)
             for camera in self._cameras:

@@ -68,7 +68,7 @@ def front(client: Client, node: NodeProcess) -> Camera:
 
 
 class TestFrames:
-    """Bad frames cost themselves; the node is the same one throughout."""
+    """A bad frame is counted and not answered; the same node answers the next good one."""
 
     def refuse(self, client: Client, front: Camera, message: Any) -> None:
         """Check that a message is counted as bad and not answered."""
