@@ -17,8 +17,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+import json
 import os
 from pathlib import Path
+import re
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -41,3 +43,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file whole, laid out to be read: a line for each small record and list."""
+    text = json.dumps(content, indent=1)
+    # Strings of JSON hold no line breaks, so that only the layout is changed.
+    compact = re.sub(r'[\[{]\n[^\[\]{}]*[\]}]', lambda m: re.sub(r'\n\s*', ' ', m[0]), text)
+    write_atomically(path, (compact + '\n').encode())

@@ -14,11 +14,12 @@
 
 """Writing files whole or not at all."""
 
+import json
 import os
 
 import pytest
 
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import write_atomically, write_json
 
 
 def test_the_file_is_replaced(tmp_path):
@@ -37,3 +38,11 @@ def test_a_write_that_fails_leaves_the_old_file_only(tmp_path, monkeypatch, name
     with pytest.raises(OSError, match='no space'):
         write_atomically(tmp_path / 'file', b'new')
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [('file', b'old')]
+
+
+def test_json_has_a_line_for_each_small_record_and_list(tmp_path):
+    content = {'numbers': [1, 2.5], 'records': [{'a': 'x [1,\n 2]  {y}'}, {'a': None}], 'none': []}
+    write_json(tmp_path / 'file', content)
+    text = (tmp_path / 'file').read_text()
+    assert json.loads(text) == content
+    assert ' "numbers": [ 1, 2.5 ],\n' in text and len(text.splitlines()) < 12

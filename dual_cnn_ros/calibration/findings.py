@@ -18,9 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-import json
 from pathlib import Path
-import re
 from typing import Any
 
 import numpy as np
@@ -36,7 +34,7 @@ from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule
 from dual_cnn_ros.calibration.temperature import calibrated
 from dual_cnn_ros.calibration.thresholds import Curve, ThresholdPoint
 from dual_cnn_ros.cascade.settings import Criterion
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import write_json
 from dual_cnn_ros.records import to_plain
 
 CURVE_POINTS, PARETO_POINTS = 200, 50
@@ -307,13 +305,8 @@ def rule_point(rule: CandidateRule, at: ThresholdPoint) -> RulePoint:
 
 
 def write_findings(findings: CalibrationFindings, file: Path) -> None:
-    """Write JSON to read and to compare by lines, a list of numbers taking one."""
-    text = re.sub(
-        r'\[([-+.\deE,\s]+)\]',
-        lambda found: f'[{" ".join(found[1].split())}]',
-        json.dumps(_rounded(to_plain(findings)), indent=1),
-    )
-    write_atomically(file, (text + '\n').encode())
+    """Write the findings as JSON, with five decimals of all but thresholds."""
+    write_json(file, _rounded(to_plain(findings)))
 
 
 def _interval(right: npt.NDArray[np.bool_]) -> tuple[float, float]:

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import csv
 from dataclasses import astuple, dataclass, fields
 from itertools import permutations, product
-import json
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ from dual_cnn_ros.calibration.rules import candidate_rules
 from dual_cnn_ros.calibration.temperature import fit_temperature
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.data.dataset import read_names
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import write_json
 from dual_cnn_ros.records import to_plain
 
 SCORE = 'max_probability'
@@ -451,5 +450,4 @@ def write_pairing(folder: Path, findings: PairingFindings, rows: Sequence[Expect
             [f'{value:.7g}' if isinstance(value, float) else value for value in astuple(row)]
             for row in rows
         )
-    text = json.dumps(to_plain(findings), indent=1) + '\n'
-    write_atomically(folder / 'recommendation.json', text.encode())
+    write_json(folder / 'recommendation.json', to_plain(findings))

@@ -20,13 +20,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 import json
 from pathlib import Path
-import re
 from typing import Any
 
 from dual_cnn_ros.calibration.reliability import Reliability
 from dual_cnn_ros.cascade.settings import Rule
 from dual_cnn_ros.evaluation.metrics import Interval
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import write_json
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
 
 FORMAT = 3
@@ -370,11 +369,7 @@ def title(system: str, memory: str) -> str:
 
 def write_evaluation(findings: EvaluationFindings, path: Path) -> None:
     """Write the findings as JSON; read_evaluation gives the same."""
-    text = json.dumps({'format': FORMAT, **to_plain(findings)}, indent=1, allow_nan=False)
-    # A line for each list of numbers and each small record: there are thousands. Strings of JSON
-    # hold no line breaks, so that only the layout is changed.
-    compact = re.sub(r'[\[{]\n[^\[\]{}]*[\]}]', lambda m: re.sub(r'\n\s*', ' ', m[0]), text)
-    write_atomically(path, (compact + '\n').encode())
+    write_json(path, {'format': FORMAT, **to_plain(findings)})
 
 
 def read_evaluation(path: Path) -> EvaluationFindings:

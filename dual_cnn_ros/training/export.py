@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-import json
 import platform
 import warnings
 
@@ -30,7 +29,7 @@ from torch import nn
 
 from dual_cnn_ros.bundle import Bundle, ModelFile, sha256, StageSpec, TrainingRecord, write_bundle
 from dual_cnn_ros.data.dataset import Dataset
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import write_atomically, write_json
 from dual_cnn_ros.inference import networks
 from dual_cnn_ros.records import to_plain
 from dual_cnn_ros.training.checkpoint import EpochRecord
@@ -142,7 +141,7 @@ def write_stage(
         files[kind] = ModelFile(path, sha256(path))
     plain = to_plain(metrics)
     plain['options'] = {k: v for k, v in plain['options'].items() if k not in PRIVATE}
-    write_atomically(folder / 'metrics.json', (json.dumps(plain, indent=1) + '\n').encode())
+    write_json(folder / 'metrics.json', plain)
     images = len(data.training.names) + len(data.validation.names)
     record = TrainingRecord(
         options.data.name,

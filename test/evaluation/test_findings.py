@@ -62,14 +62,13 @@ def with_figures(
     return replace(findings, results=tuple(results))
 
 
-def test_what_is_written_is_read_back_and_has_few_lines(
+def test_what_is_written_is_read_back(
     findings: EvaluationFindings, tmp_path: Path
 ) -> None:
     file = tmp_path / 'evaluate.json'
     odd = replace(findings.data, bad={'a [1,\n 2]  {x}.png': 'no "image"'})
     write_evaluation(replace(findings, data=odd), file)
     assert read_evaluation(file) == replace(findings, data=odd)
-    assert len(file.read_text().splitlines()) < 60 * len(findings.results)
 
 
 @pytest.mark.parametrize(
