@@ -82,14 +82,9 @@ def measure_energy(
     """
     works, blocks = {}, {}
     for protocol in protocols:
-        repeated = list(images)[: round(protocol.share * len(images))]
-        frames = [
-            *images.values(),
-            *(
-                playthrough.turned(images[i], i) if protocol.turned else images[i]
-                for i in repeated
-            ),
-        ]
+        frames = list(images.values())
+        for i in list(images)[: round(protocol.share * len(images))]:
+            frames.append(playthrough.turned(images[i], i) if protocol.turned else images[i])
         for player in players:
             name = f'{player.title}, {protocol.name}'
             works[name] = partial(play_all, player.cascade, frames)

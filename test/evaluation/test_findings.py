@@ -62,9 +62,7 @@ def with_figures(
     return replace(findings, results=tuple(results))
 
 
-def test_what_is_written_is_read_back(
-    findings: EvaluationFindings, tmp_path: Path
-) -> None:
+def test_what_is_written_is_read_back(findings: EvaluationFindings, tmp_path: Path) -> None:
     file = tmp_path / 'evaluate.json'
     odd = replace(findings.data, bad={'a [1,\n 2]  {x}.png': 'no "image"'})
     write_evaluation(replace(findings, data=odd), file)

@@ -16,11 +16,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+import platform
+
 import pytest
 from simulated_machine import failing, Machine
 
 from dual_cnn_ros.energy.bench import Bench
-from dual_cnn_ros.evaluation.measurement import cost_table
+from dual_cnn_ros.evaluation.measurement import cost_table, machine_name
 
 
 def test_costs_above_an_unknown_idle_power_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +32,9 @@ def test_costs_above_an_unknown_idle_power_are_refused(monkeypatch: pytest.Monke
     lines = cost_table(Bench(sensor, 10.0).run({'image': machine.work}))
     assert 'Idle: unknown, as readings cover neither rest.' in lines
     assert lines[-1].startswith('image: refused, ') and 'nan' not in ''.join(lines)
+
+
+def test_a_machine_that_is_no_board_has_the_name_of_its_processor(tmp_path: Path) -> None:
+    known = Path('/proc/cpuinfo').read_text() + f'{platform.system()} {platform.machine()}'
+    name = machine_name(tmp_path)
+    assert name and name in known

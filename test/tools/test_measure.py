@@ -26,7 +26,6 @@ import pytest
 from simulated_machine import BUSY, IDLE, Machine, spent
 import sysfs_fixtures as fixtures
 from tiny_bundle import make_bundle
-from tiny_pool import make_trained
 
 from dual_cnn_ros.bundle import read_bundle
 from dual_cnn_ros.cascade.frame import Frame
@@ -107,13 +106,6 @@ def test_table_baseline_and_trace(
     assert (played.members, played.scope) == (('VDD_IN',), 'module')
     watts = [float(w) for w in re.findall(r',VDD_IN,([\d.]+)', trace.read_text())]
     assert min(watts) == pytest.approx(IDLE) and max(watts) == pytest.approx(BUSY)
-
-
-def test_large_cnn_as_train_writes_it(orin: Path, bundle: Path, tmp_path: Path) -> None:
-    large = make_trained(tmp_path, 'big')
-    assert command(bundle, '--sysfs-root', orin, '--large', large) == 0
-    baseline = read_bundle(bundle).baseline
-    assert baseline is not None and baseline.name == 'big'
 
 
 def test_noise_leaves_the_bundle_as_it_was(
