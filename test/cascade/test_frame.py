@@ -221,12 +221,14 @@ def test_shrink_never_enlarges() -> None:
 # Frame -------------------------------------------------------------------------------------------
 
 
-def test_stages_that_want_the_same_share_one_blob() -> None:
+@pytest.mark.parametrize('preprocessing', [RGB, replace(RGB, width=24, crop=1.0)], ids=str)
+def test_stages_that_want_the_same_share_one_blob(preprocessing: Preprocessing) -> None:
     frame = Frame(noise(96, 128))
-    blob = frame.blob(RGB)
-    np.testing.assert_array_equal(blob, RGB.blob(frame.reduced(24, 32)))
-    assert frame.blob(replace(RGB)) is blob
-    assert not np.array_equal(frame.blob(replace(RGB, colour='bgr')), blob)
+    blob = frame.blob(preprocessing)
+    reduced = frame.reduced(preprocessing.height, preprocessing.width, preprocessing.crop)
+    np.testing.assert_array_equal(blob, preprocessing.blob(reduced))
+    assert frame.blob(replace(preprocessing)) is blob
+    assert not np.array_equal(frame.blob(replace(preprocessing, colour='bgr')), blob)
 
 
 @pytest.mark.parametrize('size', [(8, 9), (64, 72), (100, 76), (33, 31), (480, 640)], ids=str)
