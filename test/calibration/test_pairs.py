@@ -21,18 +21,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from two_cnns import decide
 
 from dual_cnn_ros.calibration import pairs
 from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.pairs import expect, Expectation, explain, PoolMember, recommend
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.temperature import fit_temperature
-from dual_cnn_ros.cascade.cascade import apply_rule, ask, Stage
-from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule
-
-BLANK = Frame(np.zeros((8, 8), np.uint8))
 
 
 def pool_of(
@@ -45,14 +42,6 @@ def pool_of(
         PoolMember(name, accuracy, cost, cost / 1000)
         for name, accuracy, cost in zip('abcdefgh', accuracies, costs)
     ], found
-
-
-def decide(p: np.ndarray, q: np.ndarray, check: str, threshold: float) -> tuple[int, bool]:
-    """Return the cascade's answer to one image and whether it was deferred."""
-    rule = Rule((Criterion('max_probability', threshold),), check)
-    stages = [Stage('first', lambda _: p), Stage('second', lambda _: q)]
-    decision = ask(apply_rule(rule, stages), BLANK, rule)
-    return decision.label, decision.source == 'second'
 
 
 @pytest.mark.parametrize('goal', [None, 0.6])
@@ -76,7 +65,8 @@ def test_expectations_are_those_of_half_the_images_judged_by_the_other(goal) -> 
             )
 
             def outcome(n: int, t: float, p=first, q=second, check=row.post_check):
-                label, deferred = decide(p[n], q[n], check, t)
+                rule = Rule((Criterion('max_probability', t),), check)
+                label, deferred = decide(p[n], q[n], rule)
                 return label == labels[n], deferred
 
             scores = np.unique(first[choosing].max(axis=1).astype(float))

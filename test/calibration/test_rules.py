@@ -20,14 +20,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from two_cnns import decide
 
 from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule, choose_rule
-from dual_cnn_ros.cascade.cascade import apply_rule, ask, Stage
-from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import SCORES, softmax
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, POST_CHECKS, Rule
-
-BLANK = Frame(np.zeros((8, 8), np.uint8))
 
 
 def draw(count: int, classes: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -39,21 +36,6 @@ def draw(count: int, classes: int) -> tuple[list[np.ndarray], np.ndarray]:
     return [softmax(z) for z in logits], truth
 
 
-def decide(probabilities: list[np.ndarray], rule: Rule) -> list[tuple[int, bool]]:
-    """Return the cascade's own answer to each image, and whether it was deferred."""
-    decisions = [
-        ask(
-            apply_rule(
-                rule, [Stage('first', lambda _, p=p: p), Stage('second', lambda _, q=q: q)]
-            ),
-            BLANK,
-            rule,
-        )
-        for p, q in zip(*probabilities)
-    ]
-    return [(decision.label, decision.source == 'second') for decision in decisions]
-
-
 @pytest.mark.parametrize('classes', [2, 3, 137])
 @pytest.mark.parametrize('ties', [False, True])
 def test_once_all_stages_are_asked_the_answers_are_the_cascades(classes: int, ties: bool) -> None:
@@ -63,7 +45,7 @@ def test_once_all_stages_are_asked_the_answers_are_the_cascades(classes: int, ti
         probabilities[1][::3] = probabilities[0][::3, ::-1]
     for score, check in product(SCORES, POST_CHECKS):
         rule = Rule((Criterion(score, ALWAYS_DEFER),), check)
-        answers = np.array([label for label, _ in decide(probabilities, rule)])
+        answers = np.array([decide(p, q, rule)[0] for p, q in zip(*probabilities)])
         found = candidate_rules(probabilities, answers, (score,))
         own = next(other for other in found if other.post_check == check)
         assert own.final_right.all()
@@ -76,8 +58,8 @@ def test_at_any_threshold_they_come_to_what_the_cascade_comes_to() -> None:
     for rule in rules:
         best = rule.best()
         for threshold in (best.threshold, 0.3, ALWAYS_DEFER):
-            criterion = Criterion(rule.score, threshold)
-            labels, deferred = zip(*decide(probabilities, Rule((criterion,), rule.post_check)))
+            whole = Rule((Criterion(rule.score, threshold),), rule.post_check)
+            labels, deferred = zip(*(decide(p, q, whole) for p, q in zip(*probabilities)))
             at = rule.at(threshold)
             assert at.accuracy == np.mean(labels == truth) <= best.accuracy
             assert at.deferral_rate == np.mean(deferred)
