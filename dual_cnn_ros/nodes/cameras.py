@@ -27,6 +27,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from vision_msgs.msg import Classification
 
+from dual_cnn_ros.data.cameras import camera_of
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.parameter import ParameterError
 from dual_cnn_ros.nodes.statistics import Statistics
@@ -123,6 +124,4 @@ def make_cameras(node: LifecycleNode, values: ClassifierParameters) -> list[Came
 
 def camera_name(topic: str, namespace: str) -> str:
     """Return the name of a camera: the namespace of its topic, relative to the node's."""
-    own = namespace.rstrip('/') + '/'
-    relative = topic.removesuffix(COMPRESSED).removeprefix(own)
-    return relative.strip('/').rpartition('/')[0] or 'camera'
+    return camera_of(topic.removeprefix(namespace.rstrip('/') + '/'))
