@@ -125,9 +125,11 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
     Raises
     ------
     RecordingError
-        If there are none.
+        If there are none, or there is no such folder.
     """
-    files = ImageFolder(folder).files if folder.is_dir() else ()
+    if not folder.is_dir():
+        raise RecordingError(f'there is no folder {folder}')
+    files = ImageFolder(folder).files
     if not files:
         raise RecordingError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
 

@@ -22,6 +22,7 @@ played, and shows what came of it so far.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 import os
 from pathlib import Path
 import signal
@@ -40,7 +41,7 @@ from dual_cnn_ros.playback.stamped_recording import StampedRecording
 from dual_cnn_ros.playback.summary import decision_table, energy_table
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.synthetic.simulated_power import read_true_joules
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli
 
 COURSE = share_directory() / 'config' / 'recordings' / 'course'
 COURSE_BUNDLE = 'signs'
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
     print(f'{os.path.relpath(source.path)}: {", ".join(cameras)}{". " + notes if notes else ""}')
     titles = ' then '.join(stage.title for stage in bundle.stages)
     print(f'bundle {bundle.name}: {len(bundle.labels)} classes, {titles}')
-    labels = _labels(source, cameras)
+    labels = _labels(source, cameras, bundle)
     # The constructed trace goes with one drive and one bundle.
     is_course = source.path == COURSE and bundle.name == COURSE_BUNDLE
     trace = COURSE / 'power.csv' if is_course else None
@@ -106,16 +107,23 @@ def _open(options: argparse.Namespace) -> tuple[Recording | ImageStream, str]:
     return Recording(COURSE), options.bundle or COURSE_BUNDLE
 
 
-def _labels(source: Recording | ImageStream, cameras: dict[str, str]) -> dict[FrameKey, str]:
-    """Return the true labels, as far as the source has them."""
+def _labels(
+    source: Recording | ImageStream, cameras: dict[str, str], bundle: Bundle
+) -> dict[FrameKey, str]:
+    """Return the true labels, as far as the source has them and the bundle knows them."""
     if isinstance(source, ImageStream):
         (camera,) = cameras.values()
-        return {(camera, stamp): label for stamp, label in source.labels.items()}
-    problems: list[str] = []
-    labels = recorded_labels(source, cameras, problems)
-    for problem in problems:
-        print(f'demo: left out the label {problem}', file=sys.stderr)
-    return {(cameras[topic], stamp): label for (topic, stamp), label in labels.items()}
+        labels = {(camera, stamp): label for stamp, label in source.labels.items()}
+    else:
+        problems: list[str] = []
+        recorded = recorded_labels(source, cameras, problems)
+        for problem in problems:
+            print(f'demo: left out the label {problem}', file=sys.stderr)
+        labels = {(cameras[topic], stamp): label for (topic, stamp), label in recorded.items()}
+    unknown = Counter(label for label in labels.values() if label not in bundle.labels)
+    for label, count in sorted(unknown.items()):
+        print(f'unknown label {label!r} on {count} frames: not judged')
+    return {key: label for key, label in labels.items() if label not in unknown}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,13 +140,14 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument(
         '--camera', type=int, metavar='N', help='a camera, until Ctrl-C or for --duration'
     )
+    domain = number(0, 232, kind=int)  # more have no port
     for name, kind, default, text in (
         ('bundle', str, None, 'name or folder of it (signs for the rendered drive, else scenes)'),
-        ('rate', float, 1.0, '2.0 plays twice as fast (1.0)'),
-        ('fps', number(0, exclusive=True), 10.0, 'images of --images in a second (10)'),
-        ('duration', float, None, 'stop after so many seconds of it'),
+        ('rate', positive, 1.0, '2.0 plays twice as fast (1.0)'),
+        ('fps', positive, 10.0, 'images of --images in a second (10)'),
+        ('duration', positive, None, 'stop after so many seconds of it'),
         ('sysfs-root', Path, Path('/sys'), 'where to look for a power sensor (/sys)'),
-        ('domain', int, 87, 'ROS_DOMAIN_ID of the demo, which shall meet no robot (87)'),
+        ('domain', domain, 87, 'ROS_DOMAIN_ID of the demo, which shall meet no robot (87)'),
         ('out', Path, Path('demo.png'), 'file of the contact sheet (demo.png)'),
     ):
         parser.add_argument(f'--{name}', type=kind, default=default, help=text)

@@ -132,11 +132,23 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
     assert 'always both' in remarks[1]
 
 
+def test_labels_that_the_bundle_does_not_know_are_not_judged(
+    photographs: Path, bundle: str, tmp_path: Path
+) -> None:
+    (photographs / 'blue').rename(photographs / 'trip')
+    done = demo(images=photographs, bundle=bundle, out=tmp_path / 'sheet.png', fps=1)
+    assert done.returncode == 0, done.stderr
+    assert "unknown label 'trip' on 4 frames: not judged" in done.stdout
+    assert 'Correct: of the 8 frames that have a true label.' in done.stdout
+    assert frames_answered(done.stdout)[2] == '100.0%'
+
+
 @pytest.mark.parametrize(
     ('option', 'value', 'said'),
     [
         ('bag', 'nowhere', 'no recording at nowhere'),
         ('images', 'resource', 'holds no images'),
+        ('images', 'nowhere', 'there is no folder nowhere'),
         ('video', 'package.xml', 'cannot be opened'),
         ('bundle', './nowhere', 'bundle.yaml: not found'),
         ('out', 'sheet.txt', '--out sheet.txt: the name must end in .png or .jpg'),
