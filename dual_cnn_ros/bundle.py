@@ -495,9 +495,13 @@ def read_bundle(path: Path) -> Bundle:
     try:
         content = yaml.safe_load(file.read_text(encoding='utf-8'))
     except FileNotFoundError as error:
+        known = ''
+        if path.parent == shipped_bundles():
+            names = ', '.join(sorted(found.parent.name for found in path.parent.glob(f'*/{FILE}')))
+            known = f'; the bundles of the package are {names}'
         raise BundleError(
             f'{file}: not found; a bundle is a folder with this file in it, as made by the '
-            'train and calibrate tools'
+            f'train and calibrate tools{known}'
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f'{file}: cannot be read: {error}') from error

@@ -311,6 +311,8 @@ def test_a_folder_without_bundle_yaml_is_said_to_be_none(folder: Path) -> None:
     assert 'a bundle is a folder with this file in it' in refused(folder / 'nowhere')
     (folder / 'nowhere' / 'bundle.yaml').mkdir(parents=True)
     assert 'cannot be read' in refused(folder / 'nowhere')
+    with pytest.raises(BundleError, match='the bundles of the package are scenes, signs'):
+        Bundle.open('scenez')
 
 
 def test_a_changed_model_file_is_refused(folder: Path) -> None:

@@ -69,9 +69,12 @@ def parse_system(text: str) -> System:
     given = ''
     if not _is_bundle(text) and (match := re.fullmatch(r'([^/@=]+)=(.+)', text)):
         given, text = match.groups()
-    name, _, part = (text, '', '') if _is_bundle(text) or '@' not in text else text.rpartition('@')
+    whole = _is_bundle(text) or '@' not in text
+    name, at, part = (text, '', '') if whole else text.rpartition('@')
+    if not name:
+        raise ValueError(f'{text!r} names no bundle')
     bundle = Bundle.open(name)
-    if not part:
+    if not at:
         return System(given or bundle.name, bundle, bundle.rule)
     title = given or f'{bundle.name}@{part}'
     for stage in bundle.stages:

@@ -67,6 +67,8 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     [
         (['{}@third'], "no stage or operating point 'third'; it has: first; second; never ask"),
         (['{}', '{}'], "are both called 'tiny'; put NAME= before one of them"),
+        (['{}@'], "no stage or operating point ''; it has: first"),
+        (['@first'], "'@first' names no bundle"),
         (['nowhere'], 'bundle.yaml: not found'),
         (['{}', '{other}'], 'other has other labels than tiny'),
     ],
