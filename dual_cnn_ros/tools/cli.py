@@ -71,6 +71,13 @@ def number(
     return parse
 
 
+def csv_file(text: str) -> Path:
+    """Be an argparse type for a power trace to write: the power node knows one by its .csv."""
+    if not text.endswith('.csv'):
+        raise argparse.ArgumentTypeError(f'the name must end in .csv, not {text}')
+    return Path(text)
+
+
 fraction = number(0, 1, exclusive=True)
 positive = number(0, exclusive=True)
 

@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     clusters = 'of a recording, drawn as one by the bootstrap: neighbours resemble (2)'
     add('--block', type=positive, default=2.0, metavar='SECONDS', help=clusters)
     add('--timed', type=number(0, kind=int), default=500, metavar='N', help='images to time (500)')
-    add('--seed', type=int, default=0, help='of everything drawn (0)')
+    add('--seed', type=number(0, kind=int), default=0, help='of everything drawn (0)')
     add('--backend', choices=('auto', *BACKENDS), default='auto', help='as of the node (auto)')
     add('--device', choices=DEVICES, default='auto', help='as of the node (auto)')
     blocks = 'of each block where there is a power sensor; 0: none (10)'

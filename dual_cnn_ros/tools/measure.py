@@ -39,7 +39,7 @@ from dual_cnn_ros.evaluation.measurement import (
 )
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.power.discover import POWER_SOURCES
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import csv_file, make_parser, number, run_cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--source', choices=POWER_SOURCES, default='auto', help='of the power (auto)')
     add('--sysfs-root', type=Path, default=Path('/sys'), help='where sysfs is mounted (/sys)')
     trace = 'write every reading to this .csv, which the power node plays'
-    add('--trace', type=Path, metavar='FILE', help=trace)
+    add('--trace', type=csv_file, metavar='FILE', help=trace)
     return parser
 
 

@@ -35,15 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = make_parser('signs', __doc__)
     parser.add_argument('out', type=Path, help='folder for <label>/<number>.jpg')
-    for name, low, default, text in (
-        ('--per-class', 1, 1000, 'views of each label'),
-        ('--size', 8, 64, 'side of the images in pixels'),
-        ('--seed', 0, 0, 'another seed, other views'),
-        ('--first', 0, 0, 'number of the first view, to add to a data set'),
-        ('--quality', 0, 95, 'JPEG quality'),
+    for name, limits, default, text in (
+        ('--per-class', (1,), 1000, 'views of each label'),
+        ('--size', (8, 4096), 64, 'side of the images in pixels'),
+        ('--seed', (0,), 0, 'another seed, other views'),
+        ('--first', (0,), 0, 'number of the first view, to add to a data set'),
+        ('--quality', (0, 100), 95, 'JPEG quality'),
     ):
         parser.add_argument(
-            name, type=number(low, kind=int), default=default, help=f'{text} (%(default)s)'
+            name, type=number(*limits, kind=int), default=default, help=f'{text} (%(default)s)'
         )
     options = vars(parser.parse_args(arguments))
     return run_cli('signs', lambda: write_views(**options))

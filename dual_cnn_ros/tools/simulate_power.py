@@ -29,7 +29,7 @@ import sys
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.recording import Recording
 from dual_cnn_ros.synthetic.simulated_power import simulate_power, write_trace
-from dual_cnn_ros.tools.cli import make_parser, run_cli
+from dual_cnn_ros.tools.cli import csv_file, make_parser, run_cli
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('recording', type=Path, help='a rosbag2 recording with images')
     parser.add_argument('--bundle', required=True, help='name or folder of the bundle')
     parser.add_argument(
-        '--out', type=Path, required=True, metavar='FILE', help='the .csv to write'
+        '--out', type=csv_file, required=True, metavar='FILE', help='the .csv to write'
     )
     options = parser.parse_args(arguments)
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import Field, fields
 from importlib.util import find_spec
 from pathlib import Path
+import re
 import sys
 from typing import Any
 
@@ -77,7 +78,7 @@ def parse_options(argv: Sequence[str] | None) -> TrainingOptions:
     parser.add_argument(
         '--out', type=Path, required=True, metavar='DIR', help='folder of the bundle'
     )
-    parser.add_argument('--name', help='of the bundle; NET by default')
+    parser.add_argument('--name', type=_name, help='of the bundle; NET by default')
     general = parser.add_argument_group('training')
     for option in fields(TrainingOptions):
         if option.metadata:
@@ -116,11 +117,16 @@ def _add(group: Any, option: Field[Any]) -> None:
     group.add_argument(flag, default=option.default, help=text, **settings)
 
 
+def _name(text: str) -> str:
+    if text == '..' or Path(text).name != text:
+        raise argparse.ArgumentTypeError(f'must be the name of one folder, not {text!r}')
+    return text
+
+
 def _size(text: str) -> tuple[int, int]:
-    sides = [int(side) for side in text.split('x')]
-    if len(sides) > 2 or min(sides) < 1:
-        raise ValueError(text)
-    return sides[0], sides[-1]
+    if not (match := re.fullmatch(r'([1-9][0-9]*)(?:x([1-9][0-9]*))?', text)):
+        raise argparse.ArgumentTypeError(f'must be a side or HEIGHTxWIDTH in pixels, not {text}')
+    return int(match[1]), int(match[2] or match[1])
 
 
 if __name__ == '__main__':

@@ -63,7 +63,8 @@ def test_help_says_that_everything_is_rendered(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ('main', 'option'), [(signs.main, '--size=4'), (course.main, '--seconds=601')]
+    ('main', 'option'),
+    [(signs.main, '--size=4'), (signs.main, '--quality=101'), (course.main, '--seconds=601')],
 )
 def test_impossible_option_is_refused(main: Main, option: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match='2'):
@@ -71,14 +72,20 @@ def test_impossible_option_is_refused(main: Main, option: str, tmp_path: Path) -
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_trace_is_a_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        simulate_power.main([str(COURSE), '--bundle=signs', '--out=trace.txt'])
+    assert '--out: the name must end in .csv, not trace.txt' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('main', 'arguments', 'said'),
     [
         (signs.main, [f'{__file__}/out'], f'{__file__}/out'),
         (course.main, [str(COURSE), '--seconds', '1'], str(COURSE)),
-        (simulate_power.main, ['nowhere', '--bundle=signs', '--out=x'], 'recording at nowhere'),
-        (simulate_power.main, [str(COURSE), '--bundle=./none', '--out=x'], 'yaml: not found'),
-        (simulate_power.main, [str(COURSE), '--bundle=signs', '--out=no/folder'], 'no/folder'),
+        (simulate_power.main, ['nowhere', '--bundle=signs', '--out=x.csv'], 'at nowhere'),
+        (simulate_power.main, [str(COURSE), '--bundle=./none', '--out=x.csv'], 'yaml: not found'),
+        (simulate_power.main, [str(COURSE), '--bundle=signs', '--out=no/x.csv'], 'no/x.csv'),
     ],
 )
 def test_what_is_missing_is_named(

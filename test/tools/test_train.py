@@ -52,7 +52,11 @@ def test_options_of_every_type_arrive():
 
 
 @pytest.mark.parametrize(
-    'option', ['--epochs=0', '--validation=1', '--input=2x3x4', '--batch-size=1.5', '--flip=yes']
+    'option',
+    [
+        *('--epochs=0', '--validation=1', '--batch-size=1.5', '--flip=yes'),
+        *('--input=2x3x4', '--input=28x', '--input=0', '--name=a/b', '--name=..'),
+    ],
 )
 def test_arguments_out_of_range_are_refused(option, capsys):
     with pytest.raises(SystemExit, match='2'):
