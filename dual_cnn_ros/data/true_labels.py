@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 import csv
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -58,15 +58,11 @@ def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
             )
         for row in rows:
             try:
-                key = (
-                    str(int(row['frame']))
-                    if row.get('frame')
-                    else f'@{_nanoseconds(row["stamp"])}'
-                )
+                key = _frame_of(row)
                 if not row['label']:
                     raise ValueError('no label')
                 found[row.get('topic') or '', key] = row['label'].strip()
-            except (ValueError, KeyError, TypeError, InvalidOperation) as error:
+            except ValueError as error:
                 problems.append(f'{path}, line {rows.line_num}: {error}')
     return found
 
@@ -100,5 +96,16 @@ def recorded_labels(
     return found
 
 
-def _nanoseconds(text: str) -> int:
-    return int(Decimal(text) * NANOSECONDS) if '.' in text else int(text)
+def _frame_of(row: Mapping[str, str | None]) -> str:
+    """Return the number of the frame, or its stamp as @<nanoseconds>; ValueError if neither."""
+    if number := row.get('frame'):
+        try:
+            return str(int(number))
+        except ValueError as error:
+            raise ValueError(f'{number!r} is no number of a frame') from error
+    if not (stamp := row.get('stamp')):
+        raise ValueError('neither frame nor stamp')
+    try:
+        return f'@{int(Decimal(stamp) * NANOSECONDS) if "." in stamp else int(stamp)}'
+    except (ValueError, InvalidOperation) as error:
+        raise ValueError(f'{stamp!r} is no time stamp') from error

@@ -124,7 +124,16 @@ def test_frames_of_a_recording(tmp_path: Path) -> None:
         (f'frame, topic, label\n0, {RAW}, a\n11, {COMPRESSED}, b\n', {0: 'a', 23: 'b'}, []),
         (f'stamp,label\n{START},a\n{START / 1e9 + 0.5:.1f},b\n', dict(enumerate('aabb')), []),
         (f'topic,stamp,label\n{RAW},{START // 10**9}.500000000,a\n', {2: 'a'}, []),
-        ('frame,label\nx,a\n0,\n2,c\n', {2: 'c'}, ['labels.csv, line 2', 'line 3: no label']),
+        (
+            'frame,stamp,label\nx,,a\n0,,\n2,,c\n,,d\n,1.x,e\n',
+            {2: 'c'},
+            [
+                "labels.csv, line 2: 'x' is no number of a frame",
+                'line 3: no label',
+                'line 5: neither frame nor stamp',
+                "line 6: '1.x' is no time stamp",
+            ],
+        ),
         # As a spreadsheet writes it, with a mark at its front.
         (
             f'\ufefftopic,frame,stamp,label\n{RAW},0,,a\n,99,,cat\n{RAW},,{START + 1},dog\n',
