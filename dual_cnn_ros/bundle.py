@@ -424,7 +424,7 @@ class Bundle:
         ]
         classes, channels = len(self.labels), blobs[0].shape[1]
         try:
-            _, model = load_model(spec.source, classes, channels, backend, device, threads)
+            model = load_model(spec.source, classes, channels, backend, device, threads)
         except InferenceError as error:
             raise BundleError(f'{where}: {error}') from error
         try:

@@ -74,7 +74,7 @@ def load_model(
     backend: str = 'auto',
     device: str = 'auto',
     threads: int = 1,
-) -> tuple[str, Model]:
+) -> Model:
     """
     Load a CNN with the first backend that can run it.
 
@@ -91,13 +91,6 @@ def load_model(
     threads
         CPU threads of one inference; 0 for the library's own choice.
 
-    Returns
-    -------
-    str
-        The name of the backend.
-    Model
-        The model, ready to run.
-
     Raises
     ------
     InferenceError
@@ -112,7 +105,8 @@ def load_model(
                     f'it reads {", ".join(module.FORMATS)}, and the bundle has '
                     f'{", ".join(source.formats)}'
                 )
-            return name, module.load(source, classes, channels, device, threads)
+            model: Model = module.load(source, classes, channels, device, threads)
+            return model
         except ImportError as error:
             missing = (error.name or name).partition('.')[0]
             reasons.append(

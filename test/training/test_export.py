@@ -96,6 +96,6 @@ def test_every_kind_of_network_exports_to_plain_onnx(name, tmp_path):
     images = torch.randn(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(images).numpy()[0]
-    _, runnable = load_model(ModelSource({'onnx': tmp_path / 'net.onnx'}), 5, 3)
+    runnable = load_model(ModelSource({'onnx': tmp_path / 'net.onnx'}), 5, 3)
     atol = 1e-4 * max(1, np.abs(expected).max())
     np.testing.assert_allclose(runnable(images.numpy()), expected, atol=atol)
