@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dual_cnn_ros.data import DataError
 from dual_cnn_ros.data.cameras import camera_of
-from dual_cnn_ros.data.recording import NANOSECONDS, Recording
+from dual_cnn_ros.data.recording import CLASSIFICATION, NANOSECONDS, Recording
 
 
 def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
@@ -73,14 +73,16 @@ def recorded_labels(
     """
     Return the labels on <camera>/ground_truth by image topic and stamp of the header in ns.
 
-    A Classification without a result labels nothing. For each one that cannot be read, a text is
-    appended to `problems`.
+    A Classification without a result labels nothing, nor does a topic of another type: simulators
+    publish poses as ground_truth. For each Classification that cannot be read, a text is appended
+    to `problems`.
     """
     labelled: dict[str, list[str]] = {}
     for topic in topics:
         labelled.setdefault(f'/{camera_of(topic)}/ground_truth', []).append(topic)
     found = {}
-    for message in recording.messages([name for name in labelled if name in recording.topics]):
+    there = [t.name for t in recording.topics.values() if t.type == CLASSIFICATION]
+    for message in recording.messages(labelled.keys() & there):
         where = f'{message.topic} at {message.time / NANOSECONDS:.3f}'
         try:
             truth = message.decode()

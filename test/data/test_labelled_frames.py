@@ -178,6 +178,16 @@ def test_recorded_labels_that_cannot_be_used_are_problems(tmp_path: Path) -> Non
     assert 'cannot be decoded' in undecoded and 'no time stamp' in unstamped
 
 
+def test_a_ground_truth_of_another_type_labels_nothing(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / 'bag', '/front/image', labelled=False)
+    with Recorder(tmp_path / 'both') as recorder, Recording(path) as images:
+        recorder.write('/front/ground_truth', 'nav_msgs/msg/Odometry', START, b'\0\1\0\0')
+        for message in images.messages():
+            recorder.write(message.topic, message.type, message.time, message.data)
+    source = open_frames(tmp_path / 'both')
+    assert {frame.label for frame in source.frames()} == {None} and not source.problems
+
+
 @pytest.mark.parametrize(
     ('second', 'cameras', 'said'),
     [
