@@ -153,13 +153,13 @@ COURSE = str(share.share_directory() / 'config' / 'recordings' / 'course')
         pytest.param('demo', [], marks=pytest.mark.ros),
         ('evaluate', [COURSE, 'signs', '--out', 'OUT']),
         pytest.param('replay', [COURSE], marks=pytest.mark.ros),
-        ('simulate_power', [COURSE, '--bundle', 'signs', '--out', 'OUT']),
+        ('simulate_power', [COURSE, '--bundle', 'signs', '--out', 'OUT.csv']),
     ],
 )
 def test_a_tool_that_needs_rosbags_says_how_to_install_it(
     name: str, arguments: list[str], tmp_path: Path
 ) -> None:
-    arguments = [str(tmp_path / 'out') if word == 'OUT' else word for word in arguments]
+    arguments = [str(tmp_path / word) if word.startswith('OUT') else word for word in arguments]
     done = run_without({'rosbags'}, name, *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f'{name}: ')
