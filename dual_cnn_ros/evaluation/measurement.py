@@ -137,6 +137,11 @@ def measure(options: MeasureOptions, begun: Callable[[str], None]) -> Measuremen
     name = ''
     if options.large:
         name, alone = large_cnn(options.large)
+        if name in works:
+            raise ValueError(
+                f'--large {options.large}: something of the bundle is called {name!r} too; '
+                'put NAME= before it'
+            )
         works[name] = _ask_all(alone.load(*how), image)
     blocks: list[str] = []
 

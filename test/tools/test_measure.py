@@ -127,6 +127,8 @@ def test_large_cnn_is_a_single_one(
 ) -> None:
     assert command(bundle, '--sysfs-root', orin, '--large', bundle) == 1
     assert 'name one CNN' in capsys.readouterr().err
+    assert command(bundle, '--sysfs-root', orin, '--large', f'second={bundle}@second') == 1
+    assert "the bundle is called 'second' too; put NAME= before it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
