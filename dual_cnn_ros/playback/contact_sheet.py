@@ -37,7 +37,7 @@ WHITE, WRONG = (255,) * 3, (60, 60, 220)
 
 
 def check_format(file: Path) -> None:
-    """Raise ValueError where no picture can be written to a file of this name."""
+    """Raise ValueError where no image can be written to a file of this name."""
     if not cv2.haveImageWriter(str(file)):
         raise ValueError(f'--out {file}: the name must end in .png or .jpg')
 
@@ -73,13 +73,13 @@ def write_contact_sheet(
     Raises
     ------
     NodeError
-        There is no overlay.
+        There is no overlay of a frame with a decision.
     OSError
         The file cannot be written.
     """
-    if not heard.overlays:
-        raise NodeError('the classifier node drew no overlay of any frame')
     keys = sorted(heard.overlays.keys() & heard.decisions.keys(), key=lambda key: key[1])
+    if not keys:
+        raise NodeError('the classifier node drew no overlay of any frame')
     chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, TILES).astype(int))]
     overlays = [heard.overlays[key] for key in chosen]
     wrong = [
