@@ -49,7 +49,7 @@ class Decision:
     threshold
         The last threshold that a score was compared with; None where there was none.
     distance
-        Bits in which the memory's key differs from the frame's; None unless recalled.
+        0 if the memory answered, which knows frames by equal fingerprints only; None otherwise.
     """
 
     probabilities: npt.NDArray[np.float32]

@@ -69,7 +69,8 @@ def open_power_trace(path: Path, clock: Callable[[], float] | None = None) -> Se
     Raises
     ------
     NoSensorError
-        Where the trace cannot be read or holds no reading; names the file, and the line or topic.
+        Where the trace cannot be read or holds no reading; names the file, and the reading or
+        topic.
 
     """
     scopes: dict[str, str] = {}

@@ -93,6 +93,8 @@ class Account:
 
     Attributes
     ----------
+    period
+        Nominal seconds between readings, as of the newest one.
     idle
         The idle power; None until it was measured.
     idle_note

@@ -215,7 +215,8 @@ class AnswerFile:
     identity
         Names what belongs in it: data, CNNs, seed. Any JSON value.
     shape
-        Numbers of frames, and of variants of each, then of probabilities that each has.
+        Number of variants of each frame (as it is, turned), of frames, and of probabilities that
+        all CNNs give to one.
     restart
         Whether to begin anew what another run began.
 

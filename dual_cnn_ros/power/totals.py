@@ -37,12 +37,12 @@ def total_of(
     Returns
     -------
     members : tuple of str
-        The rails to add up, by the first rule that fits. None where no rule does: a sum of all
-        rails would count some of them twice, once by themselves and once in the rail that feeds
-        them.
+        The rails to add up, by the first rule that fits; empty where no rule does, because a sum
+        of all rails would count some of them twice, once by themselves and once in the rail that
+        feeds them.
     scope : str
-        What the sum covers. 'module' leaves out the carrier board, all that is connected to it,
-        and the losses of the supply.
+        What the sum covers, empty where there is none. 'module' leaves out the carrier board, all
+        that is connected to it, and the losses of the supply.
 
     """
     if whole_input is not None:

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-PinholeCamera views of signs in the rendered world, and an image folder of them.
+Camera views of signs in the rendered world, and an image folder of them.
 
 Each image is a whole camera frame stretched to a square, which is what the classifier node makes
 of a camera topic: the sign may be anywhere in it, small or large.

@@ -29,8 +29,8 @@ from dual_cnn_ros.data.dataset import Dataset
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.training.options import TrainingOptions
 
-# What may differ between two runs of one training without changing its result.
-# Options that may change between the runs of one training.
+# Options that may differ between the runs of one training without changing its result; the fields
+# of augmentation are compared one by one instead.
 NOT_COMPARED = ('data', 'exclude', 'labels', 'out', 'name', 'device', 'restart', 'augmentation')
 
 

@@ -35,8 +35,8 @@ from dual_cnn_ros.records import to_plain
 from dual_cnn_ros.training.checkpoint import EpochRecord
 from dual_cnn_ros.training.options import TrainingOptions
 
-# Whoever gets the bundle need not know the folders and the set-up of the machine it comes from.
-# Options that metrics.json leaves out: they tell of one machine only.
+# Options that metrics.json leaves out: whoever gets the bundle need not know the folders and the
+# set-up of the machine that it comes from.
 PRIVATE = ('data', 'out', 'exclude', 'device', 'restart')
 
 
