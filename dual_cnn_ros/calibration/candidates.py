@@ -60,11 +60,20 @@ class Candidate:
     training: TrainingRecord
 
     def training_metrics(self) -> dict[str, Any]:
-        """Return what `train` wrote to metrics.json, but for its epochs; {} without the file."""
+        """
+        Return what `train` wrote to metrics.json, but for its epochs; {} without the file.
+
+        ValueError names the file where it is no JSON.
+        """
         file = self.path / 'metrics.json'
         if not file.is_file():
             return {}
-        metrics = json.loads(file.read_text(encoding='utf-8'))
+        try:
+            metrics = json.loads(file.read_text(encoding='utf-8'))
+        except ValueError as error:
+            raise ValueError(
+                f'{file} is no JSON file: {error}; remove it or train again'
+            ) from error
         return {key: value for key, value in metrics.items() if key != 'curve'}
 
     def load(self) -> Model:

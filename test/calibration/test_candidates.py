@@ -47,6 +47,9 @@ def test_what_train_wrote_is_read(tmp_path: Path) -> None:
     assert candidate.training_metrics() == {}
     (folder / 'metrics.json').write_text(json.dumps({'parameters': 9, 'curve': [1]}))
     assert candidate.training_metrics() == {'parameters': 9}
+    (candidate.path / 'metrics.json').write_text('{"parameters": ')
+    with pytest.raises(ValueError, match=r'metrics\.json is no JSON file'):
+        candidate.training_metrics()
 
 
 def test_bundles_of_the_same_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
