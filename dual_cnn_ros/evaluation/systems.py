@@ -32,6 +32,7 @@ from dual_cnn_ros.bundle import Bundle, BundleError, FILE, StageSpec
 from dual_cnn_ros.cascade.cascade import Cascade, Probabilities, Stage
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Rule, Settings
+from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import BACKENDS
 
 
@@ -242,7 +243,7 @@ class AnswerFile:
         if not goes_on:
             with path.open('wb') as file:
                 file.truncate(4 * math.prod(whole))
-            self._beside.write_text(json.dumps(mine), encoding='utf-8')
+            write_atomically(self._beside, json.dumps(mine).encode())
         self._rows: npt.NDArray[np.float32] = np.memmap(path, np.float32, 'r+', shape=whole)
         self.found = int(np.count_nonzero(self._rows[..., -1]))
 
