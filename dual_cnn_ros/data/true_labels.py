@@ -44,8 +44,15 @@ def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     Raises
     ------
     DataError
-        If the columns are not there.
+        The columns are not there, or it is no CSV file in UTF-8.
     """
+    try:
+        return _read_labels(path, problems)
+    except (UnicodeError, csv.Error) as error:
+        raise DataError(f'{path} is no CSV file in UTF-8: {error}') from error
+
+
+def _read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     found = {}
     with path.open(newline='', encoding='utf-8-sig') as file:
         rows = csv.DictReader(file, skipinitialspace=True)

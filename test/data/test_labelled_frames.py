@@ -155,10 +155,18 @@ def test_labels_of_a_csv_file(
     assert all(part in text for part, text in zip(problems, source.problems))
 
 
-def test_a_csv_file_without_its_columns_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'image,class\n1,red\n', 'must name the columns label and frame or stamp'),
+        ('frame,label\n1,forêt\n'.encode('latin-1'), r'labels\.csv is no CSV file in UTF-8'),
+        (b'frame,label\n1,' + bytes(200_000), r'labels\.csv is no CSV file in UTF-8'),
+    ],
+)
+def test_an_unusable_csv_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / 'labels.csv'
-    file.write_text('image,class\n1,red\n')
-    with pytest.raises(DataError, match='must name the columns label and frame or stamp'):
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
         open_frames(write_recording(tmp_path / 'bag', RAW), labels=file)
 
 
