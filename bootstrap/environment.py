@@ -97,6 +97,7 @@ def make(folder: Path, requirements: Path, room: int) -> Path:
     -------
     pathlib.Path
         Its interpreter.
+
     """
     python = folder / 'bin' / 'python'
     # Written last: python and pyvenv.cfg are there before pip, and an interrupt may come between.

@@ -65,6 +65,7 @@ class ModelFile:
         Relative to the bundle's folder in bundle.yaml, absolute once read.
     sha256
         64 hexadecimal digits.
+
     """
 
     path: Path
@@ -90,6 +91,7 @@ class TrainingRecord:
         Seed of the training and of the choice of validation images.
     validation_accuracy
         Accuracy on the validation images; None if there are none.
+
     """
 
     data: str
@@ -127,6 +129,7 @@ class StageSpec:
         When the stage is sure; None for the last stage, which always is.
     training
         Where the weights come from, if `train` made them.
+
     """
 
     name: str
@@ -186,6 +189,7 @@ class Certificate:
         Number of images tested on.
     reference
         What the loss is counted against.
+
     """
 
     alpha: float
@@ -215,6 +219,7 @@ class OperatingPoint:
         stage passes on, mean MACs of an image.
     certificate
         What is promised, if anything is.
+
     """
 
     name: str
@@ -255,6 +260,7 @@ class MeasuredBaseline:
         The power sensor and what it measures, such as 'ina3221' and 'module'.
     machine, date, conditions
         Where, when and how it was measured, in words.
+
     """
 
     name: str
@@ -298,6 +304,7 @@ class Bundle:
         Other rules, cheapest first, at most MOST_POINTS.
     baseline
         A large CNN to compare with, where one was measured.
+
     """
 
     path: Path
@@ -405,6 +412,7 @@ class Bundle:
         ------
         BundleError
             Names the stage that cannot be run, and why.
+
         """
         stages = [
             self._load(spec, backend, device, threads, max(1, warm_up)) for spec in self.stages
@@ -464,6 +472,7 @@ def find_bundle(name: str) -> Path:
     ------
     BundleError
         The path begins with the home of somebody who has none.
+
     """
     if os.sep not in name:
         return Path(name) if (Path(name) / FILE).is_file() else shipped_bundles() / name
@@ -490,6 +499,7 @@ def read_bundle(path: Path) -> Bundle:
     ------
     BundleError
         Names the file and the field that is wrong.
+
     """
     file = path / FILE
     try:

@@ -31,6 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     ------
     OSError
         If the file cannot be written; no partial file is left behind.
+
     """
     partial = path.with_name(path.name + '.partial')
     try:

@@ -80,6 +80,7 @@ def from_plain(kind: type[T], value: object, where: str = '') -> T:
     RecordError
         Names the first field that is missing, unknown, of another type, or refused by its
         dataclass.
+
     """
     result: T = _convert(kind, value, where)
     return result

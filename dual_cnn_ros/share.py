@@ -33,6 +33,7 @@ def share_directory() -> Path:
     ------
     FileNotFoundError
         None of these folders exists.
+
     """
     candidates = [Path(__file__).resolve().parents[1]]
     try:

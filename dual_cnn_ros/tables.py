@@ -35,6 +35,7 @@ def text_table(rows: Sequence[Sequence[str]], total: bool = False) -> list[str]:
         that is empty or '-' fits a column of numbers.
     total
         Whether the last row holds totals: a line is ruled above it.
+
     """
     aligned = [_align(column, left=i == 0) for i, column in enumerate(zip(*rows))]
     lines = ['  '.join(row).rstrip() for row in zip(*aligned)]

@@ -77,6 +77,7 @@ def draw_text(
     ------
     NoTypefaceError
         If Pillow or every typeface is missing.
+
     """
     font = _font(size)
     text = writable(text)

@@ -51,6 +51,7 @@ class Candidate:
         The CNN.
     training
         The images it was trained on.
+
     """
 
     name: str
@@ -94,6 +95,7 @@ def read_candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
     ------
     ValueError
         A bundle has several stages, does not say what it was trained on, or is given twice.
+
     """
     found: list[Candidate] = []
     for name in names:
@@ -135,6 +137,7 @@ class ImageSelection:
         The share of the split to classify, which `is_validation` chooses by the seed.
     exclude
         Names of images to leave out.
+
     """
 
     data: Path
@@ -155,6 +158,7 @@ def select_validation_images(
     ValueError
         Candidates differ in classes, split, number of images, validation share or seed, so that
         no part is new to all; or no image was kept.
+
     """
     first = candidates[0]
     for other in candidates[1:]:
@@ -185,6 +189,7 @@ def select_test_images(
     ------
     ValueError
         The candidates were trained on that split.
+
     """
     test, known = ImageFolder(data), ImageFolder(trained_on.data)
     split = test.choose_split(split, 'test')

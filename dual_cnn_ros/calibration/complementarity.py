@@ -40,6 +40,7 @@ def complementarity(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     Kinnas et al., "Reducing Inference Energy Consumption Using Dual Complementary CNNs", arXiv
     2412.01039: (n(a or b) - n(a and b) - |n(a) - n(b)|) / N with n the number of images that are
     right, which is the same.
+
     """
     both = right.astype(np.int64) @ right.T.astype(np.int64)
     alone = np.diag(both)[:, np.newaxis] - both

@@ -53,6 +53,7 @@ class StageCalibration:
         Fitted on the other images.
     before, after
         Its reliability without and with the temperature.
+
     """
 
     accuracy: float
@@ -108,6 +109,7 @@ class JudgedAccuracy:
         Of a cascade.
     loss
         Of a certified operating point, in accuracy against the certificate's reference.
+
     """
 
     accuracy: float
@@ -139,6 +141,7 @@ class Judgement:
         Of the two stages, see `complementarity`.
     either_right
         Share of images on which one of the stages is right.
+
     """
 
     source: str
@@ -174,6 +177,7 @@ class CalibrationFindings:
         What `train` wrote about each stage, by name.
     test
         If there were test images.
+
     """
 
     bundle: str
@@ -215,6 +219,7 @@ def calibration_findings(
         What `train` wrote about each stage.
     test
         What the finished bundle was worth on other images.
+
     """
     return CalibrationFindings(
         bundle.name,
@@ -259,6 +264,7 @@ def judge_bundle(
         Of its two CNNs, and of the certificates' reference if that is another one.
     source, split
         Where the images come from.
+
     """
     truth, macs = predictions.labels, [stage.macs for stage in bundle.stages]
     probabilities = predictions.probabilities([stage.temperature for stage in bundle.stages])

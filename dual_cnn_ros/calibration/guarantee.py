@@ -59,6 +59,7 @@ def harm_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
     -------
     bounded
         (...).
+
     """
     g = np.asarray(gaps)
     harmed = np.count_nonzero(g > 0, axis=-1)
@@ -92,6 +93,7 @@ def loss_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
     References
     ----------
     Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", 2024.
+
     """
     g = np.asarray(gaps)
     n = g.shape[-1]
@@ -155,6 +157,7 @@ def certified_threshold(
     ------
     ValueError
         For alpha, delta or a grid that cannot be used.
+
     """
     steps = np.asarray(grid, np.float64)
     if not 0 < alpha < 1 or not 0 < delta < 1:
@@ -186,6 +189,7 @@ class CertifiedThresholds:
         The promise.
     thresholds
         At least one, rising: the loosest first, ALWAYS_DEFER last.
+
     """
 
     certificate: Certificate
@@ -211,6 +215,7 @@ def certify(
         As in `certified_threshold`.
     reference
         Name of the model that reference_right belongs to; None for always asking both stages.
+
     """
     if reference is None:
         reference = (

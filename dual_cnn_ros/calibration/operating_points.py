@@ -75,6 +75,7 @@ def operating_points(
     loosest is taken that no uncertified point dominates, and the loosest of all where there is
     none. Points that come to the same become one, which tells the names of the others. Where there
     are too many, those go of which the next is nearest in meaning.
+
     """
     plain = _uncertified(rule, best_single, accuracy)
     promised = [_certified(rule, entry, plain) for entry in certified]

@@ -66,6 +66,7 @@ class PoolMember:
         On all images to choose with.
     macs, cpu_seconds
         Cost of one image.
+
     """
 
     name: str
@@ -102,6 +103,7 @@ class Expectation:
     either_right
         Share of images on which one of the two is right: the most that a rule can reach which
         picks one of their answers ('average' may find a third one).
+
     """
 
     first: str
@@ -142,6 +144,7 @@ class Recommendation:
         The cheapest that is accurate enough, a pair or a single CNN.
     goal
         The accuracy that is enough.
+
     """
 
     single: Expectation
@@ -175,6 +178,7 @@ def expect(
     chooses temperatures and threshold, the remaining ones judge them, and the other way round, so
     that no image judges a rule that it helped to choose. The best of many pairs is chosen by these
     estimates, however, so that its own is a little too good; new images decide.
+
     """
     right = predictions.right
     best = max(range(len(members)), key=lambda i: members[i].accuracy)
@@ -252,6 +256,7 @@ def recommend(
     accuracy
         What is enough; None for that of the best single CNN, which wins unless a pair reaches it
         for less.
+
     """
 
     def price(row: Expectation) -> float:
@@ -359,6 +364,7 @@ class PairingFindings:
         The advice.
     reasons
         The advice in sentences.
+
     """
 
     images: int
@@ -393,6 +399,7 @@ class PairingOptions:
         Share of the validation images to choose with.
     exclude
         File of the names that `train` left out.
+
     """
 
     data: Path
@@ -412,6 +419,7 @@ def choose_pair(options: PairingOptions) -> PairingFindings:
     ------
     ValueError
         The pool or the images are of no use; the message says why.
+
     """
     pool = read_candidates(options.pool)
     if len(pool) < 2:

@@ -56,6 +56,7 @@ class Predictions:
         int64 (N,), the true classes.
     logits
         float32 (N, K) of each CNN.
+
     """
 
     names: tuple[str, ...]
@@ -102,6 +103,7 @@ def predict(candidates: Sequence[Candidate], selection: ImageSelection) -> Predi
     ValueError
         The images cannot be read, or there are none; or names the CNN that cannot be run, or
         whose logits are NaN, infinite or of another number than its labels.
+
     """
     images = [
         ImageFolder(selection.data).identity(),
@@ -164,6 +166,7 @@ def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictio
     ------
     ValueError
         A part has fewer than LEAST_IMAGES.
+
     """
     names = predictions.names
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())

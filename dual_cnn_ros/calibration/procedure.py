@@ -72,6 +72,7 @@ class CalibrationOptions:
         Accuracy that a certified threshold may lose, and the probability that it loses more.
     reference
         Bundle of a strong CNN to certify against, in place of always asking both.
+
     """
 
     data: Path
@@ -106,6 +107,7 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     ------
     ValueError
         The CNNs, the images and the options do not go together; the message says which and why.
+
     """
     # Load.
     reference = [options.reference] if options.reference else []

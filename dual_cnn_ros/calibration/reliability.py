@@ -37,6 +37,7 @@ class ReliabilityBin:
         The share of them that is right.
     count
         Their number, at least 1.
+
     """
 
     confidence: float
@@ -56,6 +57,7 @@ class Reliability:
         the confidence and the accuracy of their bin.
     bins
         Those of BINS equally wide ones that are not empty, by confidence.
+
     """
 
     error: float
@@ -76,6 +78,7 @@ def reliability(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool
     References
     ----------
     Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
     """
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = tuple(

@@ -49,6 +49,7 @@ class CandidateRule:
         (N,), whether the first stage is right.
     final_right
         (N,), whether the cascade is right once all stages were asked.
+
     """
 
     score: str
@@ -109,6 +110,7 @@ def candidate_rules(
     Notes
     -----
     The answers are those of `cascade.post_check`, for all images at once.
+
     """
     first, second = probabilities
     first_label, second_label = (by_rows(_labels, p) for p in (first, second))

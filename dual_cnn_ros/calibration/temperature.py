@@ -69,6 +69,7 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
     References
     ----------
     Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
     """
     from scipy.optimize import brentq
 

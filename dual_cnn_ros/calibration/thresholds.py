@@ -39,6 +39,7 @@ class ThresholdPoint:
         Share of images that the cascade gets right.
     deferral_rate
         Share of images that the first stage passes on.
+
     """
 
     threshold: float
@@ -60,6 +61,7 @@ class Curve:
     ----------
     thresholds, accuracy, deferral_rate
         (M,), the thresholds and the rates falling.
+
     """
 
     thresholds: Floats
@@ -134,6 +136,7 @@ def curve(scores: npt.ArrayLike, first_right: npt.ArrayLike, final_right: npt.Ar
     gives all rules in O(N log N). Thresholds lie halfway between two scores, so that rounding does
     not matter, or at the borders where a score is: ALWAYS_DEFER to refuse a score of 1, 0 to
     accept one of 0.
+
     """
     s = np.asarray(scores, dtype=np.float64)
     first, final = np.asarray(first_right, dtype=bool), np.asarray(final_right, dtype=bool)

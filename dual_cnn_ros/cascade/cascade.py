@@ -63,6 +63,7 @@ class Answer:
         The stage is sure if the score reaches this; None for the last stage.
     seconds
         The time that the CNN took.
+
     """
 
     stage: str
@@ -87,6 +88,7 @@ class Stage:
         The confidence score, a name of SCORES.
     threshold
         The stage is sure if its score reaches this; None for the last stage, which always is.
+
     """
 
     name: str
@@ -125,6 +127,7 @@ class Cascade:
     ------
     ValueError
         The number of criteria does not fit the number of stages.
+
     """
 
     def __init__(self, stages: Sequence[Stage], settings: Settings) -> None:
@@ -202,6 +205,7 @@ def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
     rule
         Its post-check, a name of POST_CHECKS, picks the winner. All answers are compared by the
         rule's confidence score, because scores of different kinds cannot be compared.
+
     """
 
     def confidence(answer: Answer) -> float:
@@ -234,6 +238,7 @@ def apply_rule(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
     ------
     ValueError
         The rule does not have one criterion for each stage but the last.
+
     """
     if not stages or len(rule.criteria) != len(stages) - 1:
         raise ValueError(

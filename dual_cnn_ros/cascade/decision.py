@@ -50,6 +50,7 @@ class Decision:
         The last threshold that a score was compared with; None where there was none.
     distance
         0 if the memory answered, which knows frames by equal fingerprints only; None otherwise.
+
     """
 
     probabilities: npt.NDArray[np.float32]

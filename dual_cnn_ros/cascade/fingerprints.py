@@ -48,6 +48,7 @@ def dhash(frame: Frame) -> bytes | None:
     The mean of the channels is averaged to 8 rows of 9 cells, or interpolated where the frame is
     smaller. Each bit says whether a cell is brighter than its left neighbour, row by row, the
     first bit being the highest of the first byte.
+
     """
     cells = cv2.resize(shrink(frame.brightness(8, 9), 8, 9), (9, 8))
     if _is_flat(cells):
@@ -72,6 +73,7 @@ def invariants(frame: Frame) -> bytes | None:
     References
     ----------
     J. Flusser, "On the independence of rotation moment invariants", Pattern Recognition 33 (2000).
+
     """
     grey = _at_most(frame.grey(SIDE // 2 + 1, SIDE // 2 + 1))
     if _is_flat(grey):

@@ -51,6 +51,7 @@ class Preprocessing:
         the usual 'resize to 256, crop to 224'.
     mean, std
         Mean and standard deviation of each channel, of values scaled to [0, 1].
+
     """
 
     height: int
@@ -90,6 +91,7 @@ class Preprocessing:
         -------
         blob
             float32, (1, C, height, width): (value / 255 - mean) / std.
+
         """
         channels = COLOURS[self.colour]
         if len(channels) == 1:
@@ -118,6 +120,7 @@ class Pyramid:
     -----
     Shrinking in one step by OpenCV's INTER_AREA is six times slower, and INTER_LINEAR in one step
     reads four pixels of each hundred.
+
     """
 
     def __init__(self, image: Image) -> None:
@@ -149,6 +152,7 @@ class Frame:
     ------
     ValueError
         The image is empty, or of another shape or type.
+
     """
 
     def __init__(self, image: Image) -> None:
@@ -197,6 +201,7 @@ class Frame:
         neighbouring channels, but the mean of each three bytes that are left is the mean of whole
         pixels again. `grey` first weighs the channels of every pixel, which alone takes longer
         than all of this.
+
         """
         rows, columns = self.image.shape[:2]
         if self._bytes is None:
@@ -230,6 +235,7 @@ class Frame:
         -------
         image
             uint8, (height, width, 3) BGR or (height, width), as the frame is.
+
         """
         rows, columns = self.image.shape[:2]
         if crop is not None:

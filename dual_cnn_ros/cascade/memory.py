@@ -45,6 +45,7 @@ class Memory:
         from the last time it was recalled: else a wrong answer could be repeated for ever.
     clock
         Returns monotonic seconds.
+
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Memory:
         ------
         OSError
             The file cannot be written.
+
         """
         with self._lock:
             now = self._clock()
@@ -153,6 +155,7 @@ class Memory:
             The file is of another kind or identity, or damaged.
         OSError
             The file cannot be read.
+
         """
         entries = read_memory(path, identity, self._clock())
         with self._lock:

@@ -57,6 +57,7 @@ def write_memory(
         Keys of one length and what is remembered under them, in the order of use.
     now
         Monotonic seconds, from which ages are counted.
+
     """
     decisions = [entry.decision for _, entry in entries]
     header = {
@@ -88,6 +89,7 @@ def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Reme
         Names the file and what is wrong with it.
     OSError
         The file cannot be read.
+
     """
     content = BytesIO(path.read_bytes())
     try:

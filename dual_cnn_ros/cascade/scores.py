@@ -51,6 +51,7 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.f
     ------
     ValueError
         A logit is NaN or infinite, which only a broken model gives.
+
     """
     z = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(z).all():

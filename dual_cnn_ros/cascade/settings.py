@@ -49,6 +49,7 @@ class Criterion:
         A name of SCORES.
     threshold
         In [0, 1], or ALWAYS_DEFER.
+
     """
 
     score: str = 'max_probability'
@@ -72,6 +73,7 @@ class Rule:
         One for each stage but the last, which is always sure.
     post_check
         A name of POST_CHECKS.
+
     """
 
     criteria: tuple[Criterion, ...] = (Criterion(),)
@@ -104,6 +106,7 @@ class Settings:
         Number of frames remembered at most.
     max_age
         Seconds after which a frame is forgotten, 0 for never.
+
     """
 
     rule: Rule = field(default_factory=Rule)

@@ -46,6 +46,7 @@ class Reduction:
         See Preprocessing.
     is_grey
         Whether colours are left out.
+
     """
 
     height: int
@@ -77,6 +78,7 @@ class LabelledImages:
         int64 (N,), class indices.
     names
         '<class>/<file>' of each.
+
     """
 
     images: npt.NDArray[np.uint8]
@@ -99,6 +101,7 @@ class Dataset:
         Names of images that could not be decoded.
     excluded
         How many images of the split were left out by name.
+
     """
 
     classes: tuple[str, ...]
@@ -154,6 +157,7 @@ def load_dataset(
     DataError
         For unreadable data, an unknown split, a class without an image (to train on), and classes
         that differ from those of another split or from the labels.
+
     """
     folder = ImageFolder(path)
     _require_layout(folder)

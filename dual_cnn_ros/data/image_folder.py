@@ -46,6 +46,7 @@ class ImageFolder:
     ----------
     path
         The folder or the tar. Where every image lies in `<split>/<class>/`, it has splits.
+
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,6 +86,7 @@ class ImageFolder:
         ------
         DataError
             If there is no such split.
+
         """
         splits = sorted({file.split('/')[0] for file in self.files if file.count('/') == 2})
         if named is None and len(splits) < 2:

@@ -72,6 +72,7 @@ class ImageStream:
     ----------
     labels
         Time stamp in nanoseconds to label, where the folder of an image says so.
+
     """
 
     def __init__(
@@ -126,6 +127,7 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
     ------
     RecordingError
         If there are none, or there is no such folder.
+
     """
     if not folder.is_dir():
         raise RecordingError(f'there is no folder {folder}')
@@ -161,6 +163,7 @@ def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:
     ------
     RecordingError
         If OpenCV cannot open it.
+
     """
     is_live = isinstance(file, int)
     name = f'camera {file}' if is_live else str(file)

@@ -57,6 +57,7 @@ class LabelledFrame(NamedTuple):
         The frame as it is encoded.
     image
         Decodes it, as the classifier node does; raises ImageError where there is no image.
+
     """
 
     number: int
@@ -101,6 +102,7 @@ class ImageFrames:
     ------
     DataError
         If there are no images or no such split.
+
     """
 
     kind = 'images'
@@ -174,6 +176,7 @@ class RecordedFrames:
     ------
     DataError
         If the recording has no images, or none on these topics.
+
     """
 
     kind = 'recording'

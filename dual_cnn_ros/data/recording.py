@@ -81,6 +81,7 @@ def recorded_types(kind: str) -> Any:
     ------
     RecordingError
         If the type is none of ROS 2's common ones.
+
     """
     try:
         return typestore().types[kind]
@@ -112,6 +113,7 @@ class Topic:
         The number of its messages.
     latched
         Whether it was offered to late subscribers too (transient local).
+
     """
 
     name: str
@@ -133,6 +135,7 @@ class Message:
         When it was received, nanoseconds.
     data
         Its serialized (CDR) bytes.
+
     """
 
     topic: str
@@ -148,6 +151,7 @@ class Message:
         ------
         RecordingError
             If the bytes are damaged, or the type is none of ROS 2's common ones.
+
         """
         try:
             return typestore().deserialize_cdr(self.data, self.type)
@@ -164,6 +168,7 @@ class Message:
         ------
         ImageError
             If the message is damaged or holds no image.
+
         """
         try:
             content = self.decode()
@@ -193,6 +198,7 @@ class Recording:
     ------
     RecordingError
         If there is no recording, or a damaged one.
+
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -269,6 +275,7 @@ class Recording:
         ------
         RecordingError
             If a topic is not there, or the recording is damaged.
+
         """
         wanted = set(self.topics if topics is None else topics)
         if unknown := sorted(wanted - self.topics.keys()):
@@ -328,6 +335,7 @@ class Recorder:
     ------
     RecordingError
         If it cannot be written.
+
     """
 
     def __init__(
@@ -373,6 +381,7 @@ class Recorder:
             When the message was received, nanoseconds.
         message
             Serialized bytes, or an object of `recorded_types(kind)`.
+
         """
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(

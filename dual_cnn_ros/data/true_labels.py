@@ -45,6 +45,7 @@ def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     ------
     DataError
         The columns are not there, or it is no CSV file in UTF-8.
+
     """
     try:
         return _read_labels(path, problems)

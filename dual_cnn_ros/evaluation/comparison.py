@@ -59,6 +59,7 @@ def compare_findings(
     ------
     ValueError
         The runs cannot be compared, or lack what was named.
+
     """
     _require_same_data(before, after)
     then = {result.key: result for result in before.results}

@@ -79,6 +79,7 @@ def measure_energy(
         With a total.
     seconds
         Of each block.
+
     """
     works, blocks = {}, {}
     for protocol in protocols:

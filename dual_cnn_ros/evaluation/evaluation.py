@@ -103,6 +103,7 @@ class EvaluationOptions:
         Where to write a recording of what the node would publish, if anywhere.
     restart
         Whether to begin anew rather than go on with a run that was cut off.
+
     """
 
     data: Path
@@ -140,6 +141,7 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
     ------
     ValueError, OSError
         Says what cannot be compared, read or written.
+
     """
     begun = perf_counter()
     # Open.

@@ -54,6 +54,7 @@ class EvaluatedData:
         Frames that could not be decoded, and why.
     problems
         What is wrong with labels.
+
     """
 
     name: str
@@ -112,6 +113,7 @@ class Difference:
         Accuracy above that of the reference, and its 95 % interval.
     harmed, helped
         Frames that only the reference, and that only this system, got right.
+
     """
 
     reference: str
@@ -142,6 +144,7 @@ class Timing:
         Percentiles of the timed frames; None where there are none.
     by_source
         What was timed of each source.
+
     """
 
     cpu_seconds: float | None = None
@@ -169,6 +172,7 @@ class EnergyResult:
         The idle power; None where it is unknown.
     refused
         Why there are no joules above idle.
+
     """
 
     images: int
@@ -208,6 +212,7 @@ class SystemResult:
         From true label to answer to number of frames.
     timing, energy
         Time and energy of an image, as measured.
+
     """
 
     system: str
@@ -264,6 +269,7 @@ class DisagreedFrame:
         What the system answered, and who in it did.
     reference
         What the reference answered.
+
     """
 
     number: int
@@ -298,6 +304,7 @@ class Conditions:
         What the energy was measured with, None where it was not, and what that covers.
     reason
         Why this sensor, or why none.
+
     """
 
     seconds: float
@@ -336,6 +343,7 @@ class EvaluationFindings:
     conditions
         Of this run. They, timings and energies differ from run to run; all else is the same for
         the same data, systems and seed.
+
     """
 
     data: EvaluatedData
@@ -382,6 +390,7 @@ def read_evaluation(path: Path) -> EvaluationFindings:
         The file is none, or is of another version; it is named.
     OSError
         The file cannot be read.
+
     """
     try:
         content: Any = json.loads(path.read_text(encoding='utf-8'))

@@ -70,6 +70,7 @@ class MeasureOptions:
         Where sysfs is mounted.
     trace
         Where to write every reading, if anywhere.
+
     """
 
     bundle: str
@@ -100,6 +101,7 @@ class Measurement:
         Of each work by name: 'memory', the stages, 'both' or 'all' of them, the large CNN.
     large
         Name of the large CNN, empty without one.
+
     """
 
     machine: str
@@ -124,6 +126,7 @@ def measure(options: MeasureOptions, begun: Callable[[str], None]) -> Measuremen
     ------
     ValueError, OSError
         Says what is wrong with the bundle or the large CNN, or that there is no sensor.
+
     """
     sensor = discover(options.source, options.sysfs_root)
     if not sensor.members:
@@ -172,6 +175,7 @@ def store_baseline(found: Measurement, options: MeasureOptions) -> MeasuredBasel
     ------
     ValueError
         The large CNN has no figure above idle; the bundle stays as it was.
+
     """
     cost = found.costs[found.large]
     error, gross = cost.standard_error, cost.gross

@@ -65,6 +65,7 @@ def bootstrap(
     Every resample draws as many clusters as there are, with replacement, the same ones for all
     series. Where all clusters have the same value no resample differs from another, and the
     interval is the exact one of Clopper and Pearson.
+
     """
     if not len(clusters):
         return [Estimate(None, None)] * len(values)

@@ -57,6 +57,7 @@ def make_page(findings: EvaluationFindings, images: Mapping[int, Image], method:
         By number, at least those of the disagreement.
     method
         How it was measured, in paragraphs.
+
     """
     protocols = findings.protocols
     environment = Environment(

@@ -59,6 +59,7 @@ class AnswerLog:
         Number of a frame to its CPU seconds and wall seconds.
     timed_alone
         CPU seconds of frames that were timed for their source, by source.
+
     """
 
     labels: list[int] = field(default_factory=list)
@@ -104,6 +105,7 @@ class Player:
         Its fingerprint, or NO_MEMORY.
     capacity
         Of the memory.
+
     """
 
     def __init__(
@@ -179,6 +181,7 @@ class PlayedFrames:
         Of each frame and its label, those that could not be decoded included.
     bad
         Names of frames that could not be decoded, and why.
+
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -225,6 +228,7 @@ class Playthrough:
     ----------
     sample
         Numbers of the images that are timed, in the order drawn.
+
     """
 
     def __init__(
@@ -284,6 +288,7 @@ class Playthrough:
             Players that are neither timed nor recorded.
         recorder
             Is given the decisions of the players.
+
         """
         played = PlayedFrames()
         for labelled in self.frames(what, wanted):

@@ -165,6 +165,7 @@ def heat_map(
         What to write into the cells; None for the values with one decimal.
     labels
         What the rows and the columns are.
+
     """
     table = np.ma.masked_invalid(np.asarray(values, np.float64))
     # A cell is 0.55 by 0.4 inches, and a letter of a name at most 0.1.
@@ -216,6 +217,7 @@ def stacked_bars(
         One for each part.
     x_label
         What the lengths are.
+
     """
     figure, (axes,) = _figure((6.0, 1.2 + 0.28 * len(names)))
     left = np.zeros(len(names))

@@ -64,6 +64,7 @@ def record_decisions(
     ------
     RecordingError
         The path exists.
+
     """
     if path.exists():
         raise RecordingError(
@@ -98,6 +99,7 @@ class DecisionRecorder:
     systems
         Names; with several, each has a namespace of that name, with _ for what the name of a topic
         cannot hold.
+
     """
 
     def __init__(self, recorder: Recorder, cameras: Sequence[str], systems: Sequence[str]) -> None:

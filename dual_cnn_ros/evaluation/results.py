@@ -75,6 +75,7 @@ def protocol_results(
         Name of the system that all others are compared with.
     first_pass
         Number of frames of the first pass.
+
     """
     truth = frames.truth(playthrough.labels)
     judged = truth >= 0

@@ -49,6 +49,7 @@ class System:
         Has the stages that may be asked, and no others.
     rule
         Of the bundle, or of one of its operating points.
+
     """
 
     name: str
@@ -66,6 +67,7 @@ def parse_system(text: str) -> System:
     ------
     ValueError
         Says what is wrong with the bundle, or which operating points and stages it has.
+
     """
     given = ''
     if not _is_bundle(text) and (match := re.fullmatch(r'([^/@=]+)=(.+)', text)):
@@ -145,6 +147,7 @@ class Networks:
     ------
     BundleError
         Names the stage that cannot be run, and why.
+
     """
 
     def __init__(self, systems: Iterable[System], backend: str, device: str) -> None:
@@ -225,6 +228,7 @@ class AnswerFile:
     ------
     ValueError
         The file belongs to something else, and `restart` is not set.
+
     """
 
     def __init__(

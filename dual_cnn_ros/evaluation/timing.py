@@ -47,6 +47,7 @@ def time_untimed(
         All that were played.
     first_turned
         The index of the first one that was turned.
+
     """
     wanted: dict[int, list[tuple[bool, Player, AnswerLog, str]]] = {}
     for player, log in zip(players, logs):
@@ -83,6 +84,7 @@ def summarise_times(log: AnswerLog, sources: Mapping[str, SourceShare], first_pa
     first_pass
         Number of frames of the first pass. Where a source was timed in it, later frames do not
         count, because a machine is not as busy in one pass as in another.
+
     """
     by_source = {}
     for name in sources:

@@ -55,6 +55,7 @@ class ModelSource:
     torchvision
         In place of files, weights that torchvision downloads, such as
         'ResNet18_Weights.IMAGENET1K_V1'.
+
     """
 
     files: Mapping[str, Path]
@@ -95,6 +96,7 @@ def load_model(
     ------
     InferenceError
         If no backend can run it, with the reason of each.
+
     """
     reasons = []
     for name in BACKENDS if backend == 'auto' else (backend,):

@@ -26,6 +26,7 @@ resnet20: He et al. 2016, "Deep residual learning for image recognition", sectio
 convolution where a shortcut changes shape. vgg16_gap: Simonyan and Zisserman 2015, "Very deep
 convolutional networks", with batch normalisation, and global average pooling in place of the large
 linear layers; vgg9_gap is the same with half of the layers.
+
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     ------
     ValueError
         For an unknown name, and for a torchvision model on grey images.
+
     """
     match = NAME.fullmatch(name)
     if match is None or match['family'] not in FAMILIES:
@@ -100,6 +102,7 @@ def count_macs(network: nn.Module, shape: Sequence[int]) -> int:
         On the CPU, in evaluation mode.
     shape
         Of the image, (C, H, W).
+
     """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, *shape))

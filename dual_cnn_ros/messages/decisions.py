@@ -51,6 +51,7 @@ class PublishedDecision:
         When it was made, seconds of the classifier's clock.
     macs
         Multiply-accumulate operations of the stages that were asked.
+
     """
 
     label: str
@@ -90,6 +91,7 @@ def decision_message(
         When it was decided, seconds of the node's clock.
     header
         The image's.
+
     """
     label = bundle.labels[decision.label]
     values = {
@@ -124,6 +126,7 @@ def read_decision(status: Any) -> PublishedDecision:
     ------
     ValueError
         Names the key that is missing or makes no sense.
+
     """
     values = {pair.key: pair.value for pair in status.values}
 

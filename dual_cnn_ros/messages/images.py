@@ -74,6 +74,7 @@ class Encoding(NamedTuple):
         The smallest side that OpenCV can convert: it turns smaller images black.
     planar
         Whether the colours follow the brightness, as half as many rows again.
+
     """
 
     channels: int
@@ -125,6 +126,7 @@ def from_image_msg(message: Any) -> Image:
         If the message holds distances.
     ImageError
         If its encoding, size, step and data do not fit together.
+
     """
     name, width, step = message.encoding, message.width, message.step
     _refuse_depth(name)
@@ -174,6 +176,7 @@ def from_compressed_msg(message: Any) -> Image:
         If the message holds distances.
     ImageError
         If the data are empty, cut short, damaged as far as can be told, or of another kind.
+
     """
     source, _, codec = message.format.partition(';')
     target = codec.partition('compressed')[2].strip()
@@ -228,6 +231,7 @@ def to_image_msg(image: Image, header: Any, encoding: str, message_class: type) 
     ------
     ImageError
         If the image and the encoding do not fit together.
+
     """
     layout = ENCODINGS.get(encoding)
     channels = image.shape[2] if image.ndim == 3 else 1

@@ -37,6 +37,7 @@ def installed(kind: str) -> Any:
     ------
     ImportError
         Where this machine has no such message; names the package that is missing.
+
     """
     package, _, name = kind.partition('/msg/')
     try:

@@ -58,6 +58,7 @@ class CameraOutputs:
         Whether its newest frame held distances.
     was_depth_logged
         Whether that has been logged.
+
     """
 
     def __init__(self, node: LifecycleNode, name: str, topic: str, prefix: str) -> None:
@@ -103,6 +104,7 @@ def make_cameras(node: LifecycleNode, values: ClassifierParameters) -> list[Came
     ------
     ParameterError
         If there is not one name for each topic.
+
     """
     topics = values.image_topics
     if values.image_transport == 'compressed':

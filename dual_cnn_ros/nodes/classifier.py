@@ -88,6 +88,7 @@ class ClassifierNode(LifecycleNode):
     ----------
     **options
         Of LifecycleNode.
+
     """
 
     def __init__(self, **options: Any) -> None:

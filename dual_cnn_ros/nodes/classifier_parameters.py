@@ -189,6 +189,7 @@ class ClassifierParameters:
         ------
         ParameterError
             If the parameters fit neither each other nor this bundle.
+
         """
         return Settings(
             self._rule(bundle),

@@ -59,6 +59,7 @@ class LiveParameters(Generic[Values]):
     ------
     ParameterError
         If the node was started with a value that a parameter may not have.
+
     """
 
     values: Values

@@ -71,6 +71,7 @@ def draw_overlay(
     ------
     NoTypefaceError
         If text cannot be drawn on this machine.
+
     """
     drawn = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
     if drawn.shape[1] < MIN_WIDTH:

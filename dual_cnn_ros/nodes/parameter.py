@@ -59,6 +59,7 @@ class Parameter:
         Called with name and value, raises ParameterError; what it returns is ignored.
     is_common
         True if most robots set it, so that config/robot.yaml shows it.
+
     """
 
     default: Any

@@ -55,6 +55,7 @@ def run_node(
     -------
     int
         The exit code: 1 after a bad parameter or a failed start, else 0.
+
     """
     rclpy.init(args=args)
     node = None

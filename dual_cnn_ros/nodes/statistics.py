@@ -68,6 +68,7 @@ class Statistics:
             Counts of frames; `rate_hz`, received since the last summary; and of the last 500
             classified frames the `share` of each source and the `latency_p50_ms` and
             `latency_p95_ms`, empty where there were none.
+
         """
         with self._lock:
             counts, recent = self._counts.copy(), list(self._recent)

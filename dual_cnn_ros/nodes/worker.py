@@ -34,6 +34,7 @@ class NewestWorker(Generic[Key, Item]):
     ----------
     work
         Called with a key and an item; must not raise.
+
     """
 
     def __init__(self, work: Callable[[Key, Item], None]) -> None:

@@ -76,6 +76,7 @@ def write_contact_sheet(
         There is no overlay of a frame with a decision.
     OSError
         The file cannot be written.
+
     """
     keys = sorted(heard.overlays.keys() & heard.decisions.keys(), key=lambda key: key[1])
     if not keys:
@@ -113,6 +114,7 @@ def contact_sheet(
         Names of the stages, in order.
     note
         Written at the bottom.
+
     """
     rows = -(-len(overlays) // COLUMNS)
     width = COLUMNS * (TILE[0] + GAP) + GAP

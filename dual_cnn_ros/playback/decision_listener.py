@@ -59,6 +59,7 @@ class DecisionListener:
         How many overlays there were.
     latest
         Monotonic seconds of the last message.
+
     """
 
     decisions: dict[FrameKey, PublishedDecision] = field(default_factory=dict)

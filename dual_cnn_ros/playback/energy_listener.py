@@ -59,6 +59,7 @@ class PowerInput:
         Where sysfs is mounted.
     trace
         A constructed trace, played in the recording's time; None for a sensor of this machine.
+
     """
 
     description: str
@@ -102,6 +103,7 @@ def find_power_input(
         What to play where there is none; None where no trace goes with these frames.
     rate
         Of the replay.
+
     """
     try:
         sensor = discover('auto', sysfs_root)
@@ -140,6 +142,7 @@ class EnergyListener:
     ----------
     report
         Section to its message and values.
+
     """
 
     def __init__(self, node: Node, decisions: Sequence[str]) -> None:

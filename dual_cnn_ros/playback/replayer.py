@@ -74,6 +74,7 @@ class Replayer:
         The recording lacks a topic, or there is nothing to play.
     ValueError
         The rate is not positive, or a time is negative.
+
     """
 
     def __init__(
@@ -175,6 +176,7 @@ class Replayer:
         RecordingError
             The recording is damaged (all before the damage has been published), or has no message
             in the chosen time.
+
         """
         stop = stop or threading.Event()
         count = 0

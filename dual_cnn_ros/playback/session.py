@@ -61,6 +61,7 @@ class SessionResult:
         Number of frames that were played.
     report
         The energy node's last report, by section; empty without power readings.
+
     """
 
     heard: DecisionListener
@@ -98,6 +99,7 @@ def play_to_nodes(
     ------
     NodeError
         A node ended or did not answer.
+
     """
     heard = DecisionListener()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

@@ -32,6 +32,7 @@ class StampedRecording(Recording):
     ----------
     restamped
         Number of frames for which that was done.
+
     """
 
     restamped = 0

@@ -46,6 +46,7 @@ def decision_table(
         Number of frames that were played.
     bundle
         The classifier's.
+
     """
     names = ('memory', *(stage.name for stage in bundle.stages))
     groups = {
@@ -101,6 +102,7 @@ def energy_table(
         Memory and stages, in order.
     true_joules
         By source, the joules per decision from which a constructed trace was made; else empty.
+
     """
     mark = 'constructed ' if power.trace else ''
     rows = [['answered by', 'decisions', f'{mark}J per decision, above idle', 'standard error']]

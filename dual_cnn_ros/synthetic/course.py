@@ -76,6 +76,7 @@ class CourseSummary:
         Of each camera.
     repeats
         Frames of the front camera that equal the one before byte for byte.
+
     """
 
     frames: int
@@ -107,6 +108,7 @@ def write_course(
         Where out exists or cannot be written.
     ValueError
         Where the drive is too short for a single frame.
+
     """
     frames = int(seconds * rate)
     if frames < 1:

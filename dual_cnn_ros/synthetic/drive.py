@@ -66,6 +66,7 @@ class RobotState:
         Metres and radians per second.
     wait
         Number of the stop at which it waits, None while it drives.
+
     """
 
     time: float
@@ -90,6 +91,7 @@ class Shot:
         uint8 (H, W, 3) BGR.
     label
         The true one; None in doubt.
+
     """
 
     time: float
@@ -118,6 +120,7 @@ class Drive:
         When a wait begins, seconds since the start, by its number.
     people
         Who crosses during a wait, and in which direction, by the number of the wait.
+
     """
 
     def __init__(self, seed: int, seconds: float) -> None:
@@ -246,6 +249,7 @@ class Drive:
             FRONT or REAR.
         times
             Seconds since the start.
+
         """
         front = camera is FRONT
         name = 'front' if front else 'rear'

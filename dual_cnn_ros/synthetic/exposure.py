@@ -42,6 +42,7 @@ class Exposure:
         Motion during the exposure, (horizontal, vertical), pixels.
     noise
         Standard deviation, grey levels.
+
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)

@@ -66,6 +66,7 @@ class _Shape(NamedTuple):
         BGR.
     width
         Of a line with round ends; 0 for a filled polygon.
+
     """
 
     points: list[_Point]
@@ -264,6 +265,7 @@ def draw_sign(name: str, size: int) -> Image:
     -------
     Image
         uint8 (size, size, 4) BGRA, transparent outside its outline.
+
     """
     side = size * _OVERSAMPLING
     outline, *shapes = (_SIGNS | _LOOKALIKES)[name]

@@ -153,6 +153,7 @@ def write_views(
     ------
     OSError
         Where a folder or an image cannot be written.
+
     """
     for label in LABELS:
         (out / label).mkdir(parents=True, exist_ok=True)

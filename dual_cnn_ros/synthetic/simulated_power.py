@@ -70,6 +70,7 @@ class SimulatedTrace:
         Number of decisions of each source.
     joules
         Mean energy above idle of a decision of each source.
+
     """
 
     recording: str
@@ -135,6 +136,7 @@ def write_trace(trace: SimulatedTrace, file: Path) -> None:
     ------
     OSError
         Where the file cannot be written.
+
     """
     milliseconds = ' or '.join(
         f'{1e3 * MEMORY_SECONDS[kind]:g} ({name})'

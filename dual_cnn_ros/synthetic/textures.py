@@ -62,6 +62,7 @@ class CorridorSection:
         Metres; below SPAN the walls are hedges or fences under the open sky.
     light
         Gain of each BGR channel.
+
     """
 
     surfaces: tuple[Image, Image, Image, Image]
@@ -86,6 +87,7 @@ def smooth_noise(
         How many are added up.
     side
         Pixels.
+
     """
     total = np.zeros((side, side), np.float32)
     for octave in range(octaves):

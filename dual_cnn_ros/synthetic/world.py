@@ -81,6 +81,7 @@ class PinholeCamera:
         Horizontal, radians.
     rays
         Direction of every pixel, float32 (3, height * width).
+
     """
 
     width: int
@@ -130,6 +131,7 @@ class Panel:
         Radians; at 0 it faces a robot that drives along z, at pi one that looks back.
     pole
         Whether it stands on a pole.
+
     """
 
     face: Image
@@ -170,6 +172,7 @@ class View:
     certain
         False where another answer would do too: a sign is almost large enough, or partly covered
         or cut off.
+
     """
 
     image: Image
@@ -190,6 +193,7 @@ class World:
         the sections come again.
     width
         Metres from wall to wall.
+
     """
 
     def __init__(

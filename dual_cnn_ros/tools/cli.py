@@ -34,6 +34,7 @@ def make_parser(tool: str, description: str | None) -> argparse.ArgumentParser:
         Name of the command.
     description
         ``__doc__`` of the command's module.
+
     """
     return argparse.ArgumentParser(
         prog=tool, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -54,6 +55,7 @@ def number(
         ``int`` for a whole number.
     exclusive
         Whether the limits themselves are refused.
+
     """
     if math.isinf(high):
         expected = f'{"greater than" if exclusive else "at least"} {low:g}'
@@ -116,6 +118,7 @@ def run_cli(tool: str, work: Callable[[], object], interrupted: str = 'interrupt
     -------
     int
         The exit code: 0, 1 after an error, 130 after Ctrl-C.
+
     """
     try:
         work()

@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0; 1 after an error, or where --compare finds that something became worse;
         2 for bad usage, or where --compare cannot compare; 130 after Ctrl-C.
+
     """
     parser = _parser()
     options = parser.parse_args(argv)

@@ -51,6 +51,7 @@ def augment(images: Tensor, size: tuple[int, int], options: Augmentation) -> Ten
     -------
     Tensor
         float32 (N, C, *size), of values in 0 to 1.
+
     """
     pixels = images.float() / 255
     if images.shape[-2:] != size or options.moves:
@@ -88,6 +89,7 @@ def make_mixing(options: Augmentation, classes: int) -> Mixing:
     ----------
     Zhang et al. 2018, "mixup: Beyond empirical risk minimization"; Yun et al. 2019, "CutMix:
     Regularization strategy to train strong classifiers with localizable features".
+
     """
     methods = [
         method(alpha=float(alpha), num_classes=classes)

@@ -55,6 +55,7 @@ class EpochRecord:
         Of the averaged weights, nats; None where no image was kept for validation.
     seconds
         Wall-clock time.
+
     """
 
     epoch: int
@@ -87,6 +88,7 @@ class Checkpoint:
         What is trained; a checkpoint of other options or other images is refused.
     parts
         All that has a state, by name.
+
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Checkpoint:
         ------
         TrainingError
             If the file is damaged or belongs to another training.
+
         """
         if not self.path.exists():
             return []

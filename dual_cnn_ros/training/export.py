@@ -67,6 +67,7 @@ class TrainingMetrics:
         As they were given, but for those of PRIVATE.
     curve
         The epochs.
+
     """
 
     parameters: int
@@ -106,6 +107,7 @@ def write_stage(
         All epochs.
     device
         Where it was trained.
+
     """
     folder, last, preprocessing = options.out / options.name, curve[-1], options.preprocessing
     deployed = networks.fuse(network)
@@ -179,6 +181,7 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
     bytes
         Input ``image``, float32 (N, C, H, W); output ``logits``, float32 (N, classes). Opset 18
         with IR version 8, which ONNX Runtime reads from 1.14 on.
+
     """
     import onnx
 

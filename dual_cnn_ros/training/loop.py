@@ -70,6 +70,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
         If the network, the device or a checkpoint does not fit the options, or the loss diverges.
     DataError
         If the data cannot be used.
+
     """
     # What may be wrong with the options is found before the data are read, which may take minutes.
     _check_network(options)
@@ -163,6 +164,7 @@ def validate(
         From values in 0 to 1 to the network's input.
     images, labels
         uint8 (N, C, H, W), and the classes, int64 (N,).
+
     """
     if not len(images):
         return None, None
