@@ -34,7 +34,7 @@ Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 
 
-class Estimate(NamedTuple):
+class BootstrapMean(NamedTuple):
     """A mean, None without values, and its 95 % interval, None below LEAST_CLUSTERS."""
 
     mean: float | None
@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
 
 def bootstrap(
     values: Sequence[npt.NDArray[Any]], clusters: Ints, seed: int, least: float = 0.0
-) -> list[Estimate]:
+) -> list[BootstrapMean]:
     """
     Return means with percentile intervals of a cluster bootstrap.
 
@@ -68,7 +68,7 @@ def bootstrap(
 
     """
     if not len(clusters):
-        return [Estimate(None, None)] * len(values)
+        return [BootstrapMean(None, None)] * len(values)
     _, cluster = np.unique(clusters, return_inverse=True)
     count = int(cluster.max()) + 1
     frames = np.bincount(cluster, minlength=count).astype(np.float64)
@@ -83,7 +83,7 @@ def bootstrap(
         )
         drawn[start : start + CHUNK] = (weights @ sums.T) / (weights @ frames)[:, np.newaxis]
     return [
-        Estimate(float(row.sum() / frames.sum()), _interval(means, row / frames, least))
+        BootstrapMean(float(row.sum() / frames.sum()), _interval(means, row / frames, least))
         for row, means in zip(sums, drawn.T)
     ]
 

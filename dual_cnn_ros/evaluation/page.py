@@ -34,12 +34,12 @@ from dual_cnn_ros.evaluation.findings import (
     SystemResult,
     ThresholdCurve,
 )
-from dual_cnn_ros.evaluation.plots import COLOURS, INK, LegendEntry, Line, Point
+from dual_cnn_ros.evaluation.plots import INK, LegendEntry, Line, PALETTE, Point
 from dual_cnn_ros.evaluation.summary import notes, result_tables
 from dual_cnn_ros.tables import millions
 
 # The memory, the first stage, the second one, deeper ones: as the overlay draws them.
-SOURCE_COLOURS = ('#009e73', '#0072b2', '#e69f00', '#cc79a7')
+_SOURCE_COLOURS = ('#009e73', '#0072b2', '#e69f00', '#cc79a7')
 THUMBNAIL = 160
 MOST_CLASSES = 30
 TEMPLATE = 'page.html.j2'
@@ -106,7 +106,7 @@ def _cost_charts(findings: EvaluationFindings, protocol: str) -> Iterator[Figure
     if results[0].accuracy is None:
         return
     names = [system.name for system in findings.systems]
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
     memories = [m for m in dict.fromkeys(r.memory for r in results) if m != NO_MEMORY]
     forms: dict[str, plots.Form] = {NO_MEMORY: 'disc'}
     forms |= {memory: 'diamond' if i else 'ring' for i, memory in enumerate(memories)}
@@ -142,7 +142,7 @@ def _share_bars(findings: EvaluationFindings, results: Sequence[SystemResult]) -
         name: [100 * r.sources[name].share if name in r.sources else 0.0 for r in results]
         for name in sources
     }
-    colours = [SOURCE_COLOURS[min(i, len(SOURCE_COLOURS) - 1)] for i in range(len(sources))]
+    colours = [_SOURCE_COLOURS[min(i, len(_SOURCE_COLOURS) - 1)] for i in range(len(sources))]
     return plots.stacked_bars([r.title for r in results], shares, colours, 'frames, %')
 
 
@@ -156,7 +156,7 @@ def _latency_bars(results: Sequence[SystemResult]) -> Figure | None:
         return None
     titles, p50, p95 = zip(*timed)
     parts = {'median': p50, '95th percentile': [b - a for a, b in zip(p50, p95)]}
-    return plots.stacked_bars(titles, parts, (COLOURS[0], COLOURS[5]), 'ms')
+    return plots.stacked_bars(titles, parts, (PALETTE[0], PALETTE[5]), 'ms')
 
 
 def _calibration(results: Sequence[SystemResult]) -> Figure | None:

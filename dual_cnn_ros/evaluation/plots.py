@@ -32,7 +32,7 @@ import numpy.typing as npt
 from dual_cnn_ros.calibration.reliability import Reliability
 
 # Okabe and Ito, "Color Universal Design" (2008), and two more.
-COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b4c9a', '#555555')
+PALETTE = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b4c9a', '#555555')
 INK = '#333333'
 
 Form = Literal['disc', 'ring', 'diamond', 'line', 'dashed']
@@ -124,10 +124,10 @@ def reliability_diagrams(diagrams: Mapping[str, Reliability], columns: int = 4) 
         bins, count = diagram.bins, sum(b.count for b in diagram.bins)
         x = [100 * b.confidence for b in bins]
         axes.plot([0, 100], [0, 100], color='#888888', linestyle='--', linewidth=1)
-        axes.vlines(x, x, [100 * b.accuracy for b in bins], color=COLOURS[1], linewidth=1.5)
+        axes.vlines(x, x, [100 * b.accuracy for b in bins], color=PALETTE[1], linewidth=1.5)
         areas = [10 + 150 * b.count / count for b in bins]
         axes.scatter(
-            x, [100 * b.accuracy for b in bins], areas, color=COLOURS[0], zorder=3, clip_on=False
+            x, [100 * b.accuracy for b in bins], areas, color=PALETTE[0], zorder=3, clip_on=False
         )
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect='equal')
         axes.set_xlabel('confidence, %')
@@ -184,7 +184,7 @@ def heat_map(
     if marked is not None:
         i, j = marked
         corners = [(j, i), (j + 1, i), (j + 1, i + 1), (j, i + 1), (j, i)]
-        axes.plot(*zip(*corners), color=COLOURS[1], linewidth=2.5, clip_on=False)
+        axes.plot(*zip(*corners), color=PALETTE[1], linewidth=2.5, clip_on=False)
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90)
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.xaxis.tick_top()

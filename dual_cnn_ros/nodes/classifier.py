@@ -51,13 +51,12 @@ from dual_cnn_ros.nodes.endpoints import add_steady_timer, add_subscription, hea
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
 from dual_cnn_ros.nodes.parameter import expand_home, WHILE_INACTIVE, WHILE_UNCONFIGURED
-from dual_cnn_ros.nodes.run import run_node
+from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
 from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
-THROTTLE = 5.0
 # For so many seconds the overlay shows a reading of power or energy.
 FRESH_SECONDS = 3.0
 METER_LINES = (watts_line, joules_line)
@@ -233,7 +232,8 @@ class ClassifierNode(LifecycleNode):
                 return  # interrupted in the middle of it
             camera.statistics.count('bad')
             self.get_logger().warning(
-                f'{camera.topic}: frame not classified: {error}', throttle_duration_sec=THROTTLE
+                f'{camera.topic}: frame not classified: {error}',
+                throttle_duration_sec=THROTTLE_SECONDS,
             )
 
     def _classify(

@@ -46,7 +46,7 @@ from dual_cnn_ros.nodes.endpoints import (
 from dual_cnn_ros.nodes.energy_parameters import EnergyParameters
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import check_topics, ParameterError
-from dual_cnn_ros.nodes.run import run_node
+from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
 
 # Readings are overdue after so many seconds, and so many of their periods.
 _SILENT_SECONDS = _SILENT_PERIODS = 3.0
@@ -54,7 +54,6 @@ _LATE_SECONDS = 1.0
 # Three centuries of uptime: a later time is in another unit. So far from zero, floats are too
 # coarse for windows of seconds.
 _LATEST_SECOND = 1e10
-_THROTTLE = 5.0
 # Messages that may wait while the machine stalls: those of many cameras for seconds.
 _QUEUE = 1000
 # How often new cameras are looked for.
@@ -118,7 +117,7 @@ class EnergyNode(Node):
         except Exception as error:
             if not self.context.ok():
                 return  # an interrupt ended the context meanwhile
-            self.get_logger().error(f'cameras: {error!r}', throttle_duration_sec=_THROTTLE)
+            self.get_logger().error(f'cameras: {error!r}', throttle_duration_sec=THROTTLE_SECONDS)
 
     def _on_rails(self, message: DiagnosticArray) -> None:
         try:
@@ -152,7 +151,8 @@ class EnergyNode(Node):
         self._account = Account(self._live.values.window_s, f'not measured since {why}')
         self._least_lag = math.inf
         self.get_logger().warning(
-            f'{why}: counting from zero, without idle power', throttle_duration_sec=_THROTTLE
+            f'{why}: counting from zero, without idle power',
+            throttle_duration_sec=THROTTLE_SECONDS,
         )
 
     def _on_decision(self, message: DiagnosticArray) -> None:
@@ -166,7 +166,7 @@ class EnergyNode(Node):
 
     def _refuse(self, what: str, where: str, error: Exception) -> None:
         self._counts[f'bad_{what}'] += 1
-        self.get_logger().warning(f'{where}: {error}', throttle_duration_sec=_THROTTLE)
+        self.get_logger().warning(f'{where}: {error}', throttle_duration_sec=THROTTLE_SECONDS)
 
     def _count_late(self, stamp: float) -> None:
         """Count a reading that took a second longer to arrive than the fastest one."""
@@ -203,7 +203,9 @@ class EnergyNode(Node):
             health = [self._health(silent)]
             self._diagnostics.publish(DiagnosticArray(header=header, status=health))
         except Exception as error:
-            self.get_logger().error(f'not reported: {error!r}', throttle_duration_sec=_THROTTLE)
+            self.get_logger().error(
+                f'not reported: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
+            )
 
     def _status(
         self, name: str, level: Level, message: str, values: Mapping[str, object]

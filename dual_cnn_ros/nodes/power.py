@@ -37,14 +37,13 @@ from dual_cnn_ros.nodes.endpoints import add_publisher, add_steady_timer, header
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import expand_home, ParameterError
 from dual_cnn_ros.nodes.power_parameters import PowerParameters, RECORDING
-from dual_cnn_ros.nodes.run import run_node
+from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
 from dual_cnn_ros.power.discover import discover, rediscover
 from dual_cnn_ros.power.health import Health
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 from dual_cnn_ros.power.sampler import Sampler
 
 _SEARCH_SECONDS = 5.0
-_THROTTLE = 5.0
 # How often a recording is asked for readings that are due.
 _RECORDING_SECONDS = 0.01
 
@@ -132,7 +131,7 @@ class PowerNode(Node):
         except Exception as error:
             if self.context.ok():
                 self.get_logger().error(
-                    f'search for sensors: {error!r}', throttle_duration_sec=_THROTTLE
+                    f'search for sensors: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
                 )
 
     @property
@@ -170,7 +169,7 @@ class PowerNode(Node):
             if not self.context.ok():
                 return  # an interrupt ends the context before the sampler
             self.get_logger().error(
-                f'readings not published: {error!r}', throttle_duration_sec=_THROTTLE
+                f'readings not published: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
             )
 
     def _message(
@@ -221,7 +220,9 @@ class PowerNode(Node):
                 DiagnosticArray(header=header_now(self), status=[self._status()])
             )
         except Exception as error:
-            self.get_logger().error(f'diagnostics: {error!r}', throttle_duration_sec=_THROTTLE)
+            self.get_logger().error(
+                f'diagnostics: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
+            )
 
     def _status(self) -> DiagnosticStatus:
         name, sensor = f'{self.get_name()}: power', self._sensor

@@ -28,7 +28,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 
 NodeType = TypeVar('NodeType', bound=Node)
-THROTTLE = 5.0
+THROTTLE_SECONDS = 5.0
 
 
 def run_node(
@@ -98,5 +98,5 @@ def _spin(node: Node, executor: SingleThreadedExecutor) -> None:
         # and its text says all.
         known = isinstance(error, rclpy_implementation.RCLError)
         node.get_logger().error(
-            str(error) if known else format_exc(), throttle_duration_sec=THROTTLE
+            str(error) if known else format_exc(), throttle_duration_sec=THROTTLE_SECONDS
         )

@@ -24,11 +24,11 @@ from matplotlib.figure import Figure
 from dual_cnn_ros.evaluation.findings import EvaluationFindings, NO_MEMORY, read_evaluation
 from dual_cnn_ros.evaluation.plots import (
     accuracy_chart,
-    COLOURS,
     Form,
     INK,
     LegendEntry,
     Line,
+    PALETTE,
     Point,
     svg,
 )
@@ -41,7 +41,7 @@ def charts(findings: EvaluationFindings) -> dict[str, Figure]:
     singles = [system.name for system in findings.systems if len(system.stages) == 1]
     cascades = [system.name for system in findings.systems if len(system.stages) > 1]
     pairs = list(dict.fromkeys(name.partition(': ')[0] for name in cascades))
-    colours = dict(zip((*pairs, *singles), cycle(COLOURS)))
+    colours = dict(zip((*pairs, *singles), cycle(PALETTE)))
 
     def points(protocol: str, names: list[str], memory: str, form: Form) -> Iterator[Point]:
         for result in findings.of_protocol(protocol):

@@ -23,20 +23,20 @@ import pytest
 
 from dual_cnn_ros.calibration.reliability import Reliability, ReliabilityBin
 from dual_cnn_ros.evaluation import plots
-from dual_cnn_ros.evaluation.plots import COLOURS, LegendEntry, Line, Point
+from dual_cnn_ros.evaluation.plots import LegendEntry, Line, PALETTE, Point
 
 
 def test_chart_places_points_where_they_belong() -> None:
     figure = plots.accuracy_chart(
-        [Point(1, 0.5, COLOURS[0], interval=(0.25, 0.75)), Point(2, 0.6, COLOURS[1], 'ring')],
-        [Line([1, 2, 3], [0.5, 0.6, 0.7], COLOURS[2])],
-        [LegendEntry('_a', COLOURS[0], 'disc'), LegendEntry('$b', COLOURS[2], 'line')],
+        [Point(1, 0.5, PALETTE[0], interval=(0.25, 0.75)), Point(2, 0.6, PALETTE[1], 'ring')],
+        [Line([1, 2, 3], [0.5, 0.6, 0.7], PALETTE[2])],
+        [LegendEntry('_a', PALETTE[0], 'disc'), LegendEntry('$b', PALETTE[2], 'line')],
         'MACs',
     )
     (axes,) = figure.axes
     marks = [line for line in axes.lines if line.get_marker() == 'o']
     assert [tuple(mark.get_xydata()[0]) for mark in marks] == [(1, 50), (2, 60)]
-    assert [to_hex(mark.get_color()) for mark in marks] == list(COLOURS[:2])
+    assert [to_hex(mark.get_color()) for mark in marks] == list(PALETTE[:2])
     (bar,) = axes.containers
     (segment,) = bar.lines[2][0].get_segments()
     np.testing.assert_allclose(segment, [(1, 25), (1, 75)])
@@ -65,6 +65,6 @@ def test_reliability_diagrams_stand_in_a_grid(count: int, shape: tuple[int, int]
 
 
 def test_bars_are_stacked() -> None:
-    figure = plots.stacked_bars(['x', 'y'], {'a': [1, 2], 'b': [3, 4]}, COLOURS, 'frames, %')
+    figure = plots.stacked_bars(['x', 'y'], {'a': [1, 2], 'b': [3, 4]}, PALETTE, 'frames, %')
     bars = [(bar.get_x(), bar.get_width()) for bar in figure.axes[0].patches]
     assert bars == [(0, 1), (0, 2), (1, 3), (2, 4)]
