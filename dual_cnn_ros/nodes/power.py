@@ -24,7 +24,6 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 from std_msgs.msg import Float64, Header
@@ -193,9 +192,9 @@ class PowerNode(Node):
         """Return the time of the node's clock at which a reading was made."""
         if self._in_recorded_time:
             return Time(nanoseconds=round(read * 1e9))
-        now = self.get_clock().now()
-        age = min(max(0.0, time.monotonic() - read) * 1e9, now.nanoseconds)
-        return now - Duration(nanoseconds=int(age))
+        now = self.get_clock().now().nanoseconds
+        age = min(max(0.0, time.monotonic() - read) * 1e9, now)
+        return Time(nanoseconds=now - int(age))
 
     # Parameters
 
