@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 import signal
 import threading
@@ -121,18 +121,18 @@ def play_to_nodes(
 
     spinning = threading.Thread(target=spin, daemon=True)
     spinning.start()
-    replayer = Replayer(
-        node,
-        source,
-        list(cameras) or None,
-        rate=rate,
-        duration=duration,
-        clock=bool(power and power.trace),
-    )
     nodes = power.nodes(rate) if power else {'classifier': []}
     nodes['classifier'] += _classifier_arguments(bundle, cameras)
     try:
-        with run_nodes(nodes) as processes:
+        replayer = Replayer(
+            node,
+            source,
+            list(cameras) or None,
+            rate=rate,
+            duration=duration,
+            clock=bool(power and power.trace),
+        )
+        with closing(replayer), run_nodes(nodes) as processes:
             _wait_until_listening(replayer, processes, listener)
             if listener is not None:
                 _measure_idle(replayer, listener, processes)
@@ -146,7 +146,6 @@ def play_to_nodes(
                 report = listener.report
             return SessionResult(heard, published, report)
     finally:
-        replayer.close()
         rclpy.try_shutdown()
         spinning.join()
 
