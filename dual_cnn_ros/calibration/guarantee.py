@@ -61,10 +61,10 @@ def harm_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
         (...).
 
     """
-    g = np.asarray(gaps)
-    harmed = np.count_nonzero(g > 0, axis=-1)
     from scipy.stats import binom
 
+    g = np.asarray(gaps)
+    harmed = np.count_nonzero(g > 0, axis=-1)
     return np.asarray(binom.cdf(harmed, g.shape[-1], alpha) <= delta)
 
 
