@@ -20,13 +20,20 @@ from contextlib import suppress
 import os
 from pathlib import Path
 import re
+import socket
 
 from hypothesis import settings
 import pytest
 
 # Before the first import of rclpy. Two runs at once on one machine do not hear each other, nor a
-# demo, whose domain is 87.
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 80)
+# demo, whose domain is 87: a name can be bound once, and is free again when its process ends.
+claim = socket.socket(socket.AF_UNIX)
+for offset in range(80):
+    domain = 1 + (os.getpid() + offset) % 80
+    with suppress(OSError):
+        claim.bind(f'\0dual_cnn_ros.test.{domain}')
+        break
+os.environ['ROS_DOMAIN_ID'] = str(domain)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 if os.environ.get('ROS_DISTRO') == 'humble':
     os.environ['ROS_LOCALHOST_ONLY'] = '1'

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import count
+import math
 import os
 from pathlib import Path
 import signal
@@ -59,6 +60,8 @@ from dual_cnn_ros.messages.images import to_image_msg
 
 PATIENCE = 30.0
 """Seconds after which a wait for what takes well under one second fails."""
+ANSWER_SECONDS = 5.0
+"""Seconds after which the answer of a service counts as lost."""
 
 
 # The node --------------------------------------------------------------------------------------
@@ -241,14 +244,20 @@ class Client:
                 # The graph changes without a message to this node.
                 self._changed.wait(0.02)
 
-    def call(self, kind: Any, name: str, request: Any) -> Any:
-        """Return the response of a service."""
+    def call(self, kind: Any, name: str, request: Any, patience: float = ANSWER_SECONDS) -> Any:
+        """Return the response of a service, which is asked again after so many seconds."""
         client: Any = self.node.create_client(kind, name)
+        # A service that has only just found this client may answer before DDS can tell it.
+        futures: list[Any] = []
         try:
             assert client.wait_for_service(PATIENCE), f'there is no service {name}'
-            future = client.call_async(request)
-            self.wait_until(f'an answer of {name}', future.done)
-            return future.result()
+            self.wait_until(
+                f'an answer of {name}',
+                lambda: any(future.done() for future in futures),
+                meanwhile=lambda: futures.append(client.call_async(request)),
+                every=patience,
+            )
+            return next(future.result() for future in futures if future.done())
         finally:
             self.node.destroy_client(client)
 
@@ -277,7 +286,9 @@ class Client:
         """Ask the node for a transition; return whether it was made."""
         request = ChangeState.Request()
         request.transition.label = label
-        return bool(self.call(ChangeState, f'/{self.name}/change_state', request).success)
+        # Once only: a transition that was made cannot be made again.
+        response = self.call(ChangeState, f'/{self.name}/change_state', request, math.inf)
+        return bool(response.success)
 
     def state(self) -> str:
         """Return the name of the node's lifecycle state."""
