@@ -84,9 +84,8 @@ NODES = (
     # The time comes from /clock, as when a recording is replayed.
     # use_sim_time: true
     #
-    # Images are taken best effort, which works with every camera. Where a lossy network drops
-    # large images, a reliable camera can be asked to send them again. The topic is the resolved
-    # one, with its leading slash.
+    # A subscription to images is reliable where all publishers are, else best effort. This
+    # decides it; the topic is the resolved one, with its leading slash.
     # qos_overrides:
     #   /image:
     #     subscription:

@@ -24,12 +24,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 import yaml
 
+from dual_cnn_ros.playback.large_images import large_image_profile
 from dual_cnn_ros.share import share_directory
 
 # Those of the arguments that are parameters of the node, with their types.
@@ -81,6 +83,16 @@ def generate_launch_description() -> LaunchDescription:
                 default_value='info',
                 choices=['debug', 'info', 'warn', 'error', 'fatal'],
                 description='The least severe messages that the node logs.',
+            ),
+            DeclareLaunchArgument(
+                'large_images',
+                default_value='false',
+                choices=BOOLEANS[1:],
+                description='Give Fast DDS shared memory for raw images of over 500 KiB, in all '
+                'that this launch starts from here on; the driver of the camera needs it too.',
+            ),
+            SetEnvironmentVariable(
+                *large_image_profile(), condition=IfCondition(LaunchConfiguration('large_images'))
             ),
             OpaqueFunction(function=_node),
         ]

@@ -303,7 +303,7 @@ class Client:
         meanwhile: Callable[[], Any] = lambda: None,
     ) -> DiagnosticStatus:
         """Return the first status of that name and level with these words, from now on."""
-        full = f'{self.name}: {name}'
+        full = f'/{self.name}: {name}'
         self.statuses.pop(full, None)
         self.wait_until(
             f'a status {full} of level {level!r} {words}',
@@ -318,12 +318,12 @@ class Client:
 
     def values(self, name: str) -> dict[str, str]:
         """Return the values of the next status of that name, as text."""
-        self.statuses.pop(f'{self.name}: {name}', None)
+        self.statuses.pop(f'/{self.name}: {name}', None)
         return self.last_values(name)
 
     def last_values(self, name: str) -> dict[str, str]:
         """Return the values of the last status of that name, or of the first one, as text."""
-        full = f'{self.name}: {name}'
+        full = f'/{self.name}: {name}'
         self.wait_until(f'a status {full}', lambda: full in self.statuses)
         return {pair.key: pair.value for pair in self.statuses[full].values}
 

@@ -22,11 +22,13 @@ import sys
 
 CAMERA = 'camera'
 """The name of a camera whose images come with none."""
+COMPRESSED = '/compressed'
+"""The end of the topic of compressed images."""
 
 
 def camera_of(topic: str) -> str:
     """Return the namespace of an image topic, without slashes around it."""
-    return topic.removesuffix('/compressed').strip('/').rpartition('/')[0] or CAMERA
+    return topic.removesuffix(COMPRESSED).strip('/').rpartition('/')[0] or CAMERA
 
 
 def name_cameras(topics: Collection[str]) -> dict[str, str]:

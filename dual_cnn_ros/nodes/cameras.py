@@ -27,12 +27,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from vision_msgs.msg import Classification
 
-from dual_cnn_ros.data.cameras import camera_of
+from dual_cnn_ros.data.cameras import camera_of, COMPRESSED
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.parameter import ParameterError
 from dual_cnn_ros.nodes.statistics import Statistics
-
-COMPRESSED = '/compressed'
 
 
 class CameraOutputs:
@@ -54,17 +52,15 @@ class CameraOutputs:
     ----------
     statistics
         Of its frames.
-    is_depth
-        Whether its newest frame held distances.
-    was_depth_logged
-        Whether that has been logged.
+    condition
+        Of its health, as logged last.
 
     """
 
     def __init__(self, node: LifecycleNode, name: str, topic: str, prefix: str) -> None:
         self.name, self.topic = name, topic
         self.statistics = Statistics()
-        self.is_depth = self.was_depth_logged = False
+        self.condition = ''
         self._node = node
         # Held while messages are published, so that no publisher is destroyed meanwhile.
         self._lock = Lock()

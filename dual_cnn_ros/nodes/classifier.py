@@ -27,9 +27,9 @@ from threading import Lock
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
@@ -43,20 +43,23 @@ from dual_cnn_ros.cascade.frame import Image as Pixels
 from dual_cnn_ros.cascade.memory_file import MemoryFileError
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
-from dual_cnn_ros.messages.diagnostics import diagnostic_array, diagnostic_status, Level
 from dual_cnn_ros.messages.types import installed
+from dual_cnn_ros.nodes.camera_health import ARRIVING, camera_health
+from dual_cnn_ros.nodes.camera_input import CameraInput
 from dual_cnn_ros.nodes.cameras import CameraOutputs, make_cameras
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
-from dual_cnn_ros.nodes.endpoints import add_steady_timer, add_subscription, header_now
+from dual_cnn_ros.nodes.diagnostics import Diagnostics
+from dual_cnn_ros.nodes.endpoints import add_steady_timer, header_now
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
 from dual_cnn_ros.nodes.parameter import expand_home, WHILE_INACTIVE, WHILE_UNCONFIGURED
-from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
+from dual_cnn_ros.nodes.run import run_node
 from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
+# How often the publishers of the cameras are looked at.
+FOLLOW_SECONDS = 0.25
 # For so many seconds the overlay shows a reading of power or energy.
 FRESH_SECONDS = 3.0
 METER_LINES = (watts_line, joules_line)
@@ -93,8 +96,8 @@ class ClassifierNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__('dual_cnn', **options)
         self._loaded: Loaded | None = None
-        self._cameras: list[CameraOutputs] = []
-        self._inputs: list[Any] = []
+        self._cameras: dict[CameraOutputs, CameraInput] = {}
+        self._meters: list[Any] = []
         self._worker: NewestWorker[CameraOutputs, Image | CompressedImage] | None = None
         self._latched: list[Any] = []
         # By line of the overlay: the newest reading, and when it came.
@@ -110,8 +113,9 @@ class ClassifierNode(LifecycleNode):
             ('load_memory', self._load_memory),
         ):
             self.create_service(Trigger, f'~/{service}', partial(self._answer, callback))
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = Diagnostics(self)
         add_steady_timer(self, 1.0, self._publish_diagnostics)
+        add_steady_timer(self, FOLLOW_SECONDS, self._follow_cameras)
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -140,15 +144,20 @@ class ClassifierNode(LifecycleNode):
         """Create the publishers, subscribe to the cameras and start to work."""
         values = self._live.values
         try:
-            self._cameras = make_cameras(self, values)
+            cameras = make_cameras(self, values)
             result = super().on_activate(state)
             self._worker = NewestWorker(self._work)
-            for camera in self._cameras:
-                self._subscribe(camera)
+            for camera in cameras:
+                self._cameras[camera] = CameraInput(
+                    self,
+                    camera.topic,
+                    partial(self._on_image, camera),
+                    partial(camera.statistics.count, 'lost'),
+                )
             for topic, line in zip((values.power_topic, values.energy_topic), METER_LINES):
                 if topic:
                     on_reading = partial(self._on_reading, line)
-                    self._inputs.append(self.create_subscription(Float64, topic, on_reading, 1))
+                    self._meters.append(self.create_subscription(Float64, topic, on_reading, 1))
         except Exception as error:
             self.get_logger().error(f'cannot activate: {error}')
             self._stop()
@@ -163,11 +172,13 @@ class ClassifierNode(LifecycleNode):
         """Unsubscribe, so that a paused robot spends nothing."""
         result = super().on_deactivate(state)
         self._stop()
+        self.get_logger().info('deactivated: no camera is subscribed to')
         return result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the models and the memory."""
         self._free()
+        self.get_logger().info('cleaned up: models and memory are freed')
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -183,13 +194,15 @@ class ClassifierNode(LifecycleNode):
         return SUCCESS
 
     def _stop(self) -> None:
-        for subscription in self._inputs:
+        for subscription in self._meters:
             self.destroy_subscription(subscription)
-        self._inputs = []
+        self._meters = []
+        for camera_input in self._cameras.values():
+            camera_input.close()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-        cameras, self._cameras = self._cameras, []
+        cameras, self._cameras = self._cameras, {}
         for camera in cameras:
             camera.close()
 
@@ -201,11 +214,9 @@ class ClassifierNode(LifecycleNode):
 
     # Frames ----------------------------------------------------------------------------------
 
-    def _subscribe(self, camera: CameraOutputs) -> None:
-        kind = CompressedImage if camera.topic.endswith('/compressed') else Image
-        on_image = partial(self._on_image, camera)
-        # Best effort matches every publisher; only the newest frame counts.
-        self._inputs.append(add_subscription(self, kind, camera.topic, on_image, 1, BEST_EFFORT))
+    def _follow_cameras(self) -> None:
+        for camera_input in self._cameras.values():
+            camera_input.follow()
 
     def _on_image(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
         camera.statistics.count('received')
@@ -221,20 +232,11 @@ class ClassifierNode(LifecycleNode):
         try:
             if (decision := self._classify(camera, message)) is not None:
                 camera.statistics.answered(decision.source, perf_counter() - start)
-        except images.DepthImageError as error:
-            camera.statistics.count('bad')
-            camera.is_depth = True
-            if not camera.was_depth_logged:
-                camera.was_depth_logged = True
-                self.get_logger().error(f'{camera.topic}: {error}')
         except Exception as error:  # whatever a frame does, the next one gets its chance
             if not self.context.ok():
                 return  # interrupted in the middle of it
-            camera.statistics.count('bad')
-            self.get_logger().warning(
-                f'{camera.topic}: frame not classified: {error}',
-                throttle_duration_sec=THROTTLE_SECONDS,
-            )
+            if camera.statistics.failed(str(error)):
+                self.get_logger().warning(f'{camera.topic}: frame not classified: {error}')
 
     def _classify(
         self, camera: CameraOutputs, message: Image | CompressedImage
@@ -249,7 +251,6 @@ class ClassifierNode(LifecycleNode):
         else:
             image = images.from_image_msg(message)
         decode_seconds = perf_counter() - start
-        camera.is_depth = False
         with self._inference:
             decision = cascade.classify(Frame(image))
         decision = replace(decision, seconds={'decode': decode_seconds, **decision.seconds})
@@ -264,7 +265,13 @@ class ClassifierNode(LifecycleNode):
         ]
         if camera.is_wanted(camera.decision):
             published = decisions.decision_message(
-                installed, decision, camera.name, self.get_name(), bundle, finished, header
+                installed,
+                decision,
+                camera.name,
+                self.get_fully_qualified_name(),
+                bundle,
+                finished,
+                header,
             )
             outputs.append((camera.decision, published))
         if camera.is_wanted(camera.overlay):
@@ -360,14 +367,14 @@ class ClassifierNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         if self._loaded is None:
-            statuses = [self._status('cascade', 'STALE', 'not configured', '', {})]
+            statuses = [self._diagnostics.status('cascade', 'STALE', 'not configured', {})]
         else:
             bundle, cascade = self._loaded
             statuses = [
                 self._cascade_status(bundle, cascade),
-                *(self._camera_status(camera, bundle) for camera in self._cameras),
+                *(self._camera_status(*camera, bundle) for camera in self._cameras.items()),
             ]
-        self._diagnostics.publish(diagnostic_array(installed, header_now(self), statuses))
+        self._diagnostics.publish(statuses)
 
     def _cascade_status(self, bundle: Bundle, cascade: Cascade) -> DiagnosticStatus:
         settings = cascade.settings
@@ -380,29 +387,25 @@ class ClassifierNode(LifecycleNode):
             'memory': fill if settings.memory else 'off',
         }
         message = 'active' if self._cameras else 'inactive'
-        return self._status('cascade', 'OK', message, bundle.name, values)
+        return self._diagnostics.status('cascade', 'OK', message, values)
 
-    def _camera_status(self, camera: CameraOutputs, bundle: Bundle) -> DiagnosticStatus:
+    def _camera_status(
+        self, camera: CameraOutputs, camera_input: CameraInput, bundle: Bundle
+    ) -> DiagnosticStatus:
         sources = ('memory', *(stage.name for stage in bundle.stages))
         values = {'topic': camera.topic, **camera.statistics.summary(sources)}
-        silence = camera.statistics.silence()
-        level: Level
-        level, message = 'OK', f'{values["rate_hz"]} Hz'
-        if camera.is_depth:
-            level, message = 'ERROR', f'{camera.topic} is a depth image'
-        elif silence > self._live.values.silent_after:
-            level = 'WARN'
-            message = (
-                f'no frame on {camera.topic} for {silence:.1f} s, which has '
-                f'{self.count_publishers(camera.topic)} publishers'
-            )
-        return self._status(f'camera {camera.name}', level, message, bundle.name, values)
-
-    def _status(
-        self, name: str, level: Level, message: str, bundle: str, values: dict[str, Any]
-    ) -> DiagnosticStatus:
-        return diagnostic_status(
-            installed, f'{self.get_name()}: {name}', level, message, bundle, values
+        health = camera_health(
+            camera.topic, camera.statistics, camera_input, self._live.values.silent_after
+        )
+        if health.condition != camera.condition:
+            log = self.get_logger()
+            if health.condition != ARRIVING:
+                log.warning(f'camera {camera.name}: {health.message}')
+            elif camera.condition:
+                log.info(f'camera {camera.name}: frames arrive on {camera.topic} again')
+            camera.condition = health.condition
+        return self._diagnostics.status(
+            f'camera {camera.name}', health.level, health.message, values
         )
 
 

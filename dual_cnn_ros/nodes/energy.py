@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 import math
 import re
 import sys
@@ -32,11 +31,12 @@ from std_srvs.srv import Trigger
 
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.energy.account import Account
-from dual_cnn_ros.energy.report import ComparisonBaseline, energy_report
+from dual_cnn_ros.energy.report import ComparisonBaseline, energy_report, ReportSection
 from dual_cnn_ros.messages.decisions import PublishedDecision, read_decision
 from dual_cnn_ros.messages.diagnostics import diagnostic_status, Level
 from dual_cnn_ros.messages.readings import find_total, from_status
 from dual_cnn_ros.messages.types import installed
+from dual_cnn_ros.nodes.diagnostics import Diagnostics
 from dual_cnn_ros.nodes.endpoints import (
     add_publisher,
     add_steady_timer,
@@ -81,7 +81,7 @@ class EnergyNode(Node):
         self._energy = add_publisher(self, Float64, '~/energy')
         self._per_frame = add_publisher(self, Float64, '~/energy_per_frame')
         self._report = add_publisher(self, DiagnosticArray, '~/report')
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = Diagnostics(self)
         rails_topic = self._live.values.rails_topic
         add_subscription(self, DiagnosticArray, rails_topic, self._on_rails, _QUEUE)
         resolved = [
@@ -194,35 +194,34 @@ class EnergyNode(Node):
             for publisher, number in numbers:
                 if number is not None and not silent:
                     publisher.publish(Float64(data=number))
-            header = header_now(self)
             report = [
-                self._status(one.name, 'WARN' if one.missing else 'OK', one.message, one.values)
+                self._section(one)
                 for one in energy_report(self._account, self._baseline, self._scope, silent)
             ]
-            self._report.publish(DiagnosticArray(header=header, status=report))
-            health = [self._health(silent)]
-            self._diagnostics.publish(DiagnosticArray(header=header, status=health))
+            self._report.publish(DiagnosticArray(header=header_now(self), status=report))
+            self._diagnostics.publish([self._health(silent)])
         except Exception as error:
             self.get_logger().error(
                 f'not reported: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
             )
 
-    def _status(
-        self, name: str, level: Level, message: str, values: Mapping[str, object]
-    ) -> DiagnosticStatus:
-        full_name = f'{self.get_name()}: {name}'
-        return diagnostic_status(installed, full_name, level, message, self._source, values)
+    def _section(self, section: ReportSection) -> DiagnosticStatus:
+        name = f'{self.get_fully_qualified_name()}: {section.name}'
+        level: Level = 'WARN' if section.missing else 'OK'
+        return diagnostic_status(
+            installed, name, level, section.message, self._source, section.values
+        )
 
     def _health(self, silent: float) -> DiagnosticStatus:
         topic = self.resolve_topic_name(self._live.values.rails_topic)
         values = {'topic': topic, 'late': 0, 'without_total': 0, **self._counts}
         if not silent:
-            return self._status('readings', 'OK', f'reading {self._source}', values)
+            return self._diagnostics.status('readings', 'OK', f'reading {self._source}', values)
         message = (
-            f'no total power on {topic} for {silent:.0f} s, '
-            f'which has {self.count_publishers(topic)} publishers'
+            f'no total power on {topic} for {silent:.0f} s; '
+            f'publishers: {self.count_publishers(topic)}'
         )
-        return self._status('readings', 'WARN', message, values)
+        return self._diagnostics.status('readings', 'WARN', message, values)
 
     # Services and parameters
 

@@ -29,10 +29,10 @@ from rclpy.time import Time
 from std_msgs.msg import Float64, Header
 
 from dual_cnn_ros.data.power_trace import open_power_trace
-from dual_cnn_ros.messages.diagnostics import diagnostic_status
 from dual_cnn_ros.messages.readings import PublishedReading, rails_message
 from dual_cnn_ros.messages.types import installed
-from dual_cnn_ros.nodes.endpoints import add_publisher, add_steady_timer, header_now
+from dual_cnn_ros.nodes.diagnostics import Diagnostics
+from dual_cnn_ros.nodes.endpoints import add_publisher, add_steady_timer
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import expand_home, ParameterError
 from dual_cnn_ros.nodes.power_parameters import PowerParameters, RECORDING
@@ -67,7 +67,7 @@ class PowerNode(Node):
         self._check_rails(self._live.values.rails)
         self._power = add_publisher(self, Float64, '~/power')
         self._rails = add_publisher(self, DiagnosticArray, '~/rails', depth=100)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics = Diagnostics(self)
         add_steady_timer(self, 1.0, self._every_second)
         self._sample(self._live.values.rate_hz)
 
@@ -215,23 +215,22 @@ class PowerNode(Node):
     def _every_second(self) -> None:
         try:
             self._look_again()
-            self._diagnostics.publish(
-                DiagnosticArray(header=header_now(self), status=[self._status()])
-            )
+            self._diagnostics.publish([self._status()])
         except Exception as error:
             self.get_logger().error(
                 f'diagnostics: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
             )
 
     def _status(self) -> DiagnosticStatus:
-        name, sensor = f'{self.get_name()}: power', self._sensor
+        sensor = self._sensor
         if sensor is None:
-            source = self._live.values.source
             message = f'no power source: {self._missing}'
-            return diagnostic_status(installed, name, 'WARN', message, source, {})
+            source = self._live.values.source
+            return self._diagnostics.status('power', 'WARN', message, {'source': source})
         limits = self._live.values
         health = self._health.status(limits.max_power_w, limits.min_voltage_v)
         values = {
+            'source': sensor.source,
             'watts': health.watts,
             'most_watts': health.most_watts,
             'least_volts': health.least_volts,
@@ -242,9 +241,7 @@ class PowerNode(Node):
             'scope': sensor.scope,
             'reason': sensor.reason,
         }
-        return diagnostic_status(
-            installed, name, health.level, health.message, sensor.source, values
-        )
+        return self._diagnostics.status('power', health.level, health.message, values)
 
 
 def _description(sensor: Sensor) -> str:

@@ -19,34 +19,88 @@ from __future__ import annotations
 from collections import Counter, deque
 from threading import Lock
 import time
+from typing import NamedTuple
 
 import numpy as np
 
 RECENT = 500
+COUNTS = ('received', 'classified', 'dropped', 'bad', 'lost')
+LOG_SECONDS = 5.0
+
+
+class Newest(NamedTuple):
+    """
+    What became of the newest frames.
+
+    Attributes
+    ----------
+    classified, bad
+        Frames of the newest time between two summaries in which any was answered or failed.
+    lost
+        Frames lost on the way since the summary before the last one.
+    reason
+        Why the last bad frame was not classified.
+
+    """
+
+    classified: int = 0
+    bad: int = 0
+    lost: int = 0
+    reason: str = ''
 
 
 class Statistics:
-    """Counts the frames of one camera since the node was activated; threads may share it."""
+    """
+    Counts the frames of one camera since the node was activated; threads may share it.
+
+    Attributes
+    ----------
+    newest
+        What became of the newest frames, as of the last summary.
+    rate
+        Frames received in a second between the last two summaries.
+
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
         self._recent: deque[tuple[str, float]] = deque(maxlen=RECENT)
         self._last_received = self._last_summary = time.monotonic()
-        self._received_before = 0
+        self._before: Counter[str] = Counter()
+        self._reason = self._logged_reason = ''
+        self._logged = -LOG_SECONDS
+        self.newest, self.rate = Newest(), 0.0
 
-    def count(self, what: str) -> None:
-        """Count a frame as 'received', 'dropped', 'bad' or 'classified'."""
+    @property
+    def has_received(self) -> bool:
+        """Whether a frame came."""
+        return self._counts['received'] > 0
+
+    def count(self, what: str, frames: int = 1) -> None:
+        """Count frames as one of COUNTS."""
         with self._lock:
-            self._counts[what] += 1
+            self._counts[what] += frames
             if what == 'received':
                 self._last_received = time.monotonic()
+
+    def failed(self, reason: str) -> bool:
+        """Count a frame as bad; return True if the log shall say why: once, not too often."""
+        self.count('bad')
+        now = time.monotonic()
+        with self._lock:
+            self._reason = reason
+            if reason == self._logged_reason or now - self._logged < LOG_SECONDS:
+                return False
+            self._logged_reason, self._logged = reason, now
+            return True
 
     def answered(self, source: str, seconds: float) -> None:
         """Count a frame as classified, by the memory or a stage, in so many seconds."""
         self.count('classified')
         with self._lock:
             self._recent.append((source, seconds))
+            self._logged_reason = ''
 
     def silence(self) -> float:
         """Return the seconds since the last frame, or since the start if none came."""
@@ -74,13 +128,18 @@ class Statistics:
             counts, recent = self._counts.copy(), list(self._recent)
             now = time.monotonic()
             seconds = max(now - self._last_summary, 1e-3)
-            new = counts['received'] - self._received_before
-            self._last_summary, self._received_before = now, counts['received']
+            new = counts - self._before
+            self._last_summary, self._before = now, counts
+            self.rate = round(new['received'] / seconds, 2)
+            finished = new if new['classified'] or new['bad'] else self.newest._asdict()
+            self.newest = Newest(
+                finished['classified'], finished['bad'], new['lost'], self._reason
+            )
         answers = Counter(source for source, _ in recent)
         latencies = [1e3 * latency for _, latency in recent]
         return {
-            **{name: counts[name] for name in ('received', 'classified', 'dropped', 'bad')},
-            'rate_hz': round(new / seconds, 2),
+            **{name: counts[name] for name in COUNTS},
+            'rate_hz': self.rate,
             **{f'share.{name}': round(answers[name] / max(1, len(recent)), 4) for name in sources},
             **{
                 f'latency_p{percent}_ms': (

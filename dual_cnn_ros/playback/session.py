@@ -40,6 +40,7 @@ from dual_cnn_ros.playback.energy_listener import (
     Sections,
     TAIL_SECONDS,
 )
+from dual_cnn_ros.playback.large_images import make_room_for_large_images
 from dual_cnn_ros.playback.node_processes import NodeError, NodeProcesses, run_nodes
 from dual_cnn_ros.playback.replayer import Replayer
 
@@ -102,6 +103,7 @@ def play_to_nodes(
 
     """
     heard = DecisionListener()
+    make_room_for_large_images()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('demo')
     several = len(cameras) > 1

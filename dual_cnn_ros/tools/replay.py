@@ -34,6 +34,7 @@ from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 
 from dual_cnn_ros.data.recording import Message, Recording
+from dual_cnn_ros.playback.large_images import make_room_for_large_images
 from dual_cnn_ros.playback.replayer import Replayer
 from dual_cnn_ros.tools.cli import make_parser, run_cli
 
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             suppress(KeyboardInterrupt, ExternalShutdownException),
             Recording(options.recording) as recording,
         ):
+            make_room_for_large_images()
             rclpy.init(args=words)
             node = rclpy.create_node('replay')
             try:

@@ -248,7 +248,7 @@ def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: R
         robot.reported('frames', 'decisions', '100')
         # It goes away: what was measured stays, and is not published as if it were new.
         robot.node.destroy_publisher(robot.rails)
-        robot.wait_for_status('readings', WARN, 'which has 0 publishers')
+        robot.wait_for_status('readings', WARN, 'publishers: 0')
         robot.next_report()
         robot.energy.clear()
         robot.next_report()

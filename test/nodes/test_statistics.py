@@ -19,7 +19,7 @@ from __future__ import annotations
 import pytest
 
 from dual_cnn_ros.nodes import statistics
-from dual_cnn_ros.nodes.statistics import RECENT, Statistics
+from dual_cnn_ros.nodes.statistics import COUNTS, RECENT, Statistics
 
 
 class Clock:
@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_statistics_of_a_camera_that_sent_nothing(clock: Clock) -> None:
     assert Statistics().summary(('memory', 'first')) == {
-        **dict.fromkeys(('received', 'classified', 'dropped', 'bad'), 0),
+        **dict.fromkeys(COUNTS, 0),
         'rate_hz': 0.0,
         'share.memory': 0.0,
         'share.first': 0.0,
@@ -55,9 +55,37 @@ def test_frames_are_counted_by_what_becomes_of_them(clock: Clock) -> None:
     for what in ('received', 'received', 'dropped', 'received', 'bad'):
         counted.count(what)
     counted.answered('first', 0.01)
+    counted.count('lost', 7)
     summary = counted.summary(())
-    counts = [summary[name] for name in ('received', 'classified', 'dropped', 'bad')]
-    assert counts == [3, 1, 1, 1]
+    assert [summary[name] for name in COUNTS] == [3, 1, 1, 1, 7]
+
+
+def test_newest_is_of_the_last_second_in_which_a_frame_ended(clock: Clock) -> None:
+    counted = Statistics()
+    counted.answered('first', 0.01)
+    counted.failed('truncated')
+    counted.count('lost', 7)
+    counted.summary(())
+    assert counted.newest == (1, 1, 7, 'truncated')
+    counted.summary(())  # a slow camera: its last frame still counts, what was lost does not
+    assert counted.newest == (1, 1, 0, 'truncated')
+    counted.answered('first', 0.01)
+    counted.summary(())
+    assert counted.newest[:3] == (1, 0, 0)
+
+
+def test_a_reason_is_logged_once_and_again_when_it_changes(clock: Clock) -> None:
+    counted = Statistics()
+    assert counted.failed('depth')
+    clock.now += 10.0
+    assert not counted.failed('depth')
+    assert counted.failed('truncated')
+    assert not counted.failed('depth')  # so soon after the other one
+    clock.now += 5.0
+    assert counted.failed('depth')
+    counted.answered('first', 0.01)
+    clock.now += 5.0
+    assert counted.failed('depth')
 
 
 def test_rate_is_that_since_the_last_summary(clock: Clock) -> None:
