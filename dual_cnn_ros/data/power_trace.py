@@ -35,6 +35,7 @@ import time
 from typing import TextIO
 
 from dual_cnn_ros.messages.readings import from_status, from_values, to_values
+from dual_cnn_ros.power.plausibility import ReadingCheck
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
 # A clock that has moved on by more moments or seconds than these since the last read was set
@@ -145,6 +146,7 @@ class _Channel:
     ) -> None:
         self.rails = rails
         self._sets = sorted((one for one in sets if one), key=_moment)
+        self._checks = {rail: ReadingCheck(rail == TOTAL) for rail in rails}
         self._clock = clock or time.monotonic
         begun = min(reading.time for reading in self._sets[0])
         self._shift = self._clock() - begun if clock is None else 0.0
@@ -169,8 +171,10 @@ class _Channel:
         if self._given >= reached:
             return []
         self._given += 1
-        readings = self._sets[self._given - 1]
-        return [replace(reading, time=reading.time + self._shift) for reading in readings]
+        return [
+            self._checks[reading.rail].check(replace(reading, time=reading.time + self._shift))
+            for reading in self._sets[self._given - 1]
+        ]
 
 
 def _moment(readings: list[Reading]) -> float:

@@ -34,6 +34,7 @@ from dual_cnn_ros.energy.integration import (
     LEAST_COVERAGE,
 )
 from dual_cnn_ros.energy.windows import DecisionEvent, DecisionWindow, DecisionWindows
+from dual_cnn_ros.power.plausibility import ReadingCheck
 from dual_cnn_ros.power.reading import Reading
 
 # Decisions that wait for the readings of their time; more are dropped, oldest first.
@@ -99,6 +100,8 @@ class Account:
         The idle power; None until it was measured.
     idle_note
         How the last measurement of the idle power ended, or why there was none.
+    fault
+        Why the newest reading failed, or cannot be true; empty where it is good.
     sources
         The decisions of each source, by its name.
     joules, seconds
@@ -114,6 +117,8 @@ class Account:
     def __init__(self, window: float, idle_note: str = 'never measured') -> None:
         self._window = window
         self._clocks = Clocks()
+        self._check = ReadingCheck(is_total=True)
+        self.fault = ''
         self._last: Reading | None = None
         self._last_stamp = 0.0
         self._early: tuple[float, Reading] | None = None
@@ -183,7 +188,7 @@ class Account:
             self._take(*early)
         else:
             # It was delivered late: the integrator counts it, and drops it if it is out of order.
-            self._integrator.add(self._shifted(early[1]))
+            self._integrator.add(self._believed(early[1]))
         self._take(stamp, reading)
         return is_earlier
 
@@ -356,8 +361,17 @@ class Account:
             or stamp < self._last_stamp - _RESET_SECONDS
         )
 
-    def _take(self, stamp: float, reading: Reading) -> None:
+    def _believed(self, reading: Reading) -> Reading:
+        """Return a reading in the account's time, as far as it can be believed."""
         reading = self._shifted(reading)
+        if self._last is not None and reading.time <= self._last.time:
+            return reading  # out of order, and about to be dropped
+        reading = self._check.check(reading)
+        self.fault = reading.error
+        return reading
+
+    def _take(self, stamp: float, reading: Reading) -> None:
+        reading = self._believed(reading)
         self._integrator.add(reading)
         if self._last is not None and reading.time <= self._last.time:
             return
@@ -376,6 +390,7 @@ class Account:
         self.unmatched += len(self._waiting)
         self._waiting.clear()
         self._clocks.forget()
+        self._check.forget()
         self._integrator.interrupt()
         if self._measurement is not None:
             self._measurement = None

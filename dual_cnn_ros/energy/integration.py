@@ -28,6 +28,12 @@ from dataclasses import dataclass
 import math
 import statistics
 
+from dual_cnn_ros.power.plausibility import (
+    Comparison,
+    LONGEST_STILL,
+    most_joules,
+    with_power,
+)
 from dual_cnn_ros.power.reading import Reading
 
 LEAST_COVERAGE = 0.95
@@ -73,6 +79,8 @@ class Energy:
         readings makes smaller; None where the sensor states none.
     resolution_watts
         One step of the sensor; None where it is unknown.
+    fault
+        Why what an energy counter said is left out: the power beside it says something else.
 
     """
 
@@ -88,6 +96,7 @@ class Energy:
     standard_error_watts: float | None
     bias_joules: float | None
     resolution_watts: float | None
+    fault: str = ''
 
     @property
     def coverage(self) -> float:
@@ -126,7 +135,12 @@ class EnergyIntegrator:
         self.start, self.end = start, end
         self._time = -math.inf
         self._last: Reading | None = None
-        self._counting = False
+        # The last reading with joules, and the power beside the counter since then.
+        self._counted: Reading | None = None
+        self._beside: Comparison | None = None
+        # Of all that was counted: its energy beside that of the power, and its seconds.
+        self._comparison = Comparison()
+        self._counted_joules = self._counted_seconds = 0.0
         self._measured = self._covered = self._longest_gap = 0.0
         self._covered_to = start
         self._readings = self._failed = self._out_of_order = self._restarts = 0
@@ -141,7 +155,10 @@ class EnergyIntegrator:
             self._out_of_order += 1
             return
         before, self._time = self._time, reading.time
+        says_nothing = not reading.error and reading.watts is None and reading.joules is None
         if self.start == -math.inf:
+            if says_nothing:
+                return  # a counter of which no energy is known yet
             self.start = self._covered_to = reading.time
         # When the rate was changed, the step to the first reading may still be a slower one.
         period, self._period = max(self.period, self._period), self.period
@@ -151,18 +168,20 @@ class EnergyIntegrator:
         if reading.error:
             self._failed += inside
             # The counter may have been reset unnoticed; power only has a longer step.
-            self._counting = False
+            self._counted = None
             return
         self._readings += inside
         if self._last is not None:
-            self._join(self._last, reading)
+            self._follow(self._last, reading)
+        if reading.joules is not None:
+            self._counted, self._beside = reading, Comparison()
         if reading.offset_watts is not None:
             self._resolution = reading.offset_watts * _RESOLUTION_PER_OFFSET
-        self._last, self._counting = reading, True
+        self._last = reading
 
     def interrupt(self) -> None:
         """Record that the clock was reset: nothing joins the next reading to the previous one."""
-        self._last = None
+        self._last = self._counted = None
         self._restarts += 1
 
     def energy(self) -> Energy:
@@ -172,12 +191,17 @@ class EnergyIntegrator:
             end = self.end if self.end < math.inf else max(self._time, self.start)
             window = end - self.start
             longest_gap = max(self._longest_gap, end - self._covered_to)
+        measured, covered, fault = self._measured, self._covered, self._comparison.fault
+        if fault:
+            measured -= self._counted_joules
+            covered -= self._counted_seconds
+            longest_gap = max(longest_gap, window - covered)
         bias = None
-        if self._offset is not None and self._covered > 0:
-            bias = self._offset + GAIN_BOUND * abs(self._measured)
+        if self._offset is not None and covered > 0:
+            bias = self._offset + GAIN_BOUND * abs(measured)
         return Energy(
-            self._measured,
-            self._covered,
+            measured,
+            covered,
             window,
             longest_gap,
             self._readings,
@@ -188,28 +212,49 @@ class EnergyIntegrator:
             self._blocks.standard_error(),
             bias,
             self._resolution,
+            fault,
         )
 
-    def _join(self, last: Reading, reading: Reading) -> None:
-        """Add the energy between two readings that follow each other, where it is known."""
+    def _follow(self, last: Reading, reading: Reading) -> None:
+        """Add the energy until this reading, where it is known."""
+        step = reading.time - last.time
+        counted = self._counted
+        if step > max(3 * self.period, 0.5):
+            self._counted = None
+            return
+        self._beside = with_power(self._beside, last, reading)
+        if counted is None or reading.time - counted.time > LONGEST_STILL + step:
+            self._counted = None
+            if last.watts is not None and reading.watts is not None:
+                self._join(last, reading, None)
+            return
+        # Between two of its steps a counter says nothing.
+        if reading.joules is None or counted.joules is None:
+            return
+        change = reading.joules - counted.joules
+        if not 0 <= change <= most_joules(reading.time - counted.time, True):
+            self._restarts += 1
+            return
+        self._join(counted, reading, change)
+
+    def _join(self, last: Reading, reading: Reading, counted: float | None) -> None:
+        """Add what was counted between two readings, or else the mean of their power."""
         step = reading.time - last.time
         begin, end = max(last.time, self.start), min(reading.time, self.end)
-        if step > max(3 * self.period, 0.5) or end <= begin:
+        if end <= begin:
             return
         seconds = end - begin
-        if last.joules is not None and reading.joules is not None:
-            if not self._counting:
-                return
-            if reading.joules < last.joules:
-                self._restarts += 1
-                return
-            joules = (reading.joules - last.joules) * (seconds / step)
-        elif last.watts is not None and reading.watts is not None:
+        if counted is not None:
+            joules = counted * (seconds / step)
+            self._counted_joules += joules
+            self._counted_seconds += seconds
+            if self._beside is not None:
+                self._comparison += self._beside.share(seconds / step, joules)
+        else:
+            assert last.watts is not None and reading.watts is not None
             slope = (reading.watts - last.watts) / step
             middle = (begin + end) / 2 - last.time
             joules = (last.watts + slope * middle) * seconds
-        else:
-            return
         if last.offset_watts is None or reading.offset_watts is None:
             self._offset = None
         elif self._offset is not None:

@@ -22,6 +22,7 @@ import time
 
 from dual_cnn_ros.energy.integration import EnergyIntegrator, LEAST_COVERAGE
 from dual_cnn_ros.power.discover import discover
+from dual_cnn_ros.power.plausibility import LONGEST_STILL
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 from dual_cnn_ros.power.sampler import ANSWER_SECONDS, Sampler
 
@@ -103,6 +104,8 @@ class EnergyMeter:
         self._sampler: Sampler | None = None
         self._changed = Condition()
         self._last: Reading | None = None
+        # Why the newest reading that failed did so.
+        self._error = ''
         self._windows: dict[str, EnergyIntegrator] = {}
 
     def __enter__(self) -> EnergyMeter:
@@ -166,6 +169,8 @@ class EnergyMeter:
         if joules is None and not reason:
             covered = f'{energy.coverage:.0%} of the window'
             reason = f'readings cover {covered}, less than {LEAST_COVERAGE:.0%}'
+            if energy.fault or self._error:
+                reason += f': {energy.fault or self._error}'
         error = energy.standard_error_watts
         return EnergyWindow(
             name,
@@ -188,10 +193,19 @@ class EnergyMeter:
             self._wait_for_reading(0.0)
 
     def _wait_for_reading(self, since: float) -> None:
-        self._changed.wait_for(
-            lambda: self._last is not None and self._last.time >= since and not self._last.error,
-            2 * self._period + ANSWER_SECONDS,
-        )
+        def says_something() -> bool:
+            last = self._last
+            return (
+                last is not None
+                and last.time >= since
+                and (last.watts is not None or last.joules is not None)
+            )
+
+        self._changed.wait_for(says_something, 2 * self._period + ANSWER_SECONDS)
+        # A slow counter may only be about to move.
+        last = self._last
+        if last is not None and last.time >= since and not last.error:
+            self._changed.wait_for(says_something, LONGEST_STILL)
 
     def _deliver(self, readings: list[Reading]) -> None:
         assert self._sensor is not None
@@ -200,6 +214,7 @@ class EnergyMeter:
             return
         with self._changed:
             self._last = total
+            self._error = total.error or self._error
             for window in self._windows.values():
                 window.add(total)
             self._changed.notify_all()

@@ -12,16 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Hardware energy counters: they wrap around, restart, and miss reads."""
+"""Hardware energy counters: they wrap around, restart, miss reads, and may be broken."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
+from dual_cnn_ros.power.plausibility import most_joules, ReadingCheck
 from dual_cnn_ros.power.reading import Reading
 
-# More than any package draws: a backward jump that would need more is a restart, no wrap-around.
-_MOST_WATTS = 10_000.0
 # A 262 kJ counter wraps at most once in this time below 4 kW.
 _LONGEST_UNREAD_SECONDS = 60.0
 # Counters move about once a millisecond: over less time, that would be much of the power.
@@ -30,7 +30,7 @@ _LEAST_SECONDS = 0.02
 
 class EnergyCounter:
     """
-    Turns the values of a rail's hardware counter into readings.
+    Turns the values of a rail's hardware counter into readings that can be believed.
 
     Parameters
     ----------
@@ -49,51 +49,69 @@ class EnergyCounter:
         self._units_per_joule = units_per_joule
         self._span = span
         self._unfolded = 0
-        # Times and unfolded values since the last failed read, restart or unknown wrap-around.
-        self._past: deque[tuple[float, int]] = deque()
+        self._check = ReadingCheck()
+        # Time and value of the last read, None after a failed one.
+        self._last: tuple[float, int] | None = None
+        # Times and joules of the counter's steps since its energy was last unknown.
+        self._steps: deque[tuple[float, float]] = deque()
 
     def fail(self, time: float, error: Exception) -> Reading:
         """Return the failed reading; whether the counter wrapped meanwhile is unknown."""
-        self._past.clear()
-        return Reading(self._rail, time, error=str(error))
+        self._last = None
+        return self._believed(Reading(self._rail, time, error=str(error)))
 
-    def advance(self, time: float, value: int) -> Reading:
+    def advance(self, time: float, value: int, watts: float | None = None) -> Reading:
         """
         Take the counter's value at a time of the monotonic clock in seconds.
+
+        Parameters
+        ----------
+        time
+            Of the read.
+        value
+            In the counter's own units.
+        watts
+            The power, where the hardware measures that too.
 
         Returns
         -------
         Reading
-            Its joules are the counter with its wrap-arounds unfolded. Its watts are the mean
-            power since the newest earlier value that is at least 20 ms old, None where there is
-            no such value. A failed reading where the energy since the previous value is unknown.
+            What `plausibility.ReadingCheck` believes of it. Its joules are the counter with its
+            wrap-arounds unfolded. Where no watts were given, they are the mean power since the
+            newest earlier step of the counter that is at least 20 ms old, None where there is no
+            such step.
 
         """
-        error = self._unfold(time, value)
-        value += self._unfolded
-        if error or (self._past and time <= self._past[-1][0]):
-            self._past.clear()
-        while len(self._past) > 1 and self._past[1][0] <= time - _LEAST_SECONDS:
-            self._past.popleft()
-        watts = None
-        if self._past and self._past[0][0] <= time - _LEAST_SECONDS:
-            before, then = self._past[0]
-            watts = (value - then) / self._units_per_joule / (time - before)
-        self._past.append((time, value))
-        if error:
-            return Reading(self._rail, time, error=error)
-        return Reading(self._rail, time, watts=watts, joules=value / self._units_per_joule)
+        error = f'the energy counter is negative: {value}' if value < 0 else ''
+        error = error or self._unfold(time, value)
+        self._last = time, value
+        joules = None if error else (value + self._unfolded) / self._units_per_joule
+        return self._believed(Reading(self._rail, time, watts, joules=joules, error=error))
 
     def _unfold(self, time: float, value: int) -> str:
         """Add a wrap-around since the previous value; return why there may be an unknown one."""
-        if not self._past or time <= self._past[-1][0]:
+        if self._last is None or time <= self._last[0]:
             return ''
-        seconds, change = time - self._past[-1][0], value + self._unfolded - self._past[-1][1]
+        seconds, change = time - self._last[0], value - self._last[1]
         if self._span is not None and seconds > _LONGEST_UNREAD_SECONDS:
             return f'not read for {seconds:.0f} s: may have wrapped'
-        if change < 0:
-            joules = (change + (self._span or 0)) / self._units_per_joule
-            if self._span is None or not 0 <= joules <= _MOST_WATTS * max(seconds, _LEAST_SECONDS):
-                return 'the energy counter restarted'
-            self._unfolded += self._span
+        if change < 0 and self._span is not None:
+            joules = (change + self._span) / self._units_per_joule
+            if 0 <= joules <= most_joules(seconds):
+                self._unfolded += self._span
         return ''
+
+    def _believed(self, reading: Reading) -> Reading:
+        reading = self._check.check(reading)
+        if reading.error:
+            self._steps.clear()
+        if reading.joules is None or reading.watts is not None:
+            return reading
+        time, joules = reading.time, reading.joules
+        while len(self._steps) > 1 and self._steps[1][0] <= time - _LEAST_SECONDS:
+            self._steps.popleft()
+        if self._steps and self._steps[0][0] <= time - _LEAST_SECONDS:
+            before, then = self._steps[0]
+            reading = replace(reading, watts=(joules - then) / (time - before))
+        self._steps.append((time, joules))
+        return reading

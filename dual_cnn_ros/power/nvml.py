@@ -21,13 +21,13 @@ energy can be read.
 
 from __future__ import annotations
 
-from dataclasses import replace
 import importlib
 import time
 from types import ModuleType
 from typing import Any
 
 from dual_cnn_ros.power.counter import EnergyCounter
+from dual_cnn_ros.power.plausibility import ReadingCheck
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
 
 
@@ -65,6 +65,7 @@ class _Channel:
         self._index = index
         self._handle: Any = None
         self._counter = EnergyCounter(self.rails[0], 1000)
+        self._check = ReadingCheck()
         self._has_power = self._supports('nvmlDeviceGetPowerUsage')
         self._has_energy = self._supports('nvmlDeviceGetTotalEnergyConsumption')
 
@@ -83,11 +84,8 @@ class _Channel:
             return [self._counter.fail(time.monotonic(), error)]
         now = (start + time.monotonic()) / 2
         if count is None:
-            return [Reading(self.rails[0], now, watts=watts)]
-        reading = self._counter.advance(now, count)
-        if watts is not None and not reading.error:
-            reading = replace(reading, watts=watts)
-        return [reading]
+            return [self._check.check(Reading(self.rails[0], now, watts=watts))]
+        return [self._counter.advance(now, count, watts)]
 
     def _get(self, function: str) -> int:
         if self._handle is None:

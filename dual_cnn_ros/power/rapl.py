@@ -50,14 +50,18 @@ def find_rapl(sysfs_root: Path) -> Sensor:
 
     """
     channels: dict[str, _Channel] = {}
+    dead = set()
     for zone in _zones(sysfs_root):
         name = _name(zone)
         if name is None or name in channels:
             continue
         file, counter = zone / 'energy_uj', EnergyCounter(name, 1_000_000, _span(zone))
         try:
-            # Power is a difference of two values: with one now, the first reading has it.
-            counter.advance(time.monotonic(), sysfs.integer(file))
+            # Power and energy are differences of values: with one now, they are known sooner.
+            value = sysfs.integer(file)
+            counter.advance(time.monotonic(), value)
+            if value == 0:
+                dead.add(name)
         except PermissionError as error:
             raise NoSensorError(
                 f'RAPL is present but {error.filename} may not be read: '
@@ -70,10 +74,15 @@ def find_rapl(sysfs_root: Path) -> Sensor:
     packages = tuple(name for name in channels if re.fullmatch(r'package-\d+(-die-\d+)?', name))
     if not packages:
         raise NoSensorError(f'no RAPL package under {sysfs_root / "class/powercap"}')
+    reason = 'the processor counts its energy (not that of the rest of the machine)'
     memory = tuple(name for name in channels if name.endswith('dram'))
+    if unused := [name for name in memory if name in dead]:
+        # Many processors have the counter and not the memory controller that would move it.
+        reason += f'; {", ".join(unused)} has counted nothing since the start, and is left out'
+        memory = tuple(name for name in memory if name not in dead)
     return Sensor(
         'rapl',
-        'the processor counts its energy (not that of the rest of the machine)',
+        reason,
         tuple(channels.values()),
         packages + memory,
         'cpu package and dram' if memory else 'cpu package',

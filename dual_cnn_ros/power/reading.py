@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from dual_cnn_ros.power.plausibility import power_fault
+
 TOTAL = 'total'
 
 
@@ -42,7 +44,7 @@ class Reading:
         As the sensor gives them; a negative current is possible.
     joules
         The hardware's own energy counter with its wrap-arounds unfolded: only differences mean
-        something.
+        something. None also while the counter stands, see `plausibility`.
     offset_watts
         Bound of the sensor's constant error.
     error
@@ -123,7 +125,8 @@ class Sensor:
         -------
         Reading or None
             The total, whose `error` names a rail that is missing or failed: it is never a sum of
-            the others. None where the sensor has no total, or none of its rails was read.
+            the others; or says why it cannot be true. None where the sensor has no total, or none
+            of its rails was read.
 
         """
         read = {reading.rail: reading for reading in readings if reading.rail in self.members}
@@ -137,14 +140,19 @@ class Sensor:
                 return Reading(TOTAL, time, error=f'{rail}: {read[rail].error}')
         members = [read[rail] for rail in self.members]
         if len(members) == 1:
-            return replace(members[0], rail=TOTAL)
-        return Reading(
-            TOTAL,
-            time,
-            watts=_sum(member.watts for member in members),
-            joules=_sum(member.joules for member in members),
-            offset_watts=_sum(member.offset_watts for member in members),
-        )
+            total = replace(members[0], rail=TOTAL)
+        else:
+            total = Reading(
+                TOTAL,
+                time,
+                watts=_sum(member.watts for member in members),
+                joules=_sum(member.joules for member in members),
+                offset_watts=_sum(member.offset_watts for member in members),
+            )
+        if total.watts is None:
+            return total
+        fault = power_fault(total.watts, True, total.offset_watts)
+        return Reading(TOTAL, time, error=fault) if fault else total
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -167,6 +167,25 @@ def test_a_counter_that_was_reset_adds_nothing() -> None:
     assert energy.restarts == 1 and energy.coverage == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(('joules', 'believed'), [(0.7, True), (1.6, False), (0.0007, False)])
+def test_a_counter_that_power_contradicts_is_left_out(joules: float, believed: bool) -> None:
+    readings = [Reading('total', n * 0.1, watts=7.0, joules=100 + n * joules) for n in range(101)]
+    energy = energy_of(readings, 0.1)
+    assert energy.joules == (pytest.approx(70.0) if believed else None)
+    assert ('one is wrong' in energy.fault) is not believed
+    assert energy.coverage == pytest.approx(float(believed))
+
+
+def test_a_slow_counter_is_differenced_from_step_to_step() -> None:
+    """Known each second, when it moves; between two steps the reading has no joules."""
+    readings = [
+        Reading('total', n * 0.1, joules=None if n % 10 else n * 0.5) for n in range(-10, 61)
+    ]
+    energy = energy_of(readings, 0.1, 0.0, 6.0)
+    assert energy.joules == pytest.approx(30.0) and energy.coverage == pytest.approx(1.0)
+    assert energy_of(readings, 0.1, 0.0, 6.5).covered_seconds == pytest.approx(6.0)
+
+
 def test_an_interrupt_joins_nothing() -> None:
     integrator = EnergyIntegrator(0.1)
     for reading in steady(10.0, 1.0):

@@ -125,7 +125,7 @@ def test_a_sensor_that_fails_gives_no_joules(monkeypatch: pytest.MonkeyPatch) ->
     with EnergyMeter(sensor(load), period=1.0) as meter:
         window = measured(meter, 'a', 0.05)
     assert window.joules is None and window.standard_error is None and window.coverage == 0
-    assert window.reason == 'readings cover 0% of the window, less than 95%'
+    assert window.reason == 'readings cover 0% of the window, less than 95%: in: EIO'
 
 
 def nothing_found() -> Sensor:

@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 import random
 
 from hypothesis import given
@@ -29,23 +30,26 @@ from dual_cnn_ros.power.reading import Reading
 SPAN = 262143328850
 
 
+def stepped(counter: EnergyCounter, values: Sequence[int], period: float = 0.1) -> list[Reading]:
+    return [counter.advance(n * period, value) for n, value in enumerate(values)]
+
+
 @given(
     span=st.integers(10**9, 3 * 10**11),
     start=st.integers(0, 10**9),
-    steps=st.lists(st.integers(0, 10**8), min_size=1, max_size=50),
+    steps=st.lists(st.integers(1, 10**8), min_size=3, max_size=50),
 )
 def test_wrapping_counter_gives_the_energy_that_was_spent(
     span: int, start: int, steps: list[int]
 ) -> None:
-    counter = EnergyCounter('rail', 1_000_000, span)
-    spent = start % span
-    first = counter.advance(0.0, spent)
-    for n, step in enumerate(steps, 1):
-        spent += step
-        last = counter.advance(n * 0.1, spent % span)
-        assert last.rail == 'rail' and not last.error
-        assert last.watts == pytest.approx(step / 1e6 / 0.1, abs=1e-6)
-    assert last.joules - first.joules == pytest.approx(sum(steps) / 1e6, abs=1e-6)
+    spent = list(accumulate(steps, initial=start))
+    got = stepped(EnergyCounter('rail', 1_000_000, span), [value % span for value in spent])
+    assert not any(one.error for one in got)
+    # It is known from its second step on, and its power from the one after that.
+    assert [one.joules is None for one in got[:3]] == [True, True, False]
+    for one, step in zip(got[3:], steps[2:]):
+        assert one.rail == 'rail' and one.watts == pytest.approx(step / 1e6 / 0.1, abs=1e-4)
+    assert got[-1].joules - got[2].joules == pytest.approx(sum(steps[2:]) / 1e6, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,10 @@ def test_wrapping_counter_gives_the_energy_that_was_spent(
         (None, 10_000, 1.0, 9_999, 'restarted'),
         # It may have wrapped around more than once.
         (SPAN, 0, 61.0, 500, '61 s'),
+        # A jump of 149 kJ in a tenth of a second is 1.5 MW, even at the very first step.
+        (SPAN, 0, 0.1, 149_000_000_000, 'jumped by 149000 J'),
+        (SPAN, 5, 0.1, -3, 'negative: -3'),
+        (None, 5, 0.1, 2**64 - 1, 'jumped by'),
     ],
 )
 def test_energy_that_is_unknown_is_a_failed_reading(
@@ -65,13 +73,21 @@ def test_energy_that_is_unknown_is_a_failed_reading(
     counter.advance(0.0, before)
     failed = counter.advance(seconds, after)
     assert error in failed.error and failed.watts is None and failed.joules is None
-    assert counter.advance(seconds + 0.1, after + 1_000_000).watts == pytest.approx(10.0)
+    for n in range(1, 5):
+        good = counter.advance(seconds + n * 0.1, max(0, after) + n * 1_000_000)
+    assert good.watts == pytest.approx(10.0)
 
 
 def test_without_a_span_no_time_is_too_long() -> None:
-    counter = EnergyCounter('rail', 1000)
-    counter.advance(0.0, 0)
-    assert counter.advance(100.0, 50_000).watts == pytest.approx(0.5)
+    got = stepped(EnergyCounter('rail', 1000), [0, 50_000, 100_000, 150_000], 100.0)
+    assert got[-1].watts == pytest.approx(0.5)
+
+
+def test_the_power_of_a_slow_counter_is_that_from_step_to_step() -> None:
+    """10 W, counted once a second: neither 0 W between two steps nor 100 W at each."""
+    got = stepped(EnergyCounter('rail', 1_000_000), [n // 10 * 10_000_000 for n in range(100)])
+    watts = {round(one.watts, 6) for one in got if one.watts is not None}
+    assert watts == {10.0} and not any(one.error for one in got)
 
 
 @pytest.mark.parametrize('span', [SPAN, 1_500_000])
@@ -84,23 +100,26 @@ def test_power_is_right_however_short_the_steps(span: int) -> None:
         moment = 5.0 + (n + chance.random()) * 0.01
         got.append(counter.advance(moment, int(moment * 1000) * 20_000 % span))
     assert not any(one.error for one in got)
-    start = got[0].time
-    # What is not known yet is not said.
-    assert all(one.watts is None for one in got if one.time < start + 0.02)
+    # What is not known yet is not said; nor is anything of two reads in the same millisecond.
+    known = [one for one in got if one.joules is not None]
+    assert len(known) > 1900 and got.index(known[0]) < 5
+    start = known[0].time
+    assert all(one.watts is None for one in known if one.time < start + 0.02)
     assert all(
-        one.watts == pytest.approx(20.0, abs=1.0) for one in got if one.time > start + 0.021
+        one.watts == pytest.approx(20.0, abs=1.0) for one in known if one.time > start + 0.021
     )
     # The energy is that from each value to the next.
-    assert got[-1].joules - got[0].joules == pytest.approx(20.0 * (got[-1].time - start), abs=0.03)
-    for one, later in pairwise(got):
+    spent = known[-1].joules - known[0].joules
+    assert spent == pytest.approx(20.0 * (known[-1].time - start), abs=0.03)
+    for one, later in pairwise(known):
         assert 0 <= later.joules - one.joules <= 20.0 * (later.time - one.time) + 0.021
 
 
-@pytest.mark.parametrize('later', [0.0, -1.0])
+@pytest.mark.parametrize('later', [0.3, -1.0])
 def test_no_power_from_no_time(later: float) -> None:
     counter = EnergyCounter('rail', 1000)
-    counter.advance(0.0, 0)
-    assert counter.advance(later, 5).watts is None
+    stepped(counter, [0, 100, 200, 300])
+    assert counter.advance(later, 305).watts is None
 
 
 def test_after_a_failed_read_wrap_arounds_are_unknown() -> None:

@@ -42,13 +42,16 @@ def test_power_of_all_zones_counts_nothing_twice(tmp_path: Path, ticks: fixtures
     sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL))
     zones = ('package-0', 'package-0/core', 'package-0/uncore', 'package-0/dram', 'psys')
     assert sensor.rails == zones
-    before = read(sensor)
-    # A tenth of a second later: 2 J for the package, which wrapped around, and 0.3 J for the DRAM.
-    later = {fixtures.RAPL_PACKAGE: 1671150, fixtures.RAPL_DRAM: 30000300000}
-    for zone, microjoules in later.items():
-        fixtures.build(tmp_path, fixtures.rapl_counter(zone, microjoules))
-    ticks.now += 0.1
-    after = read(sensor)
+    # Each tenth of a second 2 J for the package, which wraps around, and 0.3 J for the DRAM.
+    sets = []
+    for n in range(1, 5):
+        package = (262137000000 + 2_000_000 * n) % fixtures.RAPL_SPAN
+        later = {fixtures.RAPL_PACKAGE: package, fixtures.RAPL_DRAM: 30000000000 + 300_000 * n}
+        for zone, microjoules in later.items():
+            fixtures.build(tmp_path, fixtures.rapl_counter(zone, microjoules))
+        ticks.now += 0.1
+        sets.append(read(sensor))
+    before, after = sets[-2:]
     assert after['package-0'].watts == pytest.approx(20.0)
     assert after['package-0'].joules - before['package-0'].joules == pytest.approx(2.0, abs=1e-9)
     assert after['package-0/dram'].watts == pytest.approx(3.0)
@@ -97,17 +100,26 @@ def test_a_failed_read_adds_no_energy(
     sensor = find_rapl(fixtures.rapl_root(tmp_path, fixtures.RAPL))
     assert sensor.members == ('package-0', 'package-0/dram')
     totals = []
-    for microjoules, broken in (
-        (262143000000, True),
-        (262143500000, False),
-        (262144000000, False),
-    ):
-        if not broken:
+    for n in range(5):
+        if n:
             faults.clear()
-        fixtures.build(tmp_path, fixtures.rapl_counter(fixtures.RAPL_PACKAGE, microjoules))
+        microjoules = 262143000000 + n * 500_000
+        for zone in (fixtures.RAPL_PACKAGE, fixtures.RAPL_DRAM):
+            fixtures.build(tmp_path, fixtures.rapl_counter(zone, microjoules))
         ticks.now += 0.1
         totals.append(fixtures.total(sensor))
-    failed, back, later = totals
+    failed, back, *_, before, later = totals
     assert failed.watts is None and failed.joules is None and 'Input/output' in failed.error
     assert not back.error and back.watts is None
-    assert later.watts == pytest.approx(5.0) and later.joules - back.joules == pytest.approx(0.5)
+    assert later.watts == pytest.approx(10.0)
+    assert later.joules - before.joules == pytest.approx(1.0)
+
+
+def test_a_memory_that_counted_nothing_since_the_start_is_left_out(tmp_path: Path) -> None:
+    files = fixtures.RAPL | fixtures.rapl_counter(fixtures.RAPL_DRAM, 0)
+    sensor = find_rapl(fixtures.rapl_root(tmp_path, files))
+    assert (sensor.members, sensor.scope) == (('package-0',), 'cpu package')
+    assert 'package-0/dram has counted nothing' in sensor.reason
+    # A package that does is broken.
+    files = fixtures.RAPL | fixtures.rapl_counter(fixtures.RAPL_PACKAGE, 0)
+    assert 'package-0' in find_rapl(fixtures.rapl_root(tmp_path / 'other', files)).members
