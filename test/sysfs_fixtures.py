@@ -116,9 +116,12 @@ def hwmon_chip(
     return {f'{folder}/{name}': content for name, content in files.items()}
 
 
-def ina238_chip(device: str, number: int, millivolts: int, milliamps: int) -> Files:
+def ina238_chip(
+    device: str, number: int, millivolts: int, milliamps: int, label: str | None = None
+) -> Files:
     folder = f'sys/bus/i2c/drivers/ina238/{device}/hwmon/hwmon{number}'
-    return {
+    labels: Files = {f'{folder}/in1_label': label} if label else {}
+    return labels | {
         f'{folder}/name': 'ina238',
         f'{folder}/in0_input': 1,
         f'{folder}/in1_input': millivolts,
@@ -163,6 +166,14 @@ THOR_MODULE = hwmon_chip(
     4,
 )
 THOR = THOR_MODULE | ina238_chip('2-0044', 5, 20000, 1150)
+
+# In a monitor of a motor on a robot, of 72 W, no label says what it measures.
+MOTOR = ina238_chip('7-0045', 9, 24000, 3000)
+
+
+def device_tree(model: str, folder: str = 'sys/firmware/devicetree/base') -> Files:
+    return {f'{folder}/model': f'{model}\0'}
+
 
 # Boards of which only the rails' names are asserted, with 5 V and 0.2 A on each: name, driver,
 # chips with their rails, members and scope of the total.

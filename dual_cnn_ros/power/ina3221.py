@@ -33,11 +33,16 @@ import re
 import time
 
 from dual_cnn_ros.power import sysfs
+from dual_cnn_ros.power.plausibility import ReadingCheck
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor
-from dual_cnn_ros.power.totals import total_of
+from dual_cnn_ros.power.totals import is_thor, total_of
 
 # TI SBOS576A: the shunt offset is at most 80 microvolts, so 80 / R[microohm] is amperes.
 _SHUNT_OFFSET_MICROVOLTS = 80.0
+
+# The label of an INA238 in front of a whole board, and the name of one without a label: that may
+# be a motor's.
+_VIN, _UNLABELLED = 'VIN', 'INA238'
 
 _ADDRESS = re.compile(r'\d+-[0-9a-f]{4}')
 
@@ -82,7 +87,7 @@ _LAYOUTS = {
         milliamperes='curr{}_input',
         power='power{}_input',
         power_units_per_watt=1_000_000,
-        unlabelled='VIN',
+        unlabelled=_UNLABELLED,
     ),
 }
 
@@ -105,19 +110,36 @@ def find_ina3221(sysfs_root: Path) -> Sensor:
     channels = [channel for chip in _chips(sysfs_root) for channel in _channels(chip)]
     if not channels:
         raise NoSensorError(f'no INA3221 or INA238 rail under {sysfs_root / "bus/i2c/drivers"}')
-    count = Counter(channel.rail for channel in channels)
-    channels = [
-        c if count[c.rail] == 1 else replace(c, rail=f'{c.rail}@{c.chip.device.name}')
-        for c in channels
+    monitors = [
+        [c for c in channels if c.chip == chip] for chip in dict.fromkeys(c.chip for c in channels)
     ]
-    rails = [channel.rail for channel in channels]
-    whole_input = [c.rail for c in channels if (c.chip.driver, c.rail) == ('ina238', 'VIN')]
-    members, scope = total_of(rails, *whole_input)
+    labels = {c.rail for c in channels}
+    if _VIN not in labels and _has_whole_input(sysfs_root, labels):
+        channels = [replace(c, rail=_VIN) if c.rail == _UNLABELLED else c for c in channels]
+    count = Counter(channel.rail for channel in channels)
+    names = {
+        c: c.rail if count[c.rail] == 1 else f'{c.rail}@{c.chip.device.name}' for c in channels
+    }
+    members, scope = total_of(
+        [{c.rail: names[c] for c in chip} for chip in monitors if chip[0].chip.driver != 'ina238'],
+        [names[c] for c in channels if (c.chip.driver, c.rail) == ('ina238', _VIN)],
+    )
+    channels = [replace(c, rail=names[c]) for c in channels]
     chips = dict.fromkeys(f'{c.chip.driver} {c.chip.device.name}' for c in channels)
+    rails = [channel.rail for channel in channels]
     reason = f'the board measures itself: {", ".join(chips)}'
     if not members:
         reason += f'; no total is known for the rails {", ".join(rails)}'
     return Sensor('ina3221', reason, tuple(channels), members, scope)
+
+
+def _has_whole_input(sysfs_root: Path, labels: set[str]) -> bool:
+    """Return whether this board has an INA238 in front of it: the AGX Thor alone does."""
+    # In a container, the device tree is often masked; the rails are the Thor's own then.
+    folders = sysfs_root / 'firmware/devicetree/base', sysfs_root.parent / 'proc/device-tree'
+    models = filter(None, (sysfs.word(folder / 'model') for folder in folders))
+    model = next(models, None)
+    return is_thor(labels) if model is None else 'Thor' in model
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,7 @@ class _Channel:
     chip: _Chip
     number: int
     shunt_microohms: int | None = field(compare=False)
+    check: ReadingCheck = field(compare=False, default_factory=ReadingCheck)
 
     @property
     def rails(self) -> tuple[str]:
@@ -179,7 +202,8 @@ class _Channel:
             offset_watts = offset_amps * abs(millivolts) / 1000
         now = (start + time.monotonic()) / 2
         volts, amps = millivolts / 1000, milliamperes / 1000
-        return [Reading(self.rail, now, watts, volts, amps, offset_watts=offset_watts)]
+        reading = Reading(self.rail, now, watts, volts, amps, offset_watts=offset_watts)
+        return [self.check.check(reading)]
 
     def _integer(self, name: str) -> int:
         return sysfs.integer(self.chip.folder / name.format(self.number))

@@ -87,11 +87,58 @@ def test_members_of_every_board(tmp_path: Path, name: str) -> None:
         assert reading is None and 'no total is known' in sensor.reason
 
 
-def test_two_whole_inputs_are_none(tmp_path: Path) -> None:
-    files = fixtures.ina238_chip('2-0044', 5, 20000, 10)
-    sensor = board(tmp_path, files | fixtures.ina238_chip('2-0045', 6, 20000, 10))
-    assert sensor.rails == ('VIN@2-0044', 'VIN@2-0045')
-    assert sensor.members == () and sensor.total(sensor.read()) is None
+ADD_ON = fixtures.hwmon_chip('7-0041', [('VDD_IN', 24000, 3000), ('B', 0, 0), ('C', 0, 0)], 8)
+TWIN = fixtures.hwmon_chip('7-0041', [('VDD_IN', 24000, 3000), ('VDD_SOC', 0, 0)], 8)
+LABELLED = fixtures.ina238_chip('7-0045', 9, 24000, 3000, 'VIN')
+THOR_MODEL = fixtures.device_tree('NVIDIA Jetson AGX Thor Developer Kit')
+OTHER_MODEL = fixtures.device_tree('NVIDIA Jetson Orin Nano Developer Kit', 'proc/device-tree')
+
+
+@pytest.mark.parametrize(
+    ('files', 'whole', 'scope'),
+    [
+        # What no label names may be a motor's.
+        (fixtures.ORIN_NANO | fixtures.MOTOR, 5.088384, 'module'),
+        (fixtures.ORIN_NANO | fixtures.MOTOR | OTHER_MODEL, 5.088384, 'module'),
+        (fixtures.agx_orin() | fixtures.MOTOR, 22.29344, 'module'),
+        (fixtures.MOTOR, None, ''),
+        # A label tells, and so does the board, by its model or else by its rails.
+        (fixtures.ORIN_NANO | LABELLED, 72.0, 'whole input'),
+        (
+            fixtures.ORIN_NANO | fixtures.ina238_chip('7-0045', 9, 24, 3, 'motor'),
+            5.088384,
+            'module',
+        ),
+        (fixtures.MOTOR | THOR_MODEL, 72.0, 'whole input'),
+        (fixtures.THOR | THOR_MODEL, 23.0, 'whole input'),
+        (fixtures.THOR | OTHER_MODEL, 10.4, 'module (estimate)'),
+        (fixtures.THOR | LABELLED, 72.0, 'whole input'),
+        # Of two whole inputs, neither is known to be it; the module still is.
+        (fixtures.THOR | fixtures.MOTOR, 10.4, 'module (estimate)'),
+        (
+            fixtures.ORIN_NANO | LABELLED | fixtures.ina238_chip('7-0044', 7, 24, 3, 'VIN'),
+            5.088384,
+            'module',
+        ),
+        # A monitor on an add-on may have the label of a rail of the module, but not its others.
+        (fixtures.ORIN_NANO | ADD_ON, 5.088384, 'module'),
+        (fixtures.agx_orin() | ADD_ON, 22.29344, 'module'),
+        (ADD_ON, None, ''),
+        (fixtures.ORIN_NANO | TWIN, None, ''),
+    ],
+)
+def test_a_further_monitor_is_not_taken_for_the_total(
+    tmp_path: Path, files: fixtures.Files, whole: float | None, scope: str
+) -> None:
+    sensor = board(tmp_path, files)
+    reading = sensor.total(sensor.read())
+    assert (reading and reading.watts) == (whole and pytest.approx(whole, rel=1e-9))
+    assert sensor.scope == scope and len(set(sensor.rails)) == len(sensor.rails)
+
+
+def test_power_that_no_rail_draws_is_a_failed_reading(tmp_path: Path) -> None:
+    chip = fixtures.hwmon_chip('1-0040', [('VDD_IN', 5048, 2**31), ('VDD_SOC', 5048, 288)])
+    assert 'cannot be true' in total(board(tmp_path, chip)).error
 
 
 @pytest.mark.parametrize(
