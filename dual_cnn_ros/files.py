@@ -12,15 +12,56 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writing files so that nobody ever finds half of one."""
+"""Text files that a user hands us; and writing files so that nobody ever finds half of one."""
 
 from __future__ import annotations
 
+import codecs
 from contextlib import suppress
 import json
 import os
 from pathlib import Path
 import re
+
+
+class EncodingError(ValueError):
+    """A text file is not in UTF-8; the message names the file and, where known, its encoding."""
+
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: 'UTF-32',
+    codecs.BOM_UTF32_BE: 'UTF-32',
+    codecs.BOM_UTF16_LE: 'UTF-16',
+    codecs.BOM_UTF16_BE: 'UTF-16',
+}
+
+
+def read_text(path: Path) -> str:
+    """
+    Read a text file in UTF-8, with or without a byte-order mark.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    EncodingError
+        If it is in another encoding.
+
+    """
+    data = path.read_bytes()
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            raise EncodingError(f'{path} is in {encoding}; save it as UTF-8')
+    if b'\0' in data:
+        raise EncodingError(f'{path} is no text in UTF-8: it has NUL bytes, as UTF-16 does')
+    try:
+        return data.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = data.count(b'\n', 0, error.start) + 1
+        raise EncodingError(
+            f'{path} is not in UTF-8, but perhaps in Latin-1 or Windows-1252: byte '
+            f'0x{data[error.start]:02x} in line {line}; save it as UTF-8'
+        ) from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -12,14 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writing files whole or not at all."""
+"""Reading text in UTF-8, and writing files whole or not at all."""
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from dual_cnn_ros.files import write_atomically, write_json
+from dual_cnn_ros.files import EncodingError, read_text, write_atomically, write_json
 
 
 def test_the_file_is_replaced(tmp_path):
@@ -46,3 +47,28 @@ def test_json_has_a_line_for_each_small_record_and_list(tmp_path):
     text = (tmp_path / 'file').read_text()
     assert json.loads(text) == content
     assert ' "numbers": [ 1, 2.5 ],\n' in text and len(text.splitlines()) < 12
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
+def test_text_is_utf8_with_or_without_a_mark(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / 'labels.txt'
+    path.write_text('Straße\n', encoding=encoding)
+    assert read_text(path) == 'Straße\n'
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'words'),
+    [
+        ('utf-16', 'is in UTF-16; save it as UTF-8'),
+        ('utf-16-le', 'NUL bytes, as UTF-16'),
+        ('utf-32', 'is in UTF-32'),
+        ('latin-1', 'perhaps in Latin-1 .* byte 0xdf in line 2'),
+    ],
+)
+def test_text_in_another_encoding_names_file_and_encoding(
+    tmp_path: Path, encoding: str, words: str
+) -> None:
+    path = tmp_path / 'labels.txt'
+    path.write_text('stop\nStraße\n', encoding=encoding)
+    with pytest.raises(EncodingError, match=rf'labels\.txt .*{words}'):
+        read_text(path)

@@ -28,12 +28,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 import csv
 from dataclasses import replace
+import io
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
+import re
 from statistics import median
 import time
 from typing import TextIO
 
+from dual_cnn_ros.files import EncodingError, read_text
 from dual_cnn_ros.messages.readings import from_status, from_values, to_values
 from dual_cnn_ros.power.plausibility import ReadingCheck
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
@@ -86,7 +89,7 @@ def open_power_trace(path: Path, clock: Callable[[], float] | None = None) -> Se
         for rows in read:
             scopes.update((reading.rail, scope) for reading, scope in rows)
             sets.append([reading for reading, _ in rows])
-    except (OSError, UnicodeError, csv.Error) as error:
+    except (OSError, EncodingError, csv.Error) as error:
         raise NoSensorError(f'the recording {path}: {error}') from None
     if not scopes:
         raise NoSensorError(f'the recording {path} holds no readings')
@@ -105,8 +108,8 @@ def open_power_trace(path: Path, clock: Callable[[], float] | None = None) -> Se
 
 def remarks(path: Path) -> list[str]:
     """Return the remarks at the beginning of a CSV, without the #."""
-    with path.open(encoding='utf-8') as file:
-        return [line[1:].strip() for line in takewhile(lambda line: line.startswith('#'), file)]
+    lines = read_text(path).splitlines()
+    return [line[1:].strip() for line in takewhile(lambda line: line.startswith('#'), lines)]
 
 
 def write_power_trace(
@@ -182,25 +185,38 @@ def _moment(readings: list[Reading]) -> float:
 
 
 def _csv(path: Path) -> Iterator[_Rows]:
-    with path.open(newline='', encoding='utf-8') as file:
-        table = csv.DictReader(line for line in file if not line.startswith('#'))
-        missing = {'time', 'rail', 'watts'} - set(table.fieldnames or ())
-        if missing:
-            raise NoSensorError(f'no column {", ".join(sorted(missing))} in its first line')
-        rows: dict[str, tuple[Reading, str]] = {}
-        for number, row in enumerate(table, 1):
-            if not row['rail']:
-                raise NoSensorError(f'reading {number} names no rail')
-            try:
-                reading = from_values(row['rail'], row)
-            except ValueError as error:
-                raise NoSensorError(f'reading {number}: {error}') from None
-            # The next moment begins where a rail comes again.
-            if reading.rail in rows:
-                yield list(rows.values())
-                rows.clear()
-            rows[reading.rail] = reading, row.get('scope') or ''
-        yield list(rows.values())
+    lines = (line for line in io.StringIO(read_text(path), newline='') if not line.startswith('#'))
+    table = csv.reader(lines, skipinitialspace=True)
+    columns = [name.strip() for name in next(table, [])]
+    if len(columns) == 1 and (separator := re.search('[;\t]', columns[0])):
+        raise NoSensorError(
+            f'its columns are separated by {separator[0]!r}; save it with commas, and with points '
+            'in its numbers'
+        )
+    missing = {'time', 'rail', 'watts'} - set(columns)
+    if missing:
+        raise NoSensorError(f'no column {", ".join(sorted(missing))} in its first line')
+    rows: dict[str, tuple[Reading, str]] = {}
+    written = ([value.strip() for value in row] for row in table)
+    for number, row in enumerate(filter(any, written), 1):
+        if any(row[len(columns) :]):
+            raise NoSensorError(
+                f'reading {number} has {len(row)} values in {len(columns)} columns; numbers need '
+                'a point, not a comma'
+            )
+        values = dict(zip(columns, row, strict=False))
+        if not values.get('rail'):
+            raise NoSensorError(f'reading {number} names no rail')
+        try:
+            reading = from_values(values['rail'], values)
+        except ValueError as error:
+            raise NoSensorError(f'reading {number}: {error}') from None
+        # The next moment begins where a rail comes again.
+        if reading.rail in rows:
+            yield list(rows.values())
+            rows.clear()
+        rows[reading.rail] = reading, values.get('scope', '')
+    yield list(rows.values())
 
 
 def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:

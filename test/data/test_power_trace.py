@@ -160,11 +160,40 @@ def test_csv_round_trip(tmp_path: Path, clock: Clock, board: Sensor) -> None:
         ('time,rail,watts\n1,A,x\n', 'reading 1: watts is no number'),
         ('time,rail,watts\n1,A,1\n,A,1\n', 'reading 2: time is missing'),
         ('time,rail,watts\n1\n', 'reading 1 names no rail'),
+        ('time;rail;watts\n1,5;A;2,0\n', "separated by ';'; save it with commas"),
+        ('time\trail\twatts\n1\tA\t2\n', r"separated by '\\t'"),
+        ('time,rail,watts\n1,5,A,2,0\n', 'reading 1 has 5 values in 3 columns; numbers need a'),
+        ('time,rail,watts\n"1,5",A,2\n', "reading 1: time is no number: '1,5'"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(NoSensorError, match=f'trace.csv.*{message}'):
         open_power_trace(csv_file(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    'written',
+    [
+        CSV.encode('utf-8-sig'),
+        CSV.replace('\n', '\r\n').encode('utf-8-sig'),
+        CSV.replace('\n', '\r').encode(),
+        CSV.replace(',', ' , ').encode(),
+        f'{CSV}\n \n,,,,\n\n'.encode(),
+        CSV.replace('\n', ',,\n').encode(),
+    ],
+)
+def test_as_editors_and_spreadsheets_write_it(
+    tmp_path: Path, clock: Clock, written: bytes
+) -> None:
+    path = csv_file(tmp_path)
+    expected = open_power_trace(path, clock)
+    path.write_bytes(written)
+    sensor = open_power_trace(path, clock)
+    assert sensor.reason.startswith('recorded earlier: trace.csv. made by hand')
+    clock.now = 1e6
+    assert sensor.scope == 'module'
+    for _ in range(3):
+        assert sensor.read() == expected.read()
 
 
 def test_what_is_no_trace_is_named(tmp_path: Path) -> None:
