@@ -114,6 +114,8 @@ def subtract_idle(energy: Energy, idle: Idle) -> NetEnergy:
     refused = ''
     if energy.joules is None:
         refused = f'only {energy.coverage:.0%} of the window is covered'
+        if energy.fault:
+            refused += f': {energy.fault}'
     elif not idle.rests:
         refused = f'only {idle.before.coverage:.0%} of the time without load is covered'
     elif math.isnan(idle.standard_error_watts):

@@ -80,7 +80,8 @@ class Energy:
     resolution_watts
         One step of the sensor; None where it is unknown.
     fault
-        Why what an energy counter said is left out: the power beside it says something else.
+        Why the newest reading that failed did so, or why all that a counter said is left out: the
+        power beside it says something else. Empty where nothing failed.
 
     """
 
@@ -145,6 +146,7 @@ class EnergyIntegrator:
         self._covered_to = start
         self._readings = self._failed = self._out_of_order = self._restarts = 0
         self._expected, self._period = 0.0, period
+        self._fault = ''
         self._offset: float | None = 0.0
         self._resolution: float | None = None
         self._blocks = _Blocks()
@@ -167,6 +169,7 @@ class EnergyIntegrator:
         inside = self.start <= reading.time <= self.end
         if reading.error:
             self._failed += inside
+            self._fault = reading.error
             # The counter may have been reset unnoticed; power only has a longer step.
             self._counted = None
             return
@@ -191,8 +194,8 @@ class EnergyIntegrator:
             end = self.end if self.end < math.inf else max(self._time, self.start)
             window = end - self.start
             longest_gap = max(self._longest_gap, end - self._covered_to)
-        measured, covered, fault = self._measured, self._covered, self._comparison.fault
-        if fault:
+        measured, covered = self._measured, self._covered
+        if contradicted := self._comparison.fault:
             measured -= self._counted_joules
             covered -= self._counted_seconds
             longest_gap = max(longest_gap, window - covered)
@@ -212,7 +215,7 @@ class EnergyIntegrator:
             self._blocks.standard_error(),
             bias,
             self._resolution,
-            fault,
+            contradicted or self._fault,
         )
 
     def _follow(self, last: Reading, reading: Reading) -> None:

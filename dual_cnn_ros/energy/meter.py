@@ -104,8 +104,6 @@ class EnergyMeter:
         self._sampler: Sampler | None = None
         self._changed = Condition()
         self._last: Reading | None = None
-        # Why the newest reading that failed did so.
-        self._error = ''
         self._windows: dict[str, EnergyIntegrator] = {}
 
     def __enter__(self) -> EnergyMeter:
@@ -169,8 +167,8 @@ class EnergyMeter:
         if joules is None and not reason:
             covered = f'{energy.coverage:.0%} of the window'
             reason = f'readings cover {covered}, less than {LEAST_COVERAGE:.0%}'
-            if energy.fault or self._error:
-                reason += f': {energy.fault or self._error}'
+            if energy.fault:
+                reason += f': {energy.fault}'
         error = energy.standard_error_watts
         return EnergyWindow(
             name,
@@ -214,7 +212,6 @@ class EnergyMeter:
             return
         with self._changed:
             self._last = total
-            self._error = total.error or self._error
             for window in self._windows.values():
                 window.add(total)
             self._changed.notify_all()

@@ -111,8 +111,8 @@ def _total(account: Account, scope: str, silent: float) -> ReportSection:
     energy = account.energy
     if energy.joules is None:
         message = f'{energy.coverage:.1%} covered, too little for one number'
-        if fault := account.fault or energy.fault:
-            message += f': {fault}'
+        if energy.fault:
+            message += f': {energy.fault}'
     else:
         message = f'{energy.joules:.3f} J of the {scope or "unknown scope"}'
     if silent:

@@ -216,7 +216,7 @@ class EnergyNode(Node):
         topic = self.resolve_topic_name(self._live.values.rails_topic)
         values = {'topic': topic, 'late': 0, 'without_total': 0, **self._counts}
         if not silent:
-            if fault := self._account.fault or self._account.energy.fault:
+            if fault := self._account.fault:
                 return self._diagnostics.status('readings', 'WARN', f'total: {fault}', values)
             return self._diagnostics.status('readings', 'OK', f'reading {self._source}', values)
         message = (

@@ -112,7 +112,7 @@ def test_noise_leaves_the_bundle_as_it_was(
     orin: Path, bundle: Path, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.changed = lambda: (orin / CHIP / 'curr1_input').write_text(
-        f'{200 * machine.watts + machine.rng.gauss(0, 20_000):.0f}\n'
+        f'{200 * machine.watts + 90_000 + machine.rng.gauss(0, 20_000):.0f}\n'
     )
     before = (bundle / 'bundle.yaml').read_bytes()
     assert command(bundle, '--sysfs-root', orin, '--large', f'{bundle}@second') == 1
