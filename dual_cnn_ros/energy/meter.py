@@ -145,7 +145,7 @@ class EnergyMeter:
         End a window and return its energy, once there is a reading after its end.
 
         That reading comes within two periods; where the sensor fails, it is not waited for any
-        longer than a quarter of a second more.
+        longer than a quarter of a second more, and an energy counter that stands for 5 s.
 
         Raises
         ------

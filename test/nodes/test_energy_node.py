@@ -229,6 +229,8 @@ def test_readings_of_another_scope_are_not_added(tmp_path: Path, robot: Robot) -
         robot.energy.clear()
         robot.next_report()
         assert robot.energy == []
+        robot.reading(23.1, 1e9, scope='whole input')
+        robot.wait_for_status('readings', WARN, 'total: a power of 1e+09 W cannot be true')
 
 
 def test_an_absent_power_node_is_reported_and_not_fatal(tmp_path: Path, robot: Robot) -> None:

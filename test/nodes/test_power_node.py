@@ -148,6 +148,16 @@ def test_a_node_with_a_bad_parameter_is_not_made(
     assert_refused(PowerNode, {'sysfs_root': str(root), **parameters}, words)
 
 
+def test_a_counter_that_stands_is_broken(tmp_path: Path, watcher: Watcher) -> None:
+    root = fixtures.rapl_root(tmp_path, fixtures.RAPL)
+    with power(tmp_path / 'node', sysfs_root=str(root)):
+        watcher.wait_for_status('power', ERROR, 'the energy counter has stood at')
+        watcher.power.clear()
+        total = watcher.next()['total']
+        assert (total['watts'], total['joules']) == ('', '') and 'has stood' in total['error']
+        assert watcher.power == []
+
+
 def test_no_source_is_said_once_and_found_later(tmp_path: Path, watcher: Watcher) -> None:
     root = fixtures.build(tmp_path, fixtures.NONE)
     watcher.power.clear()
