@@ -60,10 +60,13 @@ setup(
     zip_safe=False,
     entry_points={
         'console_scripts': [
-            f'{name} = {PACKAGE}.{folder}.{name}:main'
-            for folder, names in {
-                'nodes': ('classifier', 'energy', 'power'),
-                'tools': (
+            *(
+                f'{node} = {PACKAGE}.nodes.start:{node}'
+                for node in ('classifier', 'energy', 'power')
+            ),
+            *(
+                f'{tool} = {PACKAGE}.tools.{tool}:main'
+                for tool in (
                     'calibrate',
                     'course',
                     'demo',
@@ -74,9 +77,8 @@ setup(
                     'signs',
                     'simulate_power',
                     'train',
-                ),
-            }.items()
-            for name in names
+                )
+            ),
         ],
     },
 )

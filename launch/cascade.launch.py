@@ -15,8 +15,8 @@
 """
 The classifier on the cameras of a robot.
 
-What is given as an argument takes precedence over params_file, which takes precedence over the
-defaults of the node. Everything else that the node can be told belongs in a params_file.
+What is given as an argument takes precedence over params_file; an argument that is left out sets
+nothing. Everything else that the node can be told belongs in a params_file.
 """
 
 from __future__ import annotations
@@ -24,19 +24,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.utilities import prefix_namespace
 import yaml
 
 from dual_cnn_ros.playback.large_images import large_image_profile
-from dual_cnn_ros.share import share_directory
 
-# Those of the arguments that are parameters of the node, with their types.
-PARAMETERS = {'image_topics': list[str], 'bundle': str, 'use_sim_time': bool, 'autostart': bool}
-BOOLEANS = ['', 'true', 'false', 'True', 'False']
+# Those of the arguments that are parameters of the node: type, and what they are.
+PARAMETERS = {
+    'bundle': (
+        str,
+        'Model bundle: the name of one that comes with the package, or a path, with a slash in '
+        'it, of a folder with a bundle.yaml.',
+    ),
+    'image_topics': (list[str], 'Image topics, one for each camera, as a,b or [a, b].'),
+    'camera_names': (list[str], 'Names of the cameras in the outputs, as a,b or [a, b].'),
+    'image_transport': (str, 'raw or compressed.'),
+    'operating_point': (str, 'Name of a trade-off of the bundle.'),
+    'threshold': (float, 'An answer is accepted when its score is at least this.'),
+    'device': (str, 'Where the CNNs run: auto, cpu or cuda.'),
+    'memory_file': (str, 'File of the memory.'),
+    'use_sim_time': (bool, 'Take the time from /clock.'),
+    'autostart': (bool, 'Configure and activate at start.'),
+}
+BOOLEANS = ['true', 'false', 'True', 'False']
+NODE = 'dual_cnn'
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -45,38 +67,36 @@ def generate_launch_description() -> LaunchDescription:
         [
             DeclareLaunchArgument(
                 'params_file',
-                default_value=str(share_directory() / 'config' / 'classifier.yaml'),
-                description='Parameters of the node; a copy of the default one is a good start.',
-            ),
-            DeclareLaunchArgument(
-                'image_topics',
                 default_value='',
-                description='Image topics, one for each camera, as a,b or [a, b]; those ending in '
-                '/compressed are compressed images. Empty: as in params_file.',
+                description='Parameters of the node; a copy of config/classifier.yaml is a good '
+                'start. Empty: the defaults.',
             ),
             DeclareLaunchArgument(
                 'namespace',
                 default_value='',
                 description='Namespace of the node, and of image topics without a leading slash.',
             ),
-            DeclareLaunchArgument(
-                'bundle',
-                default_value='',
-                description='Model bundle: the name of one that comes with the package, or a '
-                'path, with a slash in it, of a folder with a bundle.yaml. Empty: as in '
-                'params_file.',
+            *(
+                DeclareLaunchArgument(
+                    name,
+                    default_value='',
+                    description=f'{description} Empty: as in params_file, or else the default.',
+                    choices=['', *BOOLEANS] if kind is bool else None,
+                )
+                for name, (kind, description) in PARAMETERS.items()
             ),
             DeclareLaunchArgument(
-                'use_sim_time',
-                default_value='',
+                'respawn',
+                default_value='false',
                 choices=BOOLEANS,
-                description='Take the time from /clock. Empty: as in params_file.',
+                description='Start the node again, after two seconds, whenever it ends.',
             ),
             DeclareLaunchArgument(
-                'autostart',
-                default_value='',
+                'on_exit_shutdown',
+                default_value='false',
                 choices=BOOLEANS,
-                description='Configure and activate at start. Empty: as in params_file.',
+                description='End the launch with the node, and with code 1 where the node failed. '
+                'Not together with respawn.',
             ),
             DeclareLaunchArgument(
                 'log_level',
@@ -87,7 +107,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 'large_images',
                 default_value='false',
-                choices=BOOLEANS[1:],
+                choices=BOOLEANS,
                 description='Give Fast DDS shared memory for raw images of over 500 KiB, in all '
                 'that this launch starts from here on; the driver of the camera needs it too.',
             ),
@@ -100,34 +120,58 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _node(context: LaunchContext) -> list[LifecycleNode]:
-    # Launch would only warn, and the node would run with its defaults.
-    file = Path(LaunchConfiguration('params_file').perform(context)).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f'params_file: there is no file {file}')
+    respawns, ends_launch = (
+        LaunchConfiguration(name).perform(context).lower() == 'true'
+        for name in ('respawn', 'on_exit_shutdown')
+    )
     given: dict[str, ParameterValue] = {}
-    for name, kind in PARAMETERS.items():
+    for name, (kind, _) in PARAMETERS.items():
         if text := LaunchConfiguration(name).perform(context).strip():
-            value = _topics(text) if name == 'image_topics' else LaunchConfiguration(name)
+            value = _words(name, text) if kind == list[str] else LaunchConfiguration(name)
             given[name] = ParameterValue(value, value_type=kind)
+    parameters: list[object] = [given] if given else []
+    if text := LaunchConfiguration('params_file').perform(context):
+        # Launch would only warn, and the node would run with its defaults.
+        file = Path(text).expanduser()
+        if not file.is_file():
+            raise FileNotFoundError(f'params_file: there is no file {file}')
+        parameters.insert(0, str(file))
+    # Without the name of the node, the level would be that of all of ROS.
+    namespace = prefix_namespace(
+        context.launch_configurations.get('ros_namespace'),
+        LaunchConfiguration('namespace').perform(context),
+    )
+    logger = '.'.join(filter(None, [*(namespace or '').split('/'), NODE]))
+    level = LaunchConfiguration('log_level').perform(context)
     return [
         LifecycleNode(
             package='dual_cnn_ros',
             executable='classifier',
-            name='dual_cnn',
+            name=NODE,
             namespace=LaunchConfiguration('namespace'),
             output='screen',
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            parameters=[str(file), given],
+            ros_arguments=['--log-level', f'{logger}:={level}'],
+            parameters=parameters,
+            respawn=respawns,
+            respawn_delay=2.0,
+            on_exit=_end if ends_launch and not respawns else None,
         )
     ]
 
 
-def _topics(text: str) -> list[str]:
-    """Return the topics that are listed as a,b or as a YAML list."""
+def _end(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
+    if event.returncode and not context.is_shutdown:
+        # Nothing else gives the launch another exit code than 0.
+        raise RuntimeError(f'{event.process_name} ended with code {event.returncode}')
+    return [Shutdown(reason=f'{event.process_name} has ended')]
+
+
+def _words(name: str, text: str) -> list[str]:
+    """Return the words that are listed as a,b or as a YAML list."""
     try:
-        topics = yaml.safe_load(text if text.startswith('[') else f'[{text}]')
+        words = yaml.safe_load(text if text.startswith('[') else f'[{text}]')
     except yaml.YAMLError:
-        topics = None
-    if not topics or not all(isinstance(topic, str) for topic in topics):
-        raise ValueError(f'image_topics must be a list of topics like a,b or [a, b], not {text}')
-    return topics
+        words = None
+    if not words or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'{name} must be a list like a,b or [a, b], not {text}')
+    return words

@@ -16,7 +16,8 @@
 The classifier, the power that the robot draws, and the energy that each decision costs.
 
 The cameras are the robot's own. The arguments are those of cascade.launch.py; params_file holds
-the parameters of all three nodes.
+the parameters of all three nodes. The launch ends with the classifier unless on_exit_shutdown is
+false.
 """
 
 from __future__ import annotations
@@ -35,17 +36,25 @@ from dual_cnn_ros.share import share_directory
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the nodes."""
-    share = share_directory()
     return LaunchDescription(
         [
             DeclareLaunchArgument(
                 'params_file',
-                default_value=str(share / 'config' / 'robot.yaml'),
-                description='Parameters of all nodes; a copy of the default one is a good start.',
+                default_value='',
+                description='Parameters of all nodes; a copy of config/robot.yaml is a good '
+                'start. Empty: the defaults.',
+            ),
+            DeclareLaunchArgument(
+                'on_exit_shutdown',
+                default_value='true',
+                description='End the launch with the classifier, and with code 1 where that '
+                'failed. Without effect where respawn is true.',
             ),
             # It declares the other arguments.
             IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(str(share / 'launch' / 'cascade.launch.py'))
+                PythonLaunchDescriptionSource(
+                    str(share_directory() / 'launch' / 'cascade.launch.py')
+                )
             ),
             OpaqueFunction(function=_monitors),
         ]
@@ -53,16 +62,21 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _monitors(context: LaunchContext) -> list[Node]:
-    file = Path(LaunchConfiguration('params_file').perform(context)).expanduser()
-    given: dict[str, dict[str, ParameterValue]] = {'power': {}, 'energy': {}}
-    if LaunchConfiguration('use_sim_time').perform(context):
-        for parameters in given.values():
-            parameters['use_sim_time'] = ParameterValue(
-                LaunchConfiguration('use_sim_time'), value_type=bool
-            )
-    # The energy node compares with what the classifier's bundle holds.
-    if LaunchConfiguration('bundle').perform(context):
-        given['energy']['bundle'] = ParameterValue(LaunchConfiguration('bundle'), value_type=str)
+    def parameters(*names: tuple[str, type]) -> list[object]:
+        file = LaunchConfiguration('params_file').perform(context)
+        given = {
+            name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+            for name, kind in names
+            if LaunchConfiguration(name).perform(context)
+        }
+        # That there is such a file, cascade.launch.py has checked.
+        return [*([str(Path(file).expanduser())] if file else []), *([given] if given else [])]
+
+    nodes = {
+        'power': parameters(('use_sim_time', bool)),
+        # It compares with what the classifier's bundle holds.
+        'energy': parameters(('use_sim_time', bool), ('bundle', str)),
+    }
     return [
         Node(
             package='dual_cnn_ros',
@@ -70,8 +84,7 @@ def _monitors(context: LaunchContext) -> list[Node]:
             name=f'{executable}_monitor',
             namespace=LaunchConfiguration('namespace'),
             output='screen',
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            parameters=[str(file), parameters],
+            parameters=given,
         )
-        for executable, parameters in given.items()
+        for executable, given in nodes.items()
     ]

@@ -91,7 +91,7 @@ class NodeProcess(AbstractContextManager['NodeProcess']):
         root = str(Path(dual_cnn_ros.__file__).parents[1])
         path = os.pathsep.join(filter(None, [first_on_path, root, os.environ.get('PYTHONPATH')]))
         with self._log.open('wb') as log:
-            command = [sys.executable, '-m', f'dual_cnn_ros.nodes.{module}', '--ros-args']
+            command = [sys.executable, '-m', 'dual_cnn_ros.nodes.start', module, '--ros-args']
             self._process = subprocess.Popen(
                 [*command, '--params-file', str(file), *arguments],
                 stdout=log,

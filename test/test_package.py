@@ -179,7 +179,9 @@ def test_train_says_how_to_install_all_that_it_needs(tmp_path: Path) -> None:
 
 def test_every_main_is_an_executable() -> None:
     mains = {
-        path.stem: f'{PACKAGE}.{path.parent.name}.{path.stem}:main'
+        path.stem: f'{PACKAGE}.nodes.start:{path.stem}'
+        if folder == 'nodes'
+        else f'{PACKAGE}.tools.{path.stem}:main'
         for folder in ('nodes', 'tools')
         for path in (ROOT / PACKAGE / folder).glob('*.py')
         if '\ndef main(' in path.read_text()

@@ -30,6 +30,7 @@ from vision_msgs.msg import Classification
 from dual_cnn_ros.data.cameras import camera_of, COMPRESSED
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.parameter import ParameterError
+from dual_cnn_ros.nodes.rate_limit import RateLimit
 from dual_cnn_ros.nodes.statistics import Statistics
 
 
@@ -54,6 +55,8 @@ class CameraOutputs:
         Of its frames.
     condition
         Of its health, as logged last.
+    limit
+        Of the frames that are looked at.
 
     """
 
@@ -61,6 +64,7 @@ class CameraOutputs:
         self.name, self.topic = name, topic
         self.statistics = Statistics()
         self.condition = ''
+        self.limit = RateLimit()
         self._node = node
         # Held while messages are published, so that no publisher is destroyed meanwhile.
         self._lock = Lock()
@@ -103,9 +107,13 @@ def make_cameras(node: LifecycleNode, values: ClassifierParameters) -> list[Came
 
     """
     topics = values.image_topics
-    if values.image_transport == 'compressed':
-        topics = tuple(topic.removesuffix(COMPRESSED) + COMPRESSED for topic in topics)
     resolved = [node.resolve_topic_name(topic) for topic in topics]
+    if values.image_transport == 'compressed':
+        # A remapping of the image holds for its transports, and one of a transport for that.
+        resolved = [
+            node.resolve_topic_name(topic.removesuffix(COMPRESSED) + COMPRESSED)
+            for topic in resolved
+        ]
     names = [name for name in values.camera_names if name]
     names = names or [camera_name(topic, node.get_namespace()) for topic in resolved]
     if len(names) != len(topics) or len(set(names)) != len(names):

@@ -22,13 +22,13 @@ from functools import partial
 from math import inf
 import os
 from pathlib import Path
-import sys
 from threading import Lock
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import LoggingSeverity
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
@@ -41,6 +41,7 @@ from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.frame import Image as Pixels
 from dual_cnn_ros.cascade.memory_file import MemoryFileError
+from dual_cnn_ros.cascade.region import crop
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
 from dual_cnn_ros.messages.types import installed
@@ -57,6 +58,7 @@ from dual_cnn_ros.nodes.run import run_node
 from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
+NAME = 'dual_cnn'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # How often the publishers of the cameras are looked at.
 FOLLOW_SECONDS = 0.25
@@ -94,7 +96,7 @@ class ClassifierNode(LifecycleNode):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__('dual_cnn', **options)
+        super().__init__(NAME, **options)
         self._loaded: Loaded | None = None
         self._cameras: dict[CameraOutputs, CameraInput] = {}
         self._meters: list[Any] = []
@@ -113,6 +115,7 @@ class ClassifierNode(LifecycleNode):
             ('load_memory', self._load_memory),
         ):
             self.create_service(Trigger, f'~/{service}', partial(self._answer, callback))
+        self._logger = self.get_logger()
         self._diagnostics = Diagnostics(self)
         add_steady_timer(self, 1.0, self._publish_diagnostics)
         add_steady_timer(self, FOLLOW_SECONDS, self._follow_cameras)
@@ -130,9 +133,7 @@ class ClassifierNode(LifecycleNode):
             self._loaded = Loaded(bundle, Cascade(stages, settings))
             self._publish_labels(bundle, settings)
         except Exception as error:  # an exception here would be swallowed by rclpy, unlogged
-            self.get_logger().error(f'cannot configure: {error}')
-            self._free()
-            return FAILURE
+            return self._fail('configure', error)
         self.get_logger().info(
             f'bundle {bundle.name} from {bundle.path}, {len(bundle.labels)} classes, stages '
             f'{", ".join(stage.name for stage in stages)}, loaded in '
@@ -159,9 +160,7 @@ class ClassifierNode(LifecycleNode):
                     on_reading = partial(self._on_reading, line)
                     self._meters.append(self.create_subscription(Float64, topic, on_reading, 1))
         except Exception as error:
-            self.get_logger().error(f'cannot activate: {error}')
-            self._stop()
-            return FAILURE
+            return self._fail('activate', error)
         self.get_logger().info(
             'classifying '
             + ', '.join(f'{camera.topic} as {camera.name}' for camera in self._cameras)
@@ -193,6 +192,15 @@ class ClassifierNode(LifecycleNode):
         self._free()
         return SUCCESS
 
+    def _fail(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        # A signal that ends the context in the middle of it is no error.
+        if self.context.ok():
+            self.get_logger().error(f'cannot {transition}: {error}')
+        self._stop()
+        if transition == 'configure':
+            self._free()
+        return FAILURE
+
     def _stop(self) -> None:
         for subscription in self._meters:
             self.destroy_subscription(subscription)
@@ -220,7 +228,9 @@ class ClassifierNode(LifecycleNode):
 
     def _on_image(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
         camera.statistics.count('received')
-        if self._worker is not None and self._worker.put(camera, message):
+        if not camera.limit.admits(self._live.values.max_rate, monotonic()):
+            camera.statistics.count('skipped')
+        elif self._worker is not None and self._worker.put(camera, message):
             camera.statistics.count('dropped')
 
     def _on_reading(self, line: Callable[[float], str], message: Float64) -> None:
@@ -231,7 +241,13 @@ class ClassifierNode(LifecycleNode):
         start = perf_counter()
         try:
             if (decision := self._classify(camera, message)) is not None:
-                camera.statistics.answered(decision.source, perf_counter() - start)
+                seconds = perf_counter() - start
+                camera.statistics.answered(decision.source, seconds)
+                if self._logger.is_enabled_for(LoggingSeverity.DEBUG):
+                    self._logger.debug(
+                        f'{camera.name}: class {decision.label} by {decision.source}, '
+                        f'{decision.score:.3f}, {1e3 * seconds:.2f} ms'
+                    )
         except Exception as error:  # whatever a frame does, the next one gets its chance
             if not self.context.ok():
                 return  # interrupted in the middle of it
@@ -250,6 +266,7 @@ class ClassifierNode(LifecycleNode):
             image = images.from_compressed_msg(message)
         else:
             image = images.from_image_msg(message)
+        image = crop(image, self._live.values.region)
         decode_seconds = perf_counter() - start
         with self._inference:
             decision = cascade.classify(Frame(image))
@@ -420,17 +437,15 @@ def _describe(settings: Settings) -> str:
     return f'{sure}, post-check {rule.post_check}, {memory}'
 
 
-def main(args: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run the node until it is stopped; return 1 where it could not start by itself."""
     return run_node(
+        NAME,
         ClassifierNode,
-        args,
+        ClassifierParameters,
+        arguments,
         start=lambda node: (
             not node.get_parameter('autostart').value
             or (node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS)
         ),
     )
-
-
-if __name__ == '__main__':
-    sys.exit(main())

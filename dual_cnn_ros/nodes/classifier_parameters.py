@@ -21,6 +21,7 @@ from typing import Any
 
 from dual_cnn_ros.bundle import Bundle, find_bundle
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.region import is_region, Region, WHOLE
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
@@ -53,6 +54,14 @@ def _check_image_topics(name: str, value: tuple[str, ...]) -> None:
 def _check_threshold(name: str, value: float) -> None:
     if -1 < value < 0:
         raise ParameterError(f"{name} must be in [0, 1], or -1 for the bundle's, not {value}")
+
+
+def _check_region(name: str, value: Region) -> None:
+    if not is_region(value):
+        raise ParameterError(
+            f'{name} must be x, y, width and height within [0, 1], x + width and y + height at '
+            f'most 1, not {list(value)}'
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,20 @@ class ClassifierParameters:
         'compressed: subscribe to <topic>/compressed of every image topic.',
         WHILE_INACTIVE,
         choices=('raw', 'compressed'),
+    )
+    max_rate: float = parameter(
+        0.0,
+        'Frames of each camera that are classified in a second at most, by the steady clock; '
+        'those between cost no decoding. 0: no limit.',
+        ON_NEXT_FRAME,
+        range=(0, 1000),
+    )
+    region: tuple[float, ...] = parameter(
+        WHOLE,
+        'Part of every image that is classified: x, y, width and height as fractions of the '
+        'image, from its upper left corner. The overlay shows this part.',
+        ON_NEXT_FRAME,
+        further_check=_check_region,
     )
     power_topic: str = parameter(
         'power_monitor/power',

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 import math
 import re
-import sys
 import time
 from typing import Any
 
@@ -48,6 +47,7 @@ from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.parameter import check_topics, ParameterError
 from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
 
+NAME = 'energy_monitor'
 # Readings are overdue after so many seconds, and so many of their periods.
 _SILENT_SECONDS = _SILENT_PERIODS = 3.0
 _LATE_SECONDS = 1.0
@@ -68,7 +68,7 @@ class EnergyNode(Node):
     """Attributes the energy that a power node reads to the decisions of a classifier."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__('energy_monitor', **options)
+        super().__init__(NAME, **options)
         self._live = LiveParameters(self, EnergyParameters, self._accept_parameters)
         _check_topics(self._live.values)
         self._baseline = _baseline(self._live.values)
@@ -201,6 +201,8 @@ class EnergyNode(Node):
             self._report.publish(DiagnosticArray(header=header_now(self), status=report))
             self._diagnostics.publish([self._health(silent)])
         except Exception as error:
+            if not self.context.ok():
+                return  # a signal ended the context meanwhile
             self.get_logger().error(
                 f'not reported: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
             )
@@ -313,10 +315,6 @@ def _baseline(values: EnergyParameters) -> ComparisonBaseline:
     )
 
 
-def main(args: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run the node until it is stopped; returns 1 where a parameter is refused."""
-    return run_node(EnergyNode, args)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    return run_node(NAME, EnergyNode, EnergyParameters, arguments)

@@ -16,8 +16,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from array import array
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import (
@@ -28,8 +30,10 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
+import yaml
 
 from dual_cnn_ros.nodes.parameter import declared_parameters, NEVER, Parameter, ParameterError
+from dual_cnn_ros.share import share_directory
 
 Values = TypeVar('Values')
 
@@ -76,10 +80,9 @@ class LiveParameters(Generic[Values]):
         given = {}
         for name, parameter in self._declared.items():
             ros = node.declare_parameter(name, _to_ros(parameter.default), _descriptor(parameter))
-            given[name] = _from_ros(ros.value)
-        for name, value in given.items():
-            self._declared[name].check(name, value)
+            given[name] = parameter.checked(name, _from_ros(ros.value))
         self.values = kind(**given)
+        _warn_of_unknown_names(node, self._declared)
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: list[RosParameter]) -> SetParametersResult:
@@ -89,10 +92,13 @@ class LiveParameters(Generic[Values]):
                 # use_sim_time and qos_overrides are rclpy's.
                 if (parameter := self._declared.get(change.name)) is None:
                     continue
+                value = parameter.checked(change.name, _from_ros(change.value))
+                # So that a file of all parameters can be loaded at any time.
+                if value == getattr(self.values, change.name):
+                    continue
                 if parameter.when in (NEVER, *self._locked()):
                     raise ParameterError(f'{change.name} {parameter.when}')
-                value = changed[change.name] = _from_ros(change.value)
-                parameter.check(change.name, value)
+                changed[change.name] = value
             if not changed:
                 return SetParametersResult(successful=True)
             values: Any = replace(self.values, **changed)  # type: ignore[type-var]
@@ -103,19 +109,46 @@ class LiveParameters(Generic[Values]):
         return SetParametersResult(successful=True)
 
 
+def _warn_of_unknown_names(node: Node, declared: Collection[str]) -> None:
+    """Log what the node was given and does not know, which ROS passes over in silence."""
+    # rclpy has no public name for what -p, parameter files and launch give a node.
+    given = getattr(node, '_parameter_overrides', {})
+    unknown = [
+        name
+        for name in given
+        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+    ]
+    # One file may hold the parameters of all our nodes.
+    for name in set(unknown) - (_names_of_all_nodes() if unknown else set()):
+        nearest = get_close_matches(name, declared, 1)
+        hint = f'did you mean {nearest[0]}?' if nearest else 'ros2 param list shows all there are'
+        node.get_logger().warning(f'unknown parameter {name} has no effect: {hint}')
+
+
+def _names_of_all_nodes() -> set[str]:
+    names: set[str] = set()
+    for executable in ('classifier', 'power', 'energy'):
+        file = share_directory() / 'config' / f'{executable}.yaml'
+        names.update(yaml.safe_load(file.read_text(encoding='utf-8'))['/**']['ros__parameters'])
+    return names
+
+
 def _to_ros(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
 def _from_ros(value: Any) -> Any:
-    return value if isinstance(value, (bool, int, float, str)) else tuple(value)
+    return (
+        tuple(value) if isinstance(value, (Sequence, array)) and type(value) is not str else value
+    )
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     choices = f'One of: {", ".join(parameter.choices)}. ' if parameter.choices else ''
     descriptor = ParameterDescriptor(
         description=parameter.description,
-        read_only=parameter.when == NEVER,
+        # Not read_only: ROS would refuse the value in force, too.
+        dynamic_typing=parameter.is_number,
         additional_constraints=f'{choices}It {parameter.when}.',
     )
     if parameter.range:

@@ -46,7 +46,8 @@ class Parameter:
     Attributes
     ----------
     default
-        Decides the type too: bool, int, float, str, or a tuple of str.
+        Decides the type too: bool, int, float, str, or a tuple of str or float. Where a float is
+        meant, an int will do.
     description
         For whoever sets it.
     when
@@ -70,8 +71,16 @@ class Parameter:
     further_check: Callable[[str, Any], object] | None = None
     is_common: bool = False
 
-    def check(self, name: str, value: Any) -> None:
-        """Raise ParameterError for a value that it may not be; NaN is in no range."""
+    @property
+    def is_number(self) -> bool:
+        """Whether it is one number or several, not whole ones."""
+        first = self.default[0] if isinstance(self.default, tuple) else self.default
+        return isinstance(first, float)
+
+    def checked(self, name: str, value: Any) -> Any:
+        """Return a value in its type; ParameterError if it may not be it. NaN is in no range."""
+        if self.is_number:
+            value = _to_floats(name, value, isinstance(self.default, tuple))
         if self.choices and value not in self.choices:
             raise ParameterError(f'{name} must be one of {", ".join(self.choices)}, not {value!r}')
         if self.range and not self.range[0] <= value <= self.range[1]:
@@ -80,6 +89,16 @@ class Parameter:
             )
         if self.further_check is not None:
             self.further_check(name, value)
+        return value
+
+
+def _to_floats(name: str, value: Any, are_several: bool) -> float | tuple[float, ...]:
+    values = value if isinstance(value, tuple) else (value,)
+    if isinstance(value, tuple) != are_several or not all(type(v) in (int, float) for v in values):
+        expected = 'a list of numbers' if are_several else 'a number'
+        shown = list(value) if isinstance(value, tuple) else value
+        raise ParameterError(f'{name} must be {expected}, not {shown!r}')
+    return tuple(map(float, values)) if are_several else float(value)
 
 
 def parameter(default: Any, description: str, when: str, **others: Any) -> Any:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-import sys
 from threading import Thread
 import time
 from typing import Any
@@ -42,6 +41,7 @@ from dual_cnn_ros.power.health import Health
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 from dual_cnn_ros.power.sampler import Sampler
 
+NAME = 'power_monitor'
 _SEARCH_SECONDS = 5.0
 # How often a recording is asked for readings that are due.
 _RECORDING_SECONDS = 0.01
@@ -56,7 +56,7 @@ class PowerNode(Node):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__('power_monitor', **options)
+        super().__init__(NAME, **options)
         self._sensor: Sensor | None = None
         self._sampler: Sampler | None = None
         self._missing = ''
@@ -217,6 +217,8 @@ class PowerNode(Node):
             self._look_again()
             self._diagnostics.publish([self._status()])
         except Exception as error:
+            if not self.context.ok():
+                return  # a signal ended the context meanwhile
             self.get_logger().error(
                 f'diagnostics: {error!r}', throttle_duration_sec=THROTTLE_SECONDS
             )
@@ -251,10 +253,6 @@ def _description(sensor: Sensor) -> str:
     )
 
 
-def main(args: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run the node until it is stopped; returns 1 where a parameter is refused."""
-    return run_node(PowerNode, args)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    return run_node(NAME, PowerNode, PowerParameters, arguments)

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 RECENT = 500
-COUNTS = ('received', 'classified', 'dropped', 'bad', 'lost')
+COUNTS = ('received', 'classified', 'dropped', 'skipped', 'bad', 'lost')
 LOG_SECONDS = 5.0
 
 

@@ -53,7 +53,7 @@ def run_nodes(nodes: Mapping[str, Sequence[str]]) -> Iterator[NodeProcesses]:
     processes = NodeProcesses()
     try:
         for name, arguments in nodes.items():
-            command = [sys.executable, '-m', f'dual_cnn_ros.nodes.{name}', '--ros-args']
+            command = [sys.executable, '-m', 'dual_cnn_ros.nodes.start', name, '--ros-args']
             # Ctrl-C in the terminal is for the caller, which has yet to ask them something.
             processes[name] = subprocess.Popen(
                 [*command, '--log-level', 'warn', *arguments], start_new_session=True

@@ -173,6 +173,40 @@ def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) ->
     assert decide()['source'] != 'memory'
 
 
+def test_only_the_region_is_classified(front: Camera, client: Client) -> None:
+    message = frame('red', 48, 64)
+    from_image_msg(message)[:, 32:] = from_image_msg(frame('blue', 48, 32))
+    for region, label in ([0.0, 0.0, 0.5, 1.0], 'red'), ([0.5, 0.0, 0.5, 1.0], 'blue'):
+        assert client.set('region', region).successful
+        assert front.label_of(message) == label
+    refused = client.set('region', [0.5, 0.0, 0.6, 1.0])
+    assert not refused.successful and 'x + width' in refused.reason
+
+
+def test_frames_above_the_maximum_rate_are_skipped(front: Camera, client: Client) -> None:
+    assert client.set('max_rate', 0.001).successful
+    front.send(frame('red'))
+    client.wait_until(
+        'frames are skipped',
+        lambda: int(client.last_values('camera front')['skipped']) > 5,
+        meanwhile=lambda: front.send(frame('red')),
+        every=0.1,
+    )
+    assert int(client.values('camera front')['classified']) <= 1
+    assert client.set('max_rate', 0).successful
+    assert front.label_of(frame('blue')) == 'blue'
+
+
+def test_a_remapping_holds_for_the_compressed_transport(client: Client, tmp_path: Path) -> None:
+    bundle = str(make_bundle(tmp_path / 'bundle'))
+    given = {'bundle': bundle, 'image_transport': 'compressed'}
+    remap = ['--remap', 'image:=/rear/image_raw']
+    with NodeProcess(tmp_path, 'classifier', given, remap) as node:
+        rear = client.camera('/rear/image_raw/compressed')
+        assert rear.label_of(compressed('green')) == 'green'
+        assert node.interrupt() == 0, node.log
+
+
 def test_models_change_after_cleanup_only(front: Camera, client: Client, tmp_path: Path) -> None:
     other = make_bundle(tmp_path / 'other', labels=('north', 'east', 'south'), name='other')
     assert client.transition('deactivate')

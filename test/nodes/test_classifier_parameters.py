@@ -76,14 +76,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_a_value_that_no_state_of_the_node_could_use_is_refused(name: str, value: Any) -> None:
     expected = 'home folder' if value == f'{HOMELESS}/bundle' else name
     with pytest.raises(ValueError, match=expected):
-        declared_parameters(ClassifierParameters)[name].check(name, value)
+        declared_parameters(ClassifierParameters)[name].checked(name, value)
 
 
 @pytest.mark.parametrize(
     ('name', 'value'), [('threshold', -1.0), ('threshold', 0.0), ('bundle', 'signs')]
 )
 def test_a_value_at_the_limit_is_accepted(name: str, value: Any) -> None:
-    declared_parameters(ClassifierParameters)[name].check(name, value)
+    declared_parameters(ClassifierParameters)[name].checked(name, value)
 
 
 def test_parameters_become_settings(bundle: Bundle) -> None:

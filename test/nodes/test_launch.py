@@ -120,7 +120,9 @@ def make_workspace(prefix: Path) -> None:
     programs.mkdir(parents=True)
     for node in ('classifier', 'power', 'energy'):
         program = programs / node
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m dual_cnn_ros.nodes.{node} "$@"\n')
+        program.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -m dual_cnn_ros.nodes.start {node} "$@"\n'
+        )
         program.chmod(0o755)
     for name, path in (('AMENT_PREFIX_PATH', prefix), ('PYTHONPATH', ROOT)):
         os.environ[name] = os.pathsep.join(filter(None, [str(path), os.environ.get(name)]))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-LAUNCH_FILES = sorted((Path(__file__).resolve().parents[2] / 'launch').glob('*.py'))
+LAUNCH_FILES = sorted((Path(__file__).resolve().parents[2] / 'launch').rglob('*.py'))
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)

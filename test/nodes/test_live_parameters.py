@@ -92,7 +92,7 @@ def test_ros_knows_what_a_parameter_means_and_may_be(context: Context) -> None:
     assert low.additional_constraints == 'It takes effect at once.'
     assert low.floating_point_range[0].to_value == 10.0
     assert count.integer_range[0].to_value == 9
-    assert mode.read_only and not low.read_only
+    assert low.dynamic_typing and not mode.dynamic_typing
     assert mode.additional_constraints == 'One of: auto, off. It is read at start only.'
 
 
@@ -134,3 +134,32 @@ def test_what_is_read_at_start_only_never_changes_and_what_is_of_ros_is_left_to_
     limits = Limits(node)
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert result.successful == is_set and limits.live.values == Example()
+
+
+def test_the_value_in_force_is_always_accepted(context: Context) -> None:
+    node = make_node(context)
+    limits = Limits(node)
+    limits.locked = {WHILE_INACTIVE}
+    given = {'low': 1, 'high': 2.0, 'names': ['a', 'b'], 'mode': 'auto'}
+    results = node.set_parameters([Parameter(name, value=value) for name, value in given.items()])
+    assert [result.reason for result in results] == [''] * 4 and limits.accepted == []
+
+
+def test_an_integer_is_taken_for_a_number(context: Context) -> None:
+    node = make_node(context, low=0)
+    limits = Limits(node)
+    (result,) = node.set_parameters([Parameter('high', value=9)])
+    assert result.successful and repr(limits.live.values.high) == '9.0'
+    (result,) = node.set_parameters([Parameter('high', value='high')])
+    assert result.reason == "high must be a number, not 'high'"
+
+
+def test_a_name_that_nobody_knows_is_logged_with_the_nearest_one(
+    context: Context, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = {'hihg': 3.0, 'zzz': 1, 'window_s': 1.0, 'use_sim_time': False}
+    Limits(make_node(context, **given))
+    log = capfd.readouterr().err
+    assert 'unknown parameter hihg has no effect: did you mean high?' in log
+    assert 'unknown parameter zzz has no effect: ros2 param list' in log
+    assert log.count('unknown') == 2  # another node of ours has window_s

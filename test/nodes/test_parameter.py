@@ -44,12 +44,13 @@ class Example:
     rate: float = parameter(10.0, 'How often.', AT_ONCE, range=(0.1, 100.0))
     mode: str = parameter('auto', 'How.', NEVER, choices=('auto', 'off'), is_common=True)
     number: int = parameter(1, 'How many.', AT_ONCE, further_check=refuse_thirteen)
+    box: tuple[float, ...] = parameter((0.0, 1.0), 'Where.', AT_ONCE)
 
 
 def test_fields_declare_parameters_and_have_their_defaults() -> None:
     declared = declared_parameters(Example)
-    assert list(declared) == ['rate', 'mode', 'number']
-    assert Example() == Example(10.0, 'auto', 1)
+    assert list(declared) == ['rate', 'mode', 'number', 'box']
+    assert Example() == Example(10.0, 'auto', 1, (0.0, 1.0))
     mode = declared['mode']
     assert (mode.default, mode.description, mode.when) == ('auto', 'How.', NEVER)
     assert mode.is_common and not declared['rate'].is_common
@@ -63,16 +64,28 @@ def test_fields_declare_parameters_and_have_their_defaults() -> None:
         ('rate', math.nan, 'rate must be in'),
         ('mode', 'on', "mode must be one of auto, off, not 'on'"),
         ('number', 13, 'number must not be 13'),
+        ('rate', 'fast', "rate must be a number, not 'fast'"),
+        ('rate', True, 'rate must be a number, not True'),
+        ('rate', (1.0,), 'rate must be a number'),
+        ('rate', None, 'rate must be a number, not None'),
+        ('box', 1.0, 'box must be a list of numbers, not 1.0'),
+        ('box', ('a', 'b'), 'box must be a list of numbers'),
     ],
 )
 def test_a_value_that_may_not_be_is_refused(name: str, value: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        declared_parameters(Example)[name].check(name, value)
+        declared_parameters(Example)[name].checked(name, value)
 
 
 def test_values_that_may_be_are_not_refused() -> None:
     for name, value in {'rate': 0.1, 'mode': 'off', 'number': 12}.items():
-        declared_parameters(Example)[name].check(name, value)
+        assert declared_parameters(Example)[name].checked(name, value) == value
+
+
+def test_an_integer_will_do_where_a_number_is_meant() -> None:
+    declared = declared_parameters(Example)
+    assert repr(declared['rate'].checked('rate', 1)) == '1.0'
+    assert repr(declared['box'].checked('box', (0, 2))) == '(0.0, 2.0)'
 
 
 def test_a_home_is_expanded_or_missed(monkeypatch: pytest.MonkeyPatch) -> None:

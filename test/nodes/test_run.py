@@ -15,7 +15,9 @@
 """From a node class to a process: how it ends, and the exit code."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import os
+from pathlib import Path
 import signal
 
 import pytest
@@ -24,11 +26,21 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
+from dual_cnn_ros.nodes.parameter import AT_ONCE, parameter
 from dual_cnn_ros.nodes.run import run_node
 
 pytestmark = pytest.mark.ros
 
-NO_ARGUMENTS = ['test']
+
+@dataclass(frozen=True)
+class Parameters:
+    speed: float = parameter(1.0, 'How fast.', AT_ONCE)
+
+
+def run(
+    make: Callable[[], Node], *arguments: str, start: Callable[[Node], bool] = lambda node: True
+) -> int:
+    return run_node('runner', make, Parameters, list(arguments), start)
 
 
 def make() -> Node:
@@ -53,19 +65,72 @@ def interrupted(code: signal.Signals) -> Callable[[Node], bool]:
 
 
 def test_a_node_that_cannot_start_ends_with_1() -> None:
-    assert run_node(make, NO_ARGUMENTS, start=lambda node: False) == 1
+    assert run(make, start=lambda node: False) == 1
     assert not rclpy.ok()
 
 
-def test_a_bad_parameter_is_logged_and_ends_with_1(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run_node(raiser(ValueError('threshold must be in [0, 1]')), NO_ARGUMENTS) == 1
-    assert 'threshold must be in [0, 1]' in capfd.readouterr().err
+def test_a_bad_parameter_is_logged_by_the_full_name_and_ends_with_1(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    error = ValueError('threshold must be in [0, 1]')
+    assert run(raiser(error), '--ros-args', '-r', '__ns:=/r1') == 1
+    assert '[r1.runner]: threshold must be in [0, 1]' in capfd.readouterr().err
     assert not rclpy.ok()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'code', 'words'),
+    [
+        (['--help'], 0, 'speed: 1.0'),
+        (['--thresold', '3'], 2, 'unrecognized arguments: --thresold 3'),
+        (['front'], 2, 'unrecognized arguments: front'),
+    ],
+)
+def test_arguments_that_are_not_of_ros(
+    capfd: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(make, *arguments)
+    assert ended.value.code == code
+    assert words in ''.join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    'arguments', [['-r', 'a'], ['--params-file', '/none.yaml'], ['-p'], ['--unknown']]
+)
+def test_arguments_that_ros_does_not_understand_are_one_sentence(
+    capfd: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(make, '--ros-args', *arguments) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith('runner: ') and arguments[-1] in line
+
+
+@pytest.mark.parametrize(
+    ('section', 'is_used'),
+    [
+        ('runner', True),
+        ('/**', True),
+        ('/*', True),
+        ('/**/runner', True),
+        ('/r1/runner', False),
+        ('runners', False),
+    ],
+)
+def test_a_parameter_file_for_others_is_named(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, section: str, is_used: bool
+) -> None:
+    file = tmp_path / 'parameters.yaml'
+    file.write_text(f'{section}: {{ros__parameters: {{speed: 2.0}}}}')
+    end = interrupted(signal.SIGINT)
+    assert run(make, '--ros-args', '--params-file', str(file), start=end) == 0
+    warned = f'{file} sets nothing: it is for ' in capfd.readouterr().err
+    assert warned != is_used
 
 
 @pytest.mark.parametrize('code', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_0(code: signal.Signals) -> None:
-    assert run_node(make, NO_ARGUMENTS, start=interrupted(code)) == 0
+    assert run(make, start=interrupted(code)) == 0
     assert not rclpy.ok()
 
 
@@ -74,7 +139,7 @@ def test_a_signal_while_the_node_is_made_ends_it_with_0() -> None:
         rclpy.shutdown()  # as the handler of the signal does, in a thread of its own
         return make()
 
-    assert run_node(make_late, NO_ARGUMENTS) == 0
+    assert run(make_late) == 0
 
 
 @pytest.mark.parametrize(('is_last', 'log'), [(True, ''), (False, 'failed to do as it was told')])
@@ -88,7 +153,7 @@ def test_an_error_of_the_executor_is_logged_and_survived_unless_a_signal_brought
         raise rclpy_implementation.RCLError('failed to do as it was told')
 
     monkeypatch.setattr(SingleThreadedExecutor, 'spin', fail_once)
-    assert run_node(make, NO_ARGUMENTS) == 0
+    assert run(make) == 0
     written = capfd.readouterr().err
     assert log in written and bool(log) == bool(written)
 
@@ -111,7 +176,7 @@ def make_raising(error: Exception) -> Node:
 def test_an_error_of_a_callback_is_logged_and_survived(
     capfd: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    assert run_node(lambda: make_raising(error), NO_ARGUMENTS) == 0
+    assert run(lambda: make_raising(error)) == 0
     log = capfd.readouterr().err
     assert 'FATAL' not in log
     assert 'Traceback' in log and 'raise errors.pop()' in log and 'no such thing' in log
@@ -125,7 +190,7 @@ def test_an_executor_that_would_be_deaf_from_then_on_is_no_longer_spun(
 
     monkeypatch.setattr(SingleThreadedExecutor, '_take_timer', take)
     with pytest.raises(rclpy_implementation.RCLError, match='failed to take'):
-        run_node(lambda: make_raising(ValueError()), NO_ARGUMENTS)
+        run(lambda: make_raising(ValueError()))
     assert not rclpy.ok()
 
 
@@ -144,5 +209,5 @@ def test_an_error_of_ours_is_not_taken_for_a_bad_parameter(
     make_node: Callable[[], Node], start: Callable[[Node], bool], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        run_node(make_node, NO_ARGUMENTS, start=start)
+        run(make_node, start=start)
     assert not rclpy.ok()

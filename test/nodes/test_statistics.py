@@ -57,7 +57,7 @@ def test_frames_are_counted_by_what_becomes_of_them(clock: Clock) -> None:
     counted.answered('first', 0.01)
     counted.count('lost', 7)
     summary = counted.summary(())
-    assert [summary[name] for name in COUNTS] == [3, 1, 1, 1, 7]
+    assert [summary[name] for name in COUNTS] == [3, 1, 1, 0, 1, 7]
 
 
 def test_newest_is_of_the_last_second_in_which_a_frame_ended(clock: Clock) -> None:
