@@ -12,16 +12,25 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Text files that a user hands us; and writing files so that nobody ever finds half of one."""
+"""
+Text files that a user hands us; and writing files so that nobody finds half of one or two mixed.
+"""
 
 from __future__ import annotations
 
 import codecs
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+import errno
+import fcntl
 import json
 import os
 from pathlib import Path
 import re
+from typing import IO
+
+# Of file systems that know no locks, such as some network drives.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 class EncodingError(ValueError):
@@ -75,16 +84,91 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     """
     partial = path.with_name(path.name + '.partial')
-    try:
-        with partial.open('wb') as file:
+    # Whoever writes the same file at the same time waits.
+    with _open_locked(partial, wait=True) as file:
+        try:
+            file.truncate(0)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+            partial.replace(path)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+
+@contextmanager
+def locked(path: Path, owner: str) -> Iterator[None]:
+    """
+    Keep a file or a folder to oneself, among all who ask for it with this function.
+
+    The lock is a hidden file beside it, or in it where a folder has no place beside it. It ends
+    with the process, however that ends.
+
+    Parameters
+    ----------
+    path
+        What is going to be written. It need not exist; its parent must.
+    owner
+        Who holds it, for the message to whoever else wants it.
+
+    Raises
+    ------
+    BlockingIOError
+        Somebody else holds it; the message names the path and the owner.
+    OSError
+        There is no place to write the lock in.
+
+    """
+    path = path.resolve()
+    if path.is_dir() and not os.access(path.parent, os.W_OK):
+        lock = path / '.lock'
+    else:
+        lock = path.with_name(f'.{path.name}.lock')
+    try:
+        with _open_locked(lock, wait=False) as file:
+            file.truncate(0)
+            file.write(owner.encode())
+            file.flush()
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    except _Locked as error:
+        raise BlockingIOError(
+            f'{path} is in use by {error}; wait until that has ended, or name another place'
+        ) from None
+
+
+class _Locked(Exception):  # noqa: N818
+    """Somebody else has the lock: what is written in it."""
+
+
+@contextmanager
+def _open_locked(path: Path, wait: bool) -> Iterator[IO[bytes]]:
+    """Open a file to append to, made where it is missing, that nobody else has locked."""
+    while True:
+        with path.open('a+b') as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise _Locked(file.read().decode(errors='replace') or 'another process') from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+            if _is_at(path, file):
+                yield file
+                return
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    """Return True unless whoever had the file before has removed or replaced it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_json(path: Path, content: object) -> None:

@@ -14,13 +14,20 @@
 
 """Reading text in UTF-8, and writing files whole or not at all."""
 
+from concurrent.futures import ThreadPoolExecutor
+import errno
+import fcntl
+from functools import partial
 import json
 import os
 from pathlib import Path
+import subprocess
+import sys
+from unittest import mock
 
 import pytest
 
-from dual_cnn_ros.files import EncodingError, read_text, write_atomically, write_json
+from dual_cnn_ros.files import EncodingError, locked, read_text, write_atomically, write_json
 
 
 def test_the_file_is_replaced(tmp_path):
@@ -72,3 +79,45 @@ def test_text_in_another_encoding_names_file_and_encoding(
     path.write_text('stop\nStraße\n', encoding=encoding)
     with pytest.raises(EncodingError, match=rf'labels\.txt .*{words}'):
         read_text(path)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from dual_cnn_ros.files import locked
+with locked(Path(sys.argv[1]), 'the first'):
+    print('locked', flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize('exists', [False, True])
+def test_what_is_locked_is_refused_until_its_process_is_killed(tmp_path, exists):
+    out = tmp_path / 'out'
+    if exists:
+        out.mkdir()
+    (tmp_path / 'link').symlink_to(out)
+    with subprocess.Popen([sys.executable, '-c', HOLD, out], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(BlockingIOError, match=rf'{out} is in use by the first; wait'):
+            locked(tmp_path / 'link', 'the second').__enter__()
+        process.kill()
+    with locked(out, 'the second'), pytest.raises(BlockingIOError, match='by the second'):
+        locked(out, 'the third').__enter__()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['link', *(['out'] * exists)]
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(fcntl, 'flock', mock.Mock(side_effect=OSError(number, 'no locks')))
+    with locked(tmp_path / 'out', 'me'):
+        write_atomically(tmp_path / 'file', b'new')
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_writers_of_one_file_take_turns(tmp_path):
+    contents = [bytes([number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(write_atomically, tmp_path / 'file'), contents * 20))
+    assert (tmp_path / 'file').read_bytes() in contents
+    assert len(list(tmp_path.iterdir())) == 1
