@@ -39,6 +39,7 @@ from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.inference import InferenceError, load_model, ModelSource
+from dual_cnn_ros.inference.onnx_file import external_files
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
 from dual_cnn_ros.share import share_directory
 
@@ -165,6 +166,12 @@ class StageSpec:
         """Where the weights are, for a backend."""
         files = {kind: file.path for kind, file in self.files.items()}
         return ModelSource(files, self.architecture, self.torchvision)
+
+    @property
+    def identity(self) -> list[object]:
+        """What the logits depend on, as plain values."""
+        files = {kind: file.sha256 for kind, file in sorted(self.files.items())}
+        return [files, self.architecture, self.torchvision, repr(self.input)]
 
     @property
     def title(self) -> str:
@@ -370,17 +377,8 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Hexadecimal digest of what the answers depend on apart from the rule."""
-        parts = [list(self.labels)] + [
-            [
-                stage.name,
-                {kind: file.sha256 for kind, file in stage.files.items()},
-                stage.torchvision,
-                repr(stage.input),
-                stage.temperature,
-            ]
-            for stage in self.stages
-        ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        stages = [[stage.name, stage.identity, stage.temperature] for stage in self.stages]
+        return hashlib.sha256(json.dumps([self.labels, stages]).encode()).hexdigest()
 
     def alone(self, stage: StageSpec) -> Bundle:
         """Return a bundle of one of the stages."""
@@ -554,8 +552,24 @@ def _absolute(files: Mapping[str, ModelFile], folder: Path, where: str) -> dict[
                 f'{where}.files.{kind}.sha256 is not that of {path}; the file was changed or '
                 'damaged: copy the bundle again'
             )
+        if kind == 'onnx':
+            _refuse_external(path, f'{where}.files.{kind}.path')
         found[kind] = ModelFile(path, file.sha256)
     return found
+
+
+def _refuse_external(path: Path, where: str) -> None:
+    """Refuse an ONNX model that is no single file, as the checksum covers no other."""
+    try:
+        others = external_files(path.read_bytes())
+    except ValueError as error:
+        raise RecordError(f'{where}: {path} cannot be used: {error}') from error
+    if others:
+        raise RecordError(
+            f'{where}: {path} takes weights from {", ".join(sorted(map(repr, others)))}, which no '
+            f'checksum covers; make it one file with python3 -c "import onnx; '
+            f"onnx.save(onnx.load('{path.name}'), '{path.name}')\" and state its new sha256"
+        )
 
 
 def write_bundle(bundle: Bundle) -> None:

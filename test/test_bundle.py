@@ -21,9 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 import pickle
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from tiny_bundle import make_bundle, picture, save_model
 import yaml
@@ -323,6 +326,26 @@ def test_a_changed_model_file_is_refused(folder: Path) -> None:
     assert 'second.onnx' in message and 'copy the bundle again' in message
 
 
+def test_weights_outside_of_a_model_file_are_refused_until_they_are_inside(folder: Path) -> None:
+    path, before = folder / 'second.onnx', read_bundle(folder).digest
+    model = onnx.load(path)
+    # Only raw tensors can be outside.
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    settings = {'save_as_external_data': True, 'location': 'w.bin', 'size_threshold': 0}
+    onnx.save(model, path, **settings)
+    edit(folder, (*ONNX, 'sha256'), sha256(path))
+    message = refused(folder)
+    assert "second.onnx takes weights from 'w.bin', which no checksum covers" in message
+    command = message.partition('python3 -c "')[2].partition('"')[0]
+    subprocess.run([sys.executable, '-c', command], check=True, cwd=folder)
+    (folder / 'w.bin').unlink()
+    edit(folder, (*ONNX, 'sha256'), sha256(path))
+    assert read_bundle(folder).digest != before
+    load(folder)
+
+
 # Loading -----------------------------------------------------------------------------------------
 
 
@@ -351,7 +374,7 @@ def test_a_pickle_in_place_of_a_model_is_refused_unread(folder: Path, kind: str)
         edit(folder, (*STAGE, 'files'), {kind: {'path': path.name, 'sha256': sha256(path)}})
         edit(folder, (*STAGE, 'architecture'), 'resnet20')
         message = refused(folder, lambda folder: read_bundle(folder).load())
-        assert 'stage second' in message and path.name in message
+        assert 'second' in message and path.name in message
         assert not trace.exists()
 
 
@@ -425,9 +448,10 @@ def test_digest_changes_with_whatever_changes_answers_only(folder: Path) -> None
         changed(temperature=2.0).digest,
         changed(input=replace(first.input, colour='bgr')).digest,
         changed(input=replace(first.input, crop=1.0)).digest,
+        changed(architecture='resnet20-s2').digest,
         changed(files={}, torchvision='ResNet18_Weights.DEFAULT').digest,
     }
-    assert len(different) == 7 and bundle.digest not in different
+    assert len(different) == 8 and bundle.digest not in different
     same = replace(
         changed(cpu_seconds=1.0, macs=5, criterion=Criterion('entropy')),
         path=Path('elsewhere'),

@@ -36,13 +36,13 @@ def test_the_file_is_replaced(tmp_path):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [('file', b'new')]
 
 
-@pytest.mark.parametrize('name', ['fsync', 'replace'])
-def test_a_write_that_fails_leaves_the_old_file_only(tmp_path, monkeypatch, name):
+@pytest.mark.parametrize(('module', 'name'), [(os, 'fsync'), (Path, 'replace')])
+def test_a_write_that_fails_leaves_the_old_file_only(tmp_path, monkeypatch, module, name):
     def full(*_):
         raise OSError('no space')
 
     write_atomically(tmp_path / 'file', b'old')
-    monkeypatch.setattr(os, name, full)
+    monkeypatch.setattr(module, name, full)
     with pytest.raises(OSError, match='no space'):
         write_atomically(tmp_path / 'file', b'new')
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [('file', b'old')]

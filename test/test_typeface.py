@@ -104,6 +104,7 @@ def test_the_typeface_of_matplotlib_will_do(monkeypatch: pytest.MonkeyPatch) -> 
     assert 'mpl-data' in str(typeface._file())
 
 
+@pytest.mark.skipif(not hasattr(ImageFont, 'load_default_imagefont'), reason='before Pillow 10.1')
 def test_the_typeface_of_pillow_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typeface, '_file', lambda: None)
     assert writable('stop 日') == 'stop U+65E5'

@@ -204,9 +204,7 @@ def _ask(candidate: Candidate, images: LabelledImages) -> Predictions:
 
 
 def _cache_file(candidate: Candidate, images: Sequence[object]) -> Path:
-    stage = candidate.stage
-    weights = [stage.torchvision, *(file.sha256 for file in stage.files.values())]
-    key = json.dumps([weights, repr(stage.input), candidate.labels, *images])
+    key = json.dumps([candidate.stage.identity, candidate.labels, *images])
     digest = hashlib.sha256(key.encode()).hexdigest()
     return candidate.path.with_name(f'{candidate.path.name}.{digest[:16]}.npz')
 

@@ -253,7 +253,17 @@ class Frame:
             level = shrink(level, height, width)
         if level.shape[:2] == (height, width):
             return level
-        return cv2.resize(level, (width, height))
+        return cv2.resize(twice_if_lone(level), (width, height))
+
+
+def twice_if_lone(image: Image) -> Image:
+    """
+    Return a single pixel of colour as two, side by side, and any other image as it is.
+
+    OpenCV 4.5.4, which Ubuntu 22.04 has, fails to resize an image of one such pixel, and to swap
+    its channels.
+    """
+    return np.repeat(image, 2, axis=1) if image.ndim == 3 and image.shape[:2] == (1, 1) else image
 
 
 def shrink(image: Image, height: int, width: int) -> Image:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from io import BytesIO, StringIO
 from typing import Any, Literal
 
-from matplotlib import rc_context
+from matplotlib import __version__, __version_info__, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -30,6 +30,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.calibration.reliability import Reliability
+
+if __version_info__ < (3, 7):  # Ubuntu 22.04 has 3.5, which cannot put a legend outside
+    raise ImportError(
+        f'figures need matplotlib 3.7 or newer, and this is {__version__}; '
+        'update it with "pip install --upgrade \'matplotlib>=3.7\'"'
+    )
 
 # Okabe and Ito, "Color Universal Design" (2008), and two more.
 PALETTE = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b4c9a', '#555555')
@@ -99,14 +105,18 @@ def accuracy_chart(
     axes.set_ylabel('accuracy, %')
     axes.grid(color='#dddddd')
     axes.set_axisbelow(True)
-    figure.legend(
-        [Line2D([], [], **_style(entry.colour, entry.form)) for entry in legend],
-        [entry.text for entry in legend],
+    marks = [Line2D([], [], **_style(entry.colour, entry.form)) for entry in legend]
+    drawn = figure.legend(
+        marks,
+        ['.'] * len(marks),
         loc='outside lower center',
         ncols=2,
         frameon=False,
         fontsize='small',
     )
+    # Not given above, as some versions leave out a name that begins with _.
+    for text, entry in zip(drawn.get_texts(), legend):
+        text.set_text(entry.text)
     return figure
 
 
@@ -177,7 +187,8 @@ def heat_map(
     # Small values are told apart better on the scale of their roots.
     norm = PowerNorm(0.5, 0, highest or 1.0)
     axes.pcolormesh(table, cmap='Blues', norm=norm, edgecolors='white', linewidth=1)
-    for (i, j), value in np.ma.ndenumerate(table):
+    for i, j in np.argwhere(~np.ma.getmaskarray(table)):
+        value = table[i, j]
         text = texts[i][j] if texts is not None else f'{value:.1f}'
         colour = 'white' if norm(value) > 0.6 else INK
         axes.text(j + 0.5, i + 0.5, text, ha='center', va='center', color=colour, fontsize='small')

@@ -16,6 +16,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path, PurePosixPath
+import re
 from typing import Any
 
 import numpy as np
@@ -85,11 +88,24 @@ def _from_safetensors(source: ModelSource, classes: int, channels: int) -> Any:
     return networks.fuse(module)
 
 
+def _check_download(url: str) -> None:
+    """Refuse a file of an earlier download that torchvision, which trusts it, did not publish."""
+    file = Path(torch.hub.get_dir(), 'checkpoints', PurePosixPath(url).name)
+    published = re.search(r'-([0-9a-f]{8,})\.', file.name)
+    if published is None or not file.is_file():
+        return
+    if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(published[1]):
+        raise InferenceError(
+            f'{file} is not what torchvision published; remove it to have it downloaded again'
+        )
+
+
 def _from_torchvision(name: str) -> Any:
     from torchvision import models
 
     try:
         weights = models.get_weight(name)
+        _check_download(weights.url)
         return models.get_model(name.split('_Weights')[0].lower(), weights=weights)
     except (ValueError, AttributeError, KeyError) as error:
         raise InferenceError(f'torchvision has no weights named {name!r}: {error}') from error

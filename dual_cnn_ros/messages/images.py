@@ -40,7 +40,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.cascade.frame import Image, twice_if_lone
 
 # No robot's camera comes near these. Some of OpenCV's loops count columns in 16 bits, and a
 # compressed image of a few bytes can declare any size.
@@ -157,7 +157,8 @@ def from_image_msg(message: Any) -> Image:
     if encoding.size == 2:
         samples = cv2.convertScaleAbs(np.ascontiguousarray(samples, np.uint16), alpha=255 / 65535)
     if encoding.conversion is not None:
-        samples = cv2.cvtColor(samples, encoding.conversion)
+        columns = samples.shape[1]
+        samples = cv2.cvtColor(twice_if_lone(samples), encoding.conversion)[:, :columns]
     return np.ascontiguousarray(samples)
 
 
@@ -208,7 +209,7 @@ def from_compressed_msg(message: Any) -> Image:
     if image.ndim == 2 and encoding.conversion is not None:
         image = cv2.cvtColor(image, encoding.conversion)
     elif unconverted and image.ndim == 3 and source.startswith(('rgb', 'bgr')):
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        image = cv2.cvtColor(twice_if_lone(image), cv2.COLOR_RGB2BGR)[:, : image.shape[1]]
     return cast(Image, image)
 
 

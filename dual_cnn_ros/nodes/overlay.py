@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from dual_cnn_ros.cascade.decision import Decision
-from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.cascade.frame import Image, twice_if_lone
 from dual_cnn_ros.typeface import draw_text, text_width
 
 # BGR, distinct to colour-blind eyes too (after Okabe and Ito): green, blue, then orange and
@@ -77,7 +77,7 @@ def draw_overlay(
     if drawn.shape[1] < MIN_WIDTH:
         height = max(1, round(drawn.shape[0] * MIN_WIDTH / drawn.shape[1]))
         size = MIN_WIDTH, min(height, 4 * MIN_WIDTH)
-        drawn = cv2.resize(drawn, size, interpolation=cv2.INTER_NEAREST)
+        drawn = cv2.resize(twice_if_lone(drawn), size, interpolation=cv2.INTER_NEAREST)
     drawn = np.ascontiguousarray(drawn)
     height, width = drawn.shape[:2]
     scale = width / 640

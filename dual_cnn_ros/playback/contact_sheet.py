@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dual_cnn_ros.cascade.frame import Image
+from dual_cnn_ros.cascade.frame import Image, twice_if_lone
 from dual_cnn_ros.nodes.overlay import SOURCE_COLOURS
 from dual_cnn_ros.playback.decision_listener import DecisionListener, FrameKey
 from dual_cnn_ros.playback.node_processes import NodeError
@@ -146,6 +146,6 @@ def _fit(image: Image) -> Image:
     tile = np.full((TILE[1], TILE[0], 3), BACKGROUND, dtype=np.uint8)
     top, left = (TILE[1] - height) // 2, (TILE[0] - width) // 2
     tile[top : top + height, left : left + width] = cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA
+        twice_if_lone(image), (width, height), interpolation=cv2.INTER_AREA
     )
     return tile

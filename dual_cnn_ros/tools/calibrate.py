@@ -44,7 +44,7 @@ from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.tables import percent
-from dual_cnn_ros.tools.cli import add_fit_options, fraction, make_parser, run_cli
+from dual_cnn_ros.tools.cli import add_fit_options, fraction, make_parser, run_cli, writes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         options = CalibrationOptions(**values)
-        bundle, findings = calibrate(options)
-        _draw(findings, report or options.out)
+        with writes('calibrate', options.out, report):
+            bundle, findings = calibrate(options)
+            _draw(findings, report or options.out)
         print(*calibration_report(bundle, findings), sep='\n')
 
     return run_cli('calibrate', work)

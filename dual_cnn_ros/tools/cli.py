@@ -17,11 +17,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, ExitStack, suppress
 import math
+import os
 from pathlib import Path
 import sys
+
+from dual_cnn_ros.files import locked
 
 
 def make_parser(tool: str, description: str | None) -> argparse.ArgumentParser:
@@ -98,6 +101,31 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--exclude', type=Path, metavar='FILE', help='the names that train left out'
     )
+
+
+@contextmanager
+def writes(tool: str, *paths: Path | None) -> Iterator[None]:
+    """
+    Keep the files and folders that a command writes to it alone while it works.
+
+    Parameters
+    ----------
+    tool
+        Name of the command.
+    paths
+        What it writes; None stands for what was not asked for.
+
+    Raises
+    ------
+    OSError
+        Another command writes there, which the message names; or nothing can be written there.
+
+    """
+    with ExitStack() as stack:
+        for path in {path.resolve() for path in paths if path is not None}:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(path, f'{tool}, process {os.getpid()}'))
+        yield
 
 
 def run_cli(tool: str, work: Callable[[], object], interrupted: str = 'interrupted') -> int:

@@ -23,7 +23,7 @@ import sys
 from dual_cnn_ros.data.recording import STORAGES
 from dual_cnn_ros.synthetic.course import DESCRIPTION, write_course
 from dual_cnn_ros.synthetic.drive import LONGEST
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> None:
-        summary = write_course(**vars(options))
+        with writes('course', options.out):
+            summary = write_course(**vars(options))
         size = sum(path.stat().st_size for path in options.out.iterdir())
         print(
             f'{options.out}: RENDERED, {options.seconds:g} s, {summary.frames} + '

@@ -41,7 +41,7 @@ from dual_cnn_ros.playback.stamped_recording import StampedRecording
 from dual_cnn_ros.playback.summary import decision_table, energy_table
 from dual_cnn_ros.share import share_directory
 from dual_cnn_ros.synthetic.simulated_power import read_true_joules
-from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli, writes
 
 COURSE = share_directory() / 'config' / 'recordings' / 'course'
 COURSE_BUNDLE = 'signs'
@@ -59,7 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
         ROS_LOCALHOST_ONLY='1',
         ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
     )
-    return run_cli('demo', lambda: _run(options))
+
+    def work() -> None:
+        with writes('demo', options.out):
+            _run(options)
+
+    return run_cli('demo', work)
 
 
 def _run(options: argparse.Namespace) -> None:

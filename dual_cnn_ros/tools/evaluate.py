@@ -37,7 +37,7 @@ from dual_cnn_ros.evaluation.findings import read_evaluation
 from dual_cnn_ros.evaluation.protocol import METHOD
 from dual_cnn_ros.evaluation.summary import summary
 from dual_cnn_ros.inference import BACKENDS, DEVICES
-from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli, writes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = {field.name for field in fields(EvaluationOptions)}
         given = {name: value for name, value in vars(options).items() if name in names}
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-        print(summary(evaluate(EvaluationOptions(**{**given, **lists}))))
+        with writes('evaluate', options.out, options.record):
+            findings = evaluate(EvaluationOptions(**{**given, **lists}))
+        print(summary(findings))
         print(f'report: {options.out / "evaluate.json"} and {options.out / "evaluate.html"}')
 
     return run_cli('evaluate', work, 'interrupted; the same command goes on from here')

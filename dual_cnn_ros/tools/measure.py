@@ -39,14 +39,20 @@ from dual_cnn_ros.evaluation.measurement import (
 )
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.power.discover import POWER_SOURCES
-from dual_cnn_ros.tools.cli import csv_file, make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import csv_file, make_parser, number, run_cli, writes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; see run_cli for the exit code."""
     arguments = vars(_parser().parse_args(argv))
     options = MeasureOptions(**{**arguments, 'frame': tuple(arguments['frame'])})
-    return run_cli('measure', lambda: _run(options))
+
+    def work() -> None:
+        bundle = find_bundle(options.bundle) if options.large else None
+        with writes('measure', options.trace, bundle):
+            _run(options)
+
+    return run_cli('measure', work)
 
 
 def _run(options: MeasureOptions) -> None:

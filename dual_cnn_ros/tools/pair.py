@@ -40,7 +40,7 @@ import numpy as np
 from dual_cnn_ros.calibration.pairs import choose_pair, COSTS, PairingFindings, PairingOptions
 from dual_cnn_ros.calibration.report import pairing_report
 from dual_cnn_ros.files import write_atomically
-from dual_cnn_ros.tools.cli import add_fit_options, make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import add_fit_options, make_parser, number, run_cli, writes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     matrix = options.out / 'complementarity.png'
 
     def work() -> None:
-        findings = choose_pair(options)
-        _draw(matrix, findings)
+        with writes('pair', options.out):
+            findings = choose_pair(options)
+            _draw(matrix, findings)
         print(*pairing_report(options.data.name, findings), sep='\n')
         print(f'\n{matrix} shows the matrix, {options.out / "pairs.csv"} has all pairs and rules.')
 

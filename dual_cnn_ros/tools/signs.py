@@ -28,7 +28,7 @@ from pathlib import Path
 import sys
 
 from dual_cnn_ros.synthetic.sign_views import write_views
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             name, type=number(*limits, kind=int), default=default, help=f'{text} (%(default)s)'
         )
-    options = vars(parser.parse_args(arguments))
-    return run_cli('signs', lambda: write_views(**options))
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        with writes('signs', options.out):
+            write_views(**vars(options))
+
+    return run_cli('signs', work)
 
 
 if __name__ == '__main__':

@@ -29,7 +29,7 @@ import sys
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.recording import Recording
 from dual_cnn_ros.synthetic.simulated_power import simulate_power, write_trace
-from dual_cnn_ros.tools.cli import csv_file, make_parser, run_cli
+from dual_cnn_ros.tools.cli import csv_file, make_parser, run_cli, writes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> None:
-        with Recording(options.recording) as recording:
-            trace = simulate_power(recording, Bundle.open(options.bundle))
-        write_trace(trace, options.out)
+        with writes('simulate_power', options.out):
+            with Recording(options.recording) as recording:
+                trace = simulate_power(recording, Bundle.open(options.bundle))
+            write_trace(trace, options.out)
         print(
             f'{options.out}: CONSTRUCTED, {len(trace.readings)} readings, '
             f'{sum(trace.decisions.values())} decisions'

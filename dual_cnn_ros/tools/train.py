@@ -29,7 +29,7 @@ import re
 import sys
 from typing import Any
 
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli
+from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
 from dual_cnn_ros.training.options import Augmentation, TrainingOptions
 
 # Checked before the data are read, because some are used only after the whole training.
@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ImportError(f'install what is missing with "pip install {" ".join(missing)}"')
         from dual_cnn_ros.training.loop import train
 
-        metrics = train(options)
+        with writes('train', options.out / options.name):
+            metrics = train(options)
         accuracy = metrics.validation_accuracy
         print(
             f'{options.out / options.name}: {metrics.parameters:,} parameters, '

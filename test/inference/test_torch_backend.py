@@ -159,6 +159,16 @@ def test_weights_that_torchvision_does_not_have_are_refused(name: str) -> None:
         load_model(ModelSource({}, torchvision=name), 1000, 3, 'torch')
 
 
+def test_a_download_that_was_changed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / 'checkpoints' / 'resnet18-f37072fd.pth').write_bytes(b'other weights')
+    with pytest.raises(InferenceError, match=r'resnet18-f37072fd\.pth is not what torchvision'):
+        load_model(ModelSource({}, torchvision='ResNet18_Weights.IMAGENET1K_V1'), 1000, 3, 'torch')
+
+
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: Any, **__: Any) -> None:
         raise OSError('name resolution failed')

@@ -81,11 +81,10 @@ def test_a_trace_is_a_csv(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ('main', 'arguments', 'said'),
     [
-        (signs.main, [f'{__file__}/out'], f'{__file__}/out'),
+        (signs.main, [f'{__file__}/out'], __file__),
         (course.main, [str(COURSE), '--seconds', '1'], str(COURSE)),
         (simulate_power.main, ['nowhere', '--bundle=signs', '--out=x.csv'], 'at nowhere'),
         (simulate_power.main, [str(COURSE), '--bundle=./none', '--out=x.csv'], 'yaml: not found'),
-        (simulate_power.main, [str(COURSE), '--bundle=signs', '--out=no/x.csv'], 'no/x.csv'),
     ],
 )
 def test_what_is_missing_is_named(
