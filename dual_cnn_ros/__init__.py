@@ -36,6 +36,7 @@ Importing the package loads nothing: each name is imported when it is first used
 from __future__ import annotations
 
 from importlib import import_module
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from dual_cnn_ros.cascade.cascade import Cascade
     from dual_cnn_ros.cascade.frame import Frame
     from dual_cnn_ros.energy.meter import EnergyMeter
+
+# ONNX Runtime's wheels send usage data unless told not to before they are imported, and nothing of
+# ours imports them before this. Whoever set the variable has decided.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 __all__ = ['Bundle', 'Cascade', 'EnergyMeter', 'Frame']
 

@@ -12,9 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-Text files that a user hands us; and writing files so that nobody finds half of one or two mixed.
-"""
+"""Text files that a user hands us; and writing files so that nobody finds half of one."""
 
 from __future__ import annotations
 
