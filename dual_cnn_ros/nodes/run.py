@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import os
 import signal
 import sys
@@ -109,7 +109,7 @@ def run_node(
         finally:
             if node is not None:
                 node.destroy_node()
-            rclpy.try_shutdown()
+            _shut_down()
     return 0
 
 
@@ -166,7 +166,7 @@ def _signals_that_do_not_raise(executors: list[SingleThreadedExecutor]) -> Itera
 
     def end() -> None:
         if os.read(reader, 1) == SIGNALLED:
-            rclpy.try_shutdown()
+            _shut_down()
             for executor in executors:
                 executor.wake()
 
@@ -193,6 +193,12 @@ def _signals_that_do_not_raise(executors: list[SingleThreadedExecutor]) -> Itera
         ending.join()
         os.close(reader)
         os.close(writer)
+
+
+def _shut_down() -> None:
+    """End the context, which rclpy may do at the same moment in a thread of its own."""
+    with suppress(rclpy_implementation.RCLError):
+        rclpy.try_shutdown()
 
 
 def _spin(node: Node, executor: SingleThreadedExecutor) -> None:
