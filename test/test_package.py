@@ -19,6 +19,7 @@ from __future__ import annotations
 import ast
 import os
 from pathlib import Path
+import re
 import runpy
 import subprocess
 import sys
@@ -119,12 +120,61 @@ def test_package_xml_declares_what_is_imported(manifest: Package) -> None:
     assert imported('test') - declared == tests
 
 
+HELP = """
+import importlib, sys
+sys.modules |= dict.fromkeys({missing})
+for name, target in {executables}.items():
+    module, function = target.split(':')
+    sys.argv = [name, '--help']
+    try:
+        getattr(importlib.import_module(module), function)()
+    except SystemExit as error:
+        print(name, error.code)
+"""
+
+
 @pytest.mark.ros
-def test_executables_exist_without_what_is_left_to_the_user() -> None:
-    targets = [target.split(':') for target in EXECUTABLES.values()]
-    imports = '; '.join(f'from {module} import {function}' for module, function in targets)
-    script = f'import sys; sys.modules |= dict.fromkeys({LEFT_TO_THE_USER}); {imports}'
-    subprocess.run([sys.executable, '-c', script], check=True, cwd=ROOT)
+def test_every_executable_helps_without_what_is_left_to_the_user() -> None:
+    script = HELP.format(missing=LEFT_TO_THE_USER, executables=EXECUTABLES)
+    done = subprocess.run(
+        [sys.executable, '-c', script], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout.count('usage: ') == len(EXECUTABLES)
+    assert all(f'\n{name} 0\n' in done.stdout for name in EXECUTABLES)
+
+
+@pytest.mark.parametrize(
+    ('problem', 'said'),
+    [
+        (
+            'ImportError("numpy.core.multiarray failed to import")',
+            r'OpenCV cannot be imported: numpy\.core\.multiarray failed to import, because it was '
+            r'built for another NumPy than .* "pip install \'numpy<2\'" brings\n',
+        ),
+        ('ImportError("no libGL.so.1")', r'OpenCV cannot be imported: no libGL\.so\.1\n'),
+        (
+            'ModuleNotFoundError("no cv2", name="cv2")',
+            'no cv2; install it with "apt install python3-opencv"\n',
+        ),
+    ],
+)
+@pytest.mark.parametrize('target', ['nodes.start:power', 'tools.signs:main'])
+def test_an_opencv_that_does_not_work_is_said_in_a_sentence(
+    target: str, problem: str, said: str, tmp_path: Path
+) -> None:
+    assert f'{PACKAGE}.{target}' in EXECUTABLES.values()
+    (tmp_path / 'cv2.py').write_text(
+        f'import sys\nprint("twenty lines", file=sys.stderr)\nraise {problem}\n'
+    )
+    module, _, function = target.partition(':')
+    done = subprocess.run(
+        [sys.executable, '-c', f'from {PACKAGE}.{module} import {function}; {function}()'],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 1 and re.fullmatch(said, done.stderr)
 
 
 def run_without(modules: set[str], name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

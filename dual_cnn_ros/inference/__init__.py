@@ -24,6 +24,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dual_cnn_ros.opencv import explain
+
 # Maps a float32 blob (1, C, H, W) to float32 logits (K,).
 Model = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
@@ -109,12 +111,14 @@ def load_model(
                 )
             model: Model = module.load(source, classes, channels, device, threads)
             return model
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             missing = (error.name or name).partition('.')[0]
             reasons.append(
                 f'{name}: {error}; install it with "pip install {missing}"'
                 ' (on a Jetson: the wheel that NVIDIA builds for your JetPack)'
             )
+        except ImportError as error:
+            reasons.append(f'{name}: {explain(error)}')
         except InferenceError as error:
             reasons.append(f'{name}: {error}')
     raise InferenceError('; '.join(reasons))

@@ -13,3 +13,7 @@
 # limitations under the License.
 
 """Offline tools."""
+
+from dual_cnn_ros.opencv import require_opencv
+
+require_opencv()

@@ -25,6 +25,7 @@ from pathlib import Path
 import sys
 
 from dual_cnn_ros.files import locked
+from dual_cnn_ros.opencv import explain
 
 
 def make_parser(tool: str, description: str | None) -> argparse.ArgumentParser:
@@ -155,7 +156,10 @@ def run_cli(tool: str, work: Callable[[], object], interrupted: str = 'interrupt
         package = str(error.name).partition('.')[0]
         print(f'{tool}: {error}; install it with "pip install {package}"', file=sys.stderr)
         return 1
-    except (ValueError, OSError, ImportError) as error:
+    except ImportError as error:
+        print(f'{tool}: {explain(error)}', file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
         print(f'{tool}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

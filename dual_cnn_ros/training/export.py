@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import platform
+from typing import Any
 import warnings
 
 import cv2
@@ -35,6 +36,8 @@ from dual_cnn_ros.records import to_plain
 from dual_cnn_ros.training.checkpoint import EpochRecord
 from dual_cnn_ros.training.options import TrainingOptions
 
+# A robot's ONNX Runtime may be years old: of Ubuntu 22.04's NumPy, pip finds none after 1.12.
+OPSET = 15
 # Options that metrics.json leaves out: whoever gets the bundle need not know the folders and the
 # set-up of the machine that it comes from.
 PRIVATE = ('data', 'out', 'exclude', 'device', 'restart')
@@ -179,8 +182,9 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
     Returns
     -------
     bytes
-        Input ``image``, float32 (N, C, H, W); output ``logits``, float32 (N, classes). Opset 18
-        with IR version 8, which ONNX Runtime reads from 1.14 on.
+        Input ``image``, float32 (N, C, H, W); output ``logits``, float32 (N, classes). Opset OPSET
+        with IR version 8, which ONNX Runtime reads from 1.10 on; opset 18, for 1.14, where the
+        network has an operator that OPSET cannot express.
 
     """
     import onnx
@@ -200,7 +204,7 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
             dynamic_shapes=({0: torch.export.Dim('batch')},),
         )
     assert program is not None  # only where it writes a file itself
-    model = program.model_proto
+    model = _lowered(program.model_proto)
     model.ir_version = 8
     # The exporter's notes name source files of this machine, and weigh as much as a small CNN.
     del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
@@ -209,3 +213,17 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _lowered(model: Any) -> Any:
+    """Return a model in OPSET, or as it is if that is impossible."""
+    from onnx import version_converter
+
+    for node in model.graph.node:
+        # New in opset 18, and at its default.
+        for attribute in [each for each in node.attribute if each.name == 'noop_with_empty_axes']:
+            node.attribute.remove(attribute)
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except RuntimeError:
+        return model

@@ -29,7 +29,7 @@ from dual_cnn_ros.bundle import read_bundle, TrainingRecord  # noqa: E402 - need
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing  # noqa: E402
 from dual_cnn_ros.data.dataset import is_validation  # noqa: E402
 from dual_cnn_ros.inference import load_model, ModelSource, networks  # noqa: E402
-from dual_cnn_ros.training.export import to_onnx  # noqa: E402
+from dual_cnn_ros.training.export import OPSET, to_onnx  # noqa: E402
 from dual_cnn_ros.training.loop import train  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -80,13 +80,15 @@ def test_onnx_and_safetensors_answer_alike(trained):
     np.testing.assert_allclose(one.predict(frame), other.predict(frame), atol=1e-4)
 
 
-@pytest.mark.parametrize('name', ['resnet20-s2', 'vgg9_gap_x0_25-s4', 'resnet18'])
+@pytest.mark.parametrize(
+    'name', ['resnet20-s2', 'vgg9_gap_x0_25-s4', 'resnet18', 'mobilenet_v3_small']
+)
 def test_every_kind_of_network_exports_to_plain_onnx(name, tmp_path):
     network = networks.build(name, 5).eval()
     content = to_onnx(networks.fuse(network), (3, 32, 48))
     model = onnx.load_from_string(content)
     assert model.ir_version <= 8
-    assert [(opset.domain, opset.version) for opset in model.opset_import] == [('', 18)]
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [('', OPSET)]
     assert not {'BatchNormalization', 'Identity'} & {node.op_type for node in model.graph.node}
     assert not any(tensor.external_data for tensor in model.graph.initializer)
     del model.graph.initializer[:]
