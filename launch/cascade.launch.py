@@ -23,11 +23,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     OpaqueFunction,
     SetEnvironmentVariable,
+    SetLaunchConfiguration,
     Shutdown,
 )
 from launch.conditions import IfCondition
@@ -119,7 +120,7 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
-def _node(context: LaunchContext) -> list[LifecycleNode]:
+def _node(context: LaunchContext) -> list[Action]:
     respawns, ends_launch = (
         LaunchConfiguration(name).perform(context).lower() == 'true'
         for name in ('respawn', 'on_exit_shutdown')
@@ -141,21 +142,23 @@ def _node(context: LaunchContext) -> list[LifecycleNode]:
         context.launch_configurations.get('ros_namespace'),
         LaunchConfiguration('namespace').perform(context),
     )
-    logger = '.'.join(filter(None, [*(namespace or '').split('/'), NODE]))
+    loggers = ''.join(f'{word}.' for word in (namespace or '').split('/') if word)
     level = LaunchConfiguration('log_level').perform(context)
     return [
+        # For robot.launch.py, whose nodes are in the same namespace.
+        SetLaunchConfiguration('loggers', loggers),
         LifecycleNode(
             package='dual_cnn_ros',
             executable='classifier',
             name=NODE,
             namespace=LaunchConfiguration('namespace'),
             output='screen',
-            ros_arguments=['--log-level', f'{logger}:={level}'],
+            ros_arguments=['--log-level', f'{loggers}{NODE}:={level}'],
             parameters=parameters,
             respawn=respawns,
             respawn_delay=2.0,
             on_exit=_end if ends_launch and not respawns else None,
-        )
+        ),
     ]
 
 

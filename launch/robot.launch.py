@@ -84,6 +84,14 @@ def _monitors(context: LaunchContext) -> list[Node]:
             name=f'{executable}_monitor',
             namespace=LaunchConfiguration('namespace'),
             output='screen',
+            ros_arguments=[
+                '--log-level',
+                [
+                    LaunchConfiguration('loggers'),
+                    f'{executable}_monitor:=',
+                    LaunchConfiguration('log_level'),
+                ],
+            ],
             parameters=given,
         )
         for executable, given in nodes.items()

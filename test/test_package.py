@@ -158,7 +158,7 @@ def test_every_executable_helps_without_what_is_left_to_the_user() -> None:
         ),
     ],
 )
-@pytest.mark.parametrize('target', ['nodes.start:power', 'tools.signs:main'])
+@pytest.mark.parametrize('target', ['nodes.start:classifier', 'tools.signs:main'])
 def test_an_opencv_that_does_not_work_is_said_in_a_sentence(
     target: str, problem: str, said: str, tmp_path: Path
 ) -> None:

@@ -30,7 +30,9 @@ def is_region(region: Region) -> bool:
     if len(region) != 4:
         return False
     x, y, width, height = region
-    return min(x, y) >= 0 and 0 < width <= 1 - x and 0 < height <= 1 - y
+    # 0.9 and 0.1 are not 1 to the last bit.
+    most = 1 + 1e-9
+    return min(x, y) >= 0 < min(width, height) and x + width <= most and y + height <= most
 
 
 def crop(image: Image, region: Region) -> Image:
@@ -47,8 +49,11 @@ def crop(image: Image, region: Region) -> Image:
     """
     if region == WHOLE:
         return image
-    slices = []
-    for size, begin, extent in zip(image.shape, region[1::-1], region[:1:-1]):
-        first = min(round(begin * size), size - 1)
-        slices.append(slice(first, max(first + 1, round((begin + extent) * size))))
-    return np.ascontiguousarray(image[tuple(slices)])
+    x, y, width, height = region
+    rows, columns = _span(y, height, image.shape[0]), _span(x, width, image.shape[1])
+    return np.ascontiguousarray(image[rows, columns])
+
+
+def _span(begin: float, extent: float, size: int) -> slice:
+    first = min(round(begin * size), size - 1)
+    return slice(first, max(first + 1, round((begin + extent) * size)))

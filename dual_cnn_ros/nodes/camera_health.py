@@ -25,7 +25,7 @@ from dual_cnn_ros.nodes.statistics import Statistics
 ARRIVING = 'arriving'
 
 
-class Health(NamedTuple):
+class CameraHealth(NamedTuple):
     """
     The state of a camera.
 
@@ -46,7 +46,7 @@ class Health(NamedTuple):
 
 def camera_health(
     topic: str, statistics: Statistics, camera: CameraInput, silent_after: float
-) -> Health:
+) -> CameraHealth:
     """
     Tell what is wrong with a camera, and if nothing is, how many frames come in a second.
 
@@ -68,32 +68,38 @@ def camera_health(
     if newest.bad:
         level: Level = 'WARN' if newest.classified else 'ERROR'
         total = newest.bad + newest.classified
-        return Health(level, f'{newest.bad} of {total} frames not classified: {newest.reason}')
+        return CameraHealth(
+            level, f'{newest.bad} of {total} frames not classified: {newest.reason}'
+        )
     if newest.lost:
-        return Health('WARN', f'{statistics.rate} Hz, {newest.lost} frames lost on the way')
+        return CameraHealth('WARN', f'{statistics.rate} Hz, {newest.lost} frames lost on the way')
     if not statistics.has_received:
-        return Health('OK', 'waiting for the first frame', '')
-    return Health('OK', f'{statistics.rate} Hz')
+        return CameraHealth('OK', 'waiting for the first frame', '')
+    return CameraHealth('OK', f'{statistics.rate} Hz')
 
 
-def _silent(topic: str, silence: float, statistics: Statistics, camera: CameraInput) -> Health:
+def _silent(
+    topic: str, silence: float, statistics: Statistics, camera: CameraInput
+) -> CameraHealth:
     publishers, since = camera.publishers, f'no frame on {topic} for {silence:.1f} s'
     if not publishers.images and publishers.other_types:
         types = ', '.join(publishers.other_types)
-        return Health('ERROR', f'{topic} is a {types}, not an image: set image_topics', types)
+        return CameraHealth(
+            'ERROR', f'{topic} is a {types}, not an image: set image_topics', types
+        )
     if not publishers.images and statistics.has_received:
-        return Health('WARN', f'{since}: its publisher is gone', 'gone')
+        return CameraHealth('WARN', f'{since}: its publisher is gone', 'gone')
     if not publishers.images:
         message = f'{since}: nobody publishes it; is that the topic of a camera? See image_topics'
-        return Health('WARN', message, 'missing')
+        return CameraHealth('WARN', message, 'missing')
     if camera.is_unheard:
         nodes = ', '.join(publishers.best_effort)
         message = f'{since}: {nodes} publishes best effort, but qos_overrides say reliable'
-        return Health('ERROR', message, 'incompatible')
+        return CameraHealth('ERROR', message, 'incompatible')
     if statistics.newest.lost:
         message = (
             f'{since}: {statistics.newest.lost} were lost on the way in the newest second; '
             'see "Large images" in docs/troubleshooting.md'
         )
-        return Health('ERROR', message, 'lost')
-    return Health('WARN', f'{since}, though it is published', 'silent')
+        return CameraHealth('ERROR', message, 'lost')
+    return CameraHealth('WARN', f'{since}, though it is published', 'silent')

@@ -115,7 +115,6 @@ class ClassifierNode(LifecycleNode):
             ('load_memory', self._load_memory),
         ):
             self.create_service(Trigger, f'~/{service}', partial(self._answer, callback))
-        self._logger = self.get_logger()
         self._diagnostics = Diagnostics(self)
         add_steady_timer(self, 1.0, self._publish_diagnostics)
         add_steady_timer(self, FOLLOW_SECONDS, self._follow_cameras)
@@ -243,8 +242,9 @@ class ClassifierNode(LifecycleNode):
             if (decision := self._classify(camera, message)) is not None:
                 seconds = perf_counter() - start
                 camera.statistics.answered(decision.source, seconds)
-                if self._logger.is_enabled_for(LoggingSeverity.DEBUG):
-                    self._logger.debug(
+                log = self.get_logger()
+                if log.is_enabled_for(LoggingSeverity.DEBUG):
+                    log.debug(
                         f'{camera.name}: class {decision.label} by {decision.source}, '
                         f'{decision.score:.3f}, {1e3 * seconds:.2f} ms'
                     )

@@ -21,7 +21,7 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 
@@ -42,7 +42,6 @@ def add_subscription(
     topic: str,
     callback: Callable[[Any], None],
     depth: int,
-    reliability: QoSReliabilityPolicy = QoSReliabilityPolicy.RELIABLE,
 ) -> Any:
     """Return a subscription whose QoS a parameter qos_overrides of the node may change."""
     return node.create_subscription(
@@ -50,7 +49,7 @@ def add_subscription(
         topic,
         callback,
         # A new one each time: overrides change the profile that is passed in.
-        QoSProfile(depth=depth, reliability=reliability),
+        QoSProfile(depth=depth),
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
     )
 

@@ -24,6 +24,8 @@ from typing import Any
 
 import yaml
 
+from dual_cnn_ros.files import read_text
+
 
 def unused_files(arguments: Sequence[str], node: str) -> Iterator[str]:
     """
@@ -39,8 +41,7 @@ def unused_files(arguments: Sequence[str], node: str) -> Iterator[str]:
     """
     for option, path in pairwise(arguments):
         if option == '--params-file':
-            with Path(path).open(encoding='utf-8') as file:
-                sections = list(_sections(yaml.safe_load(file)))
+            sections = list(_sections(yaml.safe_load(read_text(Path(path)))))
             if not any(_fits(section, node) for section in sections):
                 names = ', '.join(sections) or 'no node'
                 yield f'{path} sets nothing: it is for {names}, not for {node} or /**'

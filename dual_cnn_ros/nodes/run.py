@@ -43,7 +43,7 @@ NodeType = TypeVar('NodeType', bound=Node)
 THROTTLE_SECONDS = 5.0
 # So many signals end the process wherever it is: whoever sends a third one insists.
 _INSISTENT = 3
-SIGNALLED = b's'
+_SIGNALLED = b's'
 
 
 def run_node(
@@ -165,7 +165,7 @@ def _signals_that_do_not_raise(executors: list[SingleThreadedExecutor]) -> Itera
     complain = sys.unraisablehook
 
     def end() -> None:
-        if os.read(reader, 1) == SIGNALLED:
+        if os.read(reader, 1) == _SIGNALLED:
             _shut_down()
             for executor in executors:
                 executor.wake()
@@ -178,7 +178,7 @@ def _signals_that_do_not_raise(executors: list[SingleThreadedExecutor]) -> Itera
         received.append(number)
         # What rclpy cannot make any more complains where it is deleted.
         sys.unraisablehook = lambda _: None
-        os.write(writer, SIGNALLED)
+        os.write(writer, _SIGNALLED)
         if len(received) >= _INSISTENT:
             os._exit(128 + signal.SIGINT)
 

@@ -34,7 +34,8 @@ def start(node: str, arguments: list[str]) -> int:
     """Run the node of a module of this room; a signal ends it at any time, without a word."""
     for number in SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
-    require_opencv()
+    if node == 'classifier':  # the others do without it
+        require_opencv()
     code = int(import_module(f'dual_cnn_ros.nodes.{node}').main(arguments))
     # The interpreter gives a signal back its default while it ends, which is to kill.
     for number in SIGNALS:

@@ -16,7 +16,7 @@
 Count the raw frames that an idle subscriber receives, with and without the Fast DDS profile.
 
 A camera that publishes reliably and a subscriber, in two processes on this machine, for each size
-and each reliability of the subscriber: python test/benchmarks/receive.py
+and each reliability of the subscriber. Run it with the root of the checkout in PYTHONPATH.
 """
 
 from __future__ import annotations

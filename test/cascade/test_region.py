@@ -26,6 +26,7 @@ from dual_cnn_ros.cascade.region import crop, is_region, Region, WHOLE
         (WHOLE, range(8), range(10)),
         ((0.5, 0.0, 0.5, 1.0), range(8), range(5, 10)),
         ((0.0, 0.25, 0.3, 0.5), range(2, 6), range(3)),
+        ((0.9, 0.0, 0.1, 1.0), range(8), range(9, 10)),
         ((0.99, 0.99, 0.001, 0.001), range(7, 8), range(9, 10)),
     ],
 )
@@ -41,7 +42,7 @@ def test_crop(region: Region, rows: range, columns: range) -> None:
 @pytest.mark.parametrize(
     'region',
     [(), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), (0.5, 0.0, 0.6, 1.0), (-0.1, 0.0, 0.5, 0.5)]
-    + [(0.0, 0.0, 1.0, float('nan'))],
+    + [tuple(float('nan') if i == j else 0.5 for i in range(4)) for j in range(4)],
 )
 def test_what_is_no_region(region: Region) -> None:
     assert not is_region(region)

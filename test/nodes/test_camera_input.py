@@ -63,13 +63,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def node(tmp_path: Path, bundle: str) -> Iterator[NodeProcess]:
     given = {'bundle': bundle, 'image_topics': [TOPIC], 'silent_after': 1.0}
     with classifier(tmp_path, **given) as process:

@@ -75,13 +75,6 @@ class Heard:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def node(tmp_path: Path) -> Iterator[NodeProcess]:
     careful = OperatingPoint('careful', (Criterion('max_probability', 1.0),), 'average')
     bundle = make_bundle(tmp_path / 'bundle', operating_points=(careful,))
