@@ -25,7 +25,7 @@ import time
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.memory_file import read_memory, Remembered, write_memory
+from dual_cnn_ros.cascade.memory_file import read_memory, Remembered, Snapshot, write_memory
 
 
 class Memory:
@@ -46,6 +46,12 @@ class Memory:
     clock
         Returns monotonic seconds.
 
+    Attributes
+    ----------
+    changes
+        How often frames were remembered or forgotten: what is saved need not be saved again while
+        it stays the same.
+
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Memory:
         self._fingerprint, self._clock = FINGERPRINTS[fingerprint], clock
         self._entries: OrderedDict[bytes, Remembered] = OrderedDict()
         self._lock = Lock()
+        self.changes = 0
 
     def __len__(self) -> int:
         """Return the number of frames remembered."""
@@ -81,6 +88,7 @@ class Memory:
                 return None
             if self.max_age and self._clock() - entry.since > self.max_age:
                 del self._entries[key]
+                self.changes += 1
                 return None
             self._entries.move_to_end(key)
             return entry.decision
@@ -93,6 +101,7 @@ class Memory:
         with self._lock:
             self._entries[key] = Remembered(decision, self._clock())
             self._entries.move_to_end(key)
+            self.changes += 1
             self._shrink()
 
     def clear(self) -> int:
@@ -100,7 +109,13 @@ class Memory:
         with self._lock:
             count = len(self._entries)
             self._entries.clear()
+            self.changes += count
             return count
+
+    def snapshot(self) -> Snapshot:
+        """Return what is remembered now."""
+        with self._lock:
+            return Snapshot(list(self._entries.items()), self._clock(), self.changes)
 
     def save(self, path: Path, identity: str) -> int:
         """
@@ -124,11 +139,9 @@ class Memory:
             The file cannot be written.
 
         """
-        with self._lock:
-            now = self._clock()
-            entries = list(self._entries.items())
-        write_memory(path, identity, entries, now)
-        return len(entries)
+        snapshot = self.snapshot()
+        write_memory(path, identity, snapshot)
+        return len(snapshot.entries)
 
     def load(self, path: Path, identity: str) -> int:
         """
@@ -160,9 +173,11 @@ class Memory:
         entries = read_memory(path, identity, self._clock())
         with self._lock:
             self._entries = OrderedDict(entries)
+            self.changes += 1
             self._shrink()
             return len(self._entries)
 
     def _shrink(self) -> None:
         while len(self._entries) > self.capacity:
             self._entries.popitem(last=False)
+            self.changes += 1

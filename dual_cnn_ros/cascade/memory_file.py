@@ -41,9 +41,27 @@ class Remembered(NamedTuple):
     since: float
 
 
-def write_memory(
-    path: Path, identity: str, entries: Sequence[tuple[bytes, Remembered]], now: float
-) -> None:
+class Snapshot(NamedTuple):
+    """
+    What a memory held at one moment.
+
+    Attributes
+    ----------
+    entries
+        Keys of one length and what is remembered under them, in the order of use.
+    now
+        Monotonic seconds, from which ages are counted.
+    changes
+        Those of the memory.
+
+    """
+
+    entries: Sequence[tuple[bytes, Remembered]]
+    now: float
+    changes: int
+
+
+def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
     """
     Write keys and decisions to a file, whole or not at all.
 
@@ -53,12 +71,11 @@ def write_memory(
         The file; folders that are missing are made.
     identity
         Says which bundle and rule the decisions come from.
-    entries
-        Keys of one length and what is remembered under them, in the order of use.
-    now
-        Monotonic seconds, from which ages are counted.
+    snapshot
+        What the memory holds.
 
     """
+    entries, now, _ = snapshot
     decisions = [entry.decision for _, entry in entries]
     header = {
         'format': FORMAT,

@@ -52,16 +52,22 @@ from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.diagnostics import Diagnostics
 from dual_cnn_ros.nodes.endpoints import add_steady_timer, header_now
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
+from dual_cnn_ros.nodes.memory_store import MemoryStore
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
-from dual_cnn_ros.nodes.parameter import expand_home, WHILE_INACTIVE, WHILE_UNCONFIGURED
-from dual_cnn_ros.nodes.run import run_node
+from dual_cnn_ros.nodes.parameter import (
+    expand_home,
+    ParameterError,
+    WHILE_INACTIVE,
+    WHILE_UNCONFIGURED,
+)
+from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
 from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
 NAME = 'dual_cnn'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-# How often the publishers of the cameras are looked at.
-FOLLOW_SECONDS = 0.25
+# How often the publishers of the cameras, and the time of the memory's last save, are looked at.
+LOOK_SECONDS = 0.25
 # For so many seconds the overlay shows a reading of power or energy.
 FRESH_SECONDS = 3.0
 METER_LINES = (watts_line, joules_line)
@@ -98,6 +104,8 @@ class ClassifierNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
         self._loaded: Loaded | None = None
+        # Where the memory is kept, from configure to cleanup.
+        self._store: MemoryStore | None = None
         self._cameras: dict[CameraOutputs, CameraInput] = {}
         self._meters: list[Any] = []
         self._worker: NewestWorker[CameraOutputs, Image | CompressedImage] | None = None
@@ -117,7 +125,7 @@ class ClassifierNode(LifecycleNode):
             self.create_service(Trigger, f'~/{service}', partial(self._answer, callback))
         self._diagnostics = Diagnostics(self)
         add_steady_timer(self, 1.0, self._publish_diagnostics)
-        add_steady_timer(self, FOLLOW_SECONDS, self._follow_cameras)
+        add_steady_timer(self, LOOK_SECONDS, self._look)
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -130,6 +138,8 @@ class ClassifierNode(LifecycleNode):
             settings = values.settings(bundle)
             stages = bundle.load(values.backend, values.device, values.threads)
             self._loaded = Loaded(bundle, Cascade(stages, settings))
+            if values.memory_persist:
+                self._open_store(self._loaded)
             self._publish_labels(bundle, settings)
         except Exception as error:  # an exception here would be swallowed by rclpy, unlogged
             return self._fail('configure', error)
@@ -170,6 +180,7 @@ class ClassifierNode(LifecycleNode):
         """Unsubscribe, so that a paused robot spends nothing."""
         result = super().on_deactivate(state)
         self._stop()
+        self._save_changes()
         self.get_logger().info('deactivated: no camera is subscribed to')
         return result
 
@@ -214,6 +225,7 @@ class ClassifierNode(LifecycleNode):
             camera.close()
 
     def _free(self) -> None:
+        self._close_store()
         for publisher in self._latched:
             self.destroy_publisher(publisher)
         self._latched = []
@@ -221,9 +233,16 @@ class ClassifierNode(LifecycleNode):
 
     # Frames ----------------------------------------------------------------------------------
 
-    def _follow_cameras(self) -> None:
+    def _look(self) -> None:
         for camera_input in self._cameras.values():
             camera_input.follow()
+        if self._loaded is not None and self._store is not None:
+            self._store.save_changes_every(
+                self._live.values.memory_save_s,
+                self._loaded.cascade.memory,
+                self._loaded.memory_identity,
+                self._report_unsaved,
+            )
 
     def _on_image(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
         camera.statistics.count('received')
@@ -338,6 +357,8 @@ class ClassifierNode(LifecycleNode):
     def _accept_parameters(self, values: ClassifierParameters) -> None:
         if self._loaded is None:
             return
+        if self._store is not None and values.memory_file != self._live.values.memory_file:
+            raise ParameterError(f'memory_file {WHILE_UNCONFIGURED}, since the memory is kept')
         bundle, cascade = self._loaded
         settings = values.settings(bundle)
         if settings != cascade.settings:
@@ -363,9 +384,13 @@ class ClassifierNode(LifecycleNode):
         return f'forgot {loaded.cascade.memory.clear()} frames'
 
     def _save_memory(self, loaded: Loaded) -> str:
-        file = self._memory_file()
-        count = loaded.cascade.memory.save(file, loaded.memory_identity)
-        return f'saved {count} frames to {file}'
+        store = self._store or MemoryStore(self._memory_file(), self._owner)
+        try:
+            count = store.save(loaded.cascade.memory, loaded.memory_identity)
+        finally:
+            if store is not self._store:
+                store.close()
+        return f'saved {count} frames to {store.path}'
 
     def _load_memory(self, loaded: Loaded) -> str:
         file = self._memory_file()
@@ -379,6 +404,41 @@ class ClassifierNode(LifecycleNode):
         # The whole name, since robots of one fleet have nodes of one name.
         name = self.get_fully_qualified_name().strip('/').replace('/', '_')
         return home / f'{name}_memory.npz'
+
+    # The memory that is kept -----------------------------------------------------------------
+
+    @property
+    def _owner(self) -> str:
+        return f'{self.get_fully_qualified_name()} (process {os.getpid()})'
+
+    def _open_store(self, loaded: Loaded) -> None:
+        self._store = MemoryStore(self._memory_file(), self._owner)
+        memory = loaded.cascade.memory
+        if fault := self._store.load(memory, loaded.memory_identity):
+            self.get_logger().warning(f'the memory begins empty: {fault}')
+        self.get_logger().info(f'the memory of {len(memory)} frames is kept in {self._store.path}')
+
+    def _save_changes(self) -> None:
+        if self._loaded is None or self._store is None:
+            return
+        try:
+            self._store.save_changes(self._loaded.cascade.memory, self._loaded.memory_identity)
+        except OSError as error:
+            self._report_unsaved(str(error))
+
+    def _report_unsaved(self, error: str) -> None:
+        self.get_logger().error(error, throttle_duration_sec=THROTTLE_SECONDS)
+
+    def _close_store(self) -> None:
+        self._save_changes()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def destroy_node(self) -> None:
+        """Save the memory, where it is kept, before the node is gone."""
+        self._close_store()
+        super().destroy_node()
 
     # Diagnostics -----------------------------------------------------------------------------
 
@@ -404,6 +464,10 @@ class ClassifierNode(LifecycleNode):
             'memory': fill if settings.memory else 'off',
         }
         message = 'active' if self._cameras else 'inactive'
+        if self._store is not None:
+            values['memory_file'] = str(self._store.path)
+            if self._store.fault:
+                return self._diagnostics.status('cascade', 'WARN', self._store.fault, values)
         return self._diagnostics.status('cascade', 'OK', message, values)
 
     def _camera_status(

@@ -26,6 +26,7 @@ from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule, Settings
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameter import (
+    AT_ONCE,
     check_topics,
     expand_home,
     NEVER,
@@ -146,10 +147,22 @@ class ClassifierParameters:
     )
     memory_file: str = parameter(
         '',
-        'File of the services save_memory and load_memory; empty: ~/.ros/<node name>_memory.npz, '
-        'where the name begins with the namespace.',
-        ON_NEXT_FRAME,
+        'File of the memory; empty: ~/.ros/<node name>_memory.npz, where the name begins with the '
+        'namespace. It cannot change while the memory is kept in it.',
+        AT_ONCE,
         further_check=expand_home,
+    )
+    memory_persist: bool = parameter(
+        False,
+        'Keep the memory in memory_file: loaded by configure, saved where it has changed by '
+        'deactivate, cleanup and the end of the node, and every memory_save_s.',
+        WHILE_UNCONFIGURED,
+    )
+    memory_save_s: float = parameter(
+        60.0,
+        'Seconds from one save of a memory that is kept to the next: what a crash can lose.',
+        AT_ONCE,
+        range=(1, 86400),
     )
     operating_point: str = parameter(
         '',

@@ -30,6 +30,7 @@ from dual_cnn_ros.cascade.memory_file import (
     MemoryFileError,
     read_memory,
     Remembered,
+    Snapshot,
     write_memory,
 )
 
@@ -43,7 +44,7 @@ def saved(tmp_path: Path) -> Path:
     """Return a file of two frames."""
     decisions = [Decision(p, n, float(n), 'second', 'first') for n, p in enumerate(PROBABILITIES)]
     entries = [(bytes([n] * 8), Remembered(decision, 1.0)) for n, decision in enumerate(decisions)]
-    write_memory(tmp_path / 'memory.npz', 'id', entries, now=2.0)
+    write_memory(tmp_path / 'memory.npz', 'id', Snapshot(entries, 2.0, 2))
     return tmp_path / 'memory.npz'
 
 

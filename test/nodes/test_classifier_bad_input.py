@@ -252,7 +252,11 @@ def test_memory_file(tmp_path: Path, client: Client, front: Camera) -> None:
     damaged.write_bytes(file.read_bytes()[:-1])
     for service, path, reason in (
         ('load_memory', str(damaged), f'{damaged}: not a memory file, or a damaged one'),
-        ('save_memory', '/proc/no/memory.npz', "No such file or directory: '/proc/no'"),
+        (
+            'save_memory',
+            '/proc/no/memory.npz',
+            'memory_file /proc/no/memory.npz cannot be written: No such file',
+        ),
     ):
         assert client.set('memory_file', path).successful
         response = client.trigger(service)

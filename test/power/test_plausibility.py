@@ -144,7 +144,9 @@ def is_true_or_not_there(machine: Machine, raw: list[Reading], start: float) -> 
     check = ReadingCheck()
     energy = energy_of(map(check.check, raw), 0.1, start, SECONDS - 1.0)
     true = machine.joules(SECONDS - 1.0) - machine.joules(start)
-    tolerance = true / 3 + (1 + 3 * machine.update) * max(machine.watts)
+    # A quarter of the larger one and a second's energy pass: of the true one, that is a third and
+    # four thirds of a second.
+    tolerance = true / 3 + (4 / 3 + 0.2 + 3 * machine.update) * max(machine.watts)
     return energy.joules is None or abs(energy.joules - true) < tolerance
 
 
