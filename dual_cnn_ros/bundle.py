@@ -37,7 +37,7 @@ from dual_cnn_ros.cascade.cascade import apply_rule, Cascade, Stage
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import composed, EncodingError, read_text, write_atomically
 from dual_cnn_ros.inference import InferenceError, load_model, ModelSource
 from dual_cnn_ros.inference.onnx_file import external_files
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
@@ -501,7 +501,7 @@ def read_bundle(path: Path) -> Bundle:
     """
     file = path / FILE
     try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+        content = yaml.safe_load(read_text(file))
     except FileNotFoundError as error:
         known = ''
         if path.parent == shipped_bundles():
@@ -511,7 +511,9 @@ def read_bundle(path: Path) -> Bundle:
             f'{file}: not found; a bundle is a folder with this file in it, as made by the '
             f'train and calibrate tools{known}'
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except EncodingError as error:
+        raise BundleError(str(error)) from error
+    except (OSError, yaml.YAMLError, RecursionError) as error:
         raise BundleError(f'{file}: cannot be read: {error}') from error
     if not isinstance(content, dict):
         raise BundleError(f'{file}: it must be a mapping of fields, not {type(content).__name__}')
@@ -529,9 +531,9 @@ def read_bundle(path: Path) -> Bundle:
             replace(stage, files=_absolute(stage.files, path, f'stages[{i}]'))
             for i, stage in enumerate(read.stages)
         )
-    except RecordError as error:
+        return replace(read, stages=stages, labels=tuple(map(composed, read.labels)))
+    except ValueError as error:
         raise BundleError(f'{file}: {error}') from error
-    return replace(read, stages=stages)
 
 
 def _absolute(files: Mapping[str, ModelFile], folder: Path, where: str) -> dict[str, ModelFile]:

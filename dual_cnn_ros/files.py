@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Text files that a user hands us; and writing files so that nobody finds half of one."""
+"""Text files and names as users have them; and writing files so that nobody finds half of one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ import os
 from pathlib import Path
 import re
 from typing import IO
+import unicodedata
 
 # Of file systems that know no locks, such as some network drives.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
@@ -69,6 +70,17 @@ def read_text(path: Path) -> str:
             f'{path} is not in UTF-8, but perhaps in Latin-1 or Windows-1252: byte '
             f'0x{data[error.start]:02x} in line {line}; save it as UTF-8'
         ) from None
+
+
+def composed(name: str) -> str:
+    """
+    Return a name in Unicode's composed form (NFC), in which two that look alike are equal.
+
+    Systems differ: macOS writes an é as two characters. What a file system has that is no text at
+    all, becomes a replacement character, so that it can be printed.
+    """
+    text = name.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
+    return unicodedata.normalize('NFC', text)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

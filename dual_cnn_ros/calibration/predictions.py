@@ -34,7 +34,7 @@ from tqdm import tqdm
 from dual_cnn_ros.calibration.candidates import Candidate, ImageSelection
 from dual_cnn_ros.calibration.temperature import calibrated
 from dual_cnn_ros.data.dataset import is_validation, LabelledImages, load_dataset, Reduction
-from dual_cnn_ros.data.image_folder import ImageFolder
+from dual_cnn_ros.data.image_folder import ImageFolder, say_left_out
 from dual_cnn_ros.files import write_atomically
 
 LEAST_IMAGES = 2
@@ -126,8 +126,7 @@ def predict(candidates: Sequence[Candidate], selection: ImageSelection) -> Predi
             labels=candidates[0].labels,
             exclude=selection.exclude,
         )
-        for skipped in read.skipped:
-            print(f'skipped, corrupt: {skipped}', file=sys.stderr)
+        say_left_out(selection.data, read.left_out)
         if not read.validation.names:
             raise ValueError(
                 f'{selection.data}: none of its images is for validation; give the data that '

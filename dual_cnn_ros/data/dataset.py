@@ -30,7 +30,9 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import Frame, Image
 from dual_cnn_ros.data import DataError
-from dual_cnn_ros.data.image_folder import decode_image, image_name, ImageFolder
+from dual_cnn_ros.data.image_file import decode_image
+from dual_cnn_ros.data.image_folder import image_name, ImageFolder
+from dual_cnn_ros.files import composed, EncodingError, read_text
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ class Dataset:
     training, validation
         The two parts; one that was not asked for is empty.
     skipped
-        Names of images that could not be decoded.
+        Names of images that could not be read or decoded.
+    left_out
+        What lies there and is none of the images, the skipped ones included, and why.
     excluded
         How many images of the split were left out by name.
 
@@ -108,6 +112,7 @@ class Dataset:
     training: LabelledImages
     validation: LabelledImages
     skipped: tuple[str, ...]
+    left_out: dict[str, str]
     excluded: int
 
 
@@ -118,8 +123,20 @@ def is_validation(name: str, fraction: float, seed: int) -> bool:
 
 
 def read_names(path: Path) -> frozenset[str]:
-    """Return the lines of a text file, without blank ones and those that begin with #."""
-    lines = (line.strip() for line in path.read_text(encoding='utf-8').splitlines())
+    """
+    Return the lines of a text file, without blank ones and those that begin with #.
+
+    Raises
+    ------
+    DataError
+        If it is in another encoding than UTF-8.
+
+    """
+    try:
+        text = read_text(path)
+    except EncodingError as error:
+        raise DataError(str(error)) from error
+    lines = (composed(line.strip()) for line in text.splitlines())
     return frozenset(line for line in lines if line and not line.startswith('#'))
 
 
@@ -185,7 +202,9 @@ def load_dataset(
             images.update({file: image for file, image in decoded if image is not None})
             bar.update(len(portion))
 
-    skipped = sorted(image_name(file) for file in wanted.keys() - images.keys())
+    skipped = sorted(wanted.keys() - images.keys())
+    damaged = dict.fromkeys(skipped, 'it is damaged, or no image')
+    left_out = {**damaged, **folder.left_out}
     training_part = _stack(images, images.keys() - kept_back, classes, training)
     validation_part = _stack(images, images.keys() & kept_back, classes, validation)
     if training and (missing := set(range(len(classes))) - {*training_part.labels.tolist()}):
@@ -194,7 +213,8 @@ def load_dataset(
             'corrupt, excluded or kept for validation); add images or remove the class'
         )
     excluded = len(folder.select(split)) - len(chosen)
-    return Dataset(classes, training_part, validation_part, tuple(skipped), excluded)
+    names = tuple(map(image_name, skipped))
+    return Dataset(classes, training_part, validation_part, names, left_out, excluded)
 
 
 def _stack(
@@ -214,8 +234,7 @@ def _stack(
 
 
 def _require_layout(folder: ImageFolder) -> None:
-    depths = {file.count('/') for file in folder.files}
-    if depths != {1} and depths != {2}:
+    if {file.count('/') for file in folder.files} not in ({1}, {2}):
         raise DataError(
             f'{folder.path}: expected images as <split>/<class>/<file> or <class>/<file>, found '
             f'{_first_few(folder.files) or "none"}'
@@ -236,7 +255,7 @@ def _classes(
     for other, others in classes.items():
         _require_same(f'{folder.path}: split {other!r}', others, f'split {split!r}', found)
     if labels is not None:
-        _require_same(str(folder.path), found, 'the given labels', set(labels))
+        _require_same(str(folder.path), found, 'the given labels', set(map(composed, labels)))
     prefix = f'{split}/' if split else ''
     if empty := {prefix + label for label in found} - {f.rpartition('/')[0] for f in folder.files}:
         raise DataError(

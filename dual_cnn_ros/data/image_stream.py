@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+import sys
 import time
 from typing import Any
 
@@ -26,7 +27,13 @@ import cv2
 import numpy as np
 
 from dual_cnn_ros.data.cameras import CAMERA
-from dual_cnn_ros.data.image_folder import decode_image, IMAGE_SUFFIXES, ImageFolder
+from dual_cnn_ros.data.image_file import (
+    decode_image,
+    IMAGE_SUFFIXES,
+    orientation,
+    picture_format,
+)
+from dual_cnn_ros.data.image_folder import ImageFolder, say_left_out
 from dual_cnn_ros.data.recording import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -41,11 +48,8 @@ from dual_cnn_ros.data.recording import (
 )
 from dual_cnn_ros.messages.images import to_image_msg
 
-EXIF_AT = 4096  # bytes from the start within which a file says that it has EXIF data
-
-FORMATS = {'.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg'}
-"""File types that a compressed message holds unchanged, with the format that it states."""
-
+FORMATS = ('jpeg', 'png')
+"""What a compressed message may hold."""
 
 MakeMessage = Callable[[Any], Any]
 
@@ -131,19 +135,21 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
     """
     if not folder.is_dir():
         raise RecordingError(f'there is no folder {folder}')
-    files = ImageFolder(folder).files
+    images = ImageFolder(folder)
+    files = images.files
+    say_left_out(folder, images.left_out)
     if not files:
         raise RecordingError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
 
     def frames() -> Iterator[tuple[float, MakeMessage]]:
-        for i, (file, data) in enumerate(ImageFolder(folder).read(files)):
-            kind = FORMATS.get(PurePosixPath(file).suffix.lower())
-            encoded = np.frombuffer(data, np.uint8)
-            # Receivers of a message ignore EXIF data, so an image with them is turned here.
-            if kind is None or b'Exif' in data[:EXIF_AT]:
+        for i, (file, data) in enumerate(images.read(files)):
+            kind, encoded = picture_format(data), np.frombuffer(data, np.uint8)
+            # Receivers of a message ignore EXIF data, and judge a camera's sample depth by more
+            # than one image, so these are made upright and of 8 bits here.
+            if kind not in FORMATS or orientation(data) != 1 or _is_deep_png(data):
                 image = decode_image(data)
                 if image is None:
-                    print(f'{folder / file} is no image; left out')
+                    print(f'{folder / file} is no image; left out', file=sys.stderr)
                     continue
                 kind, encoded = 'png', cv2.imencode('.png', image)[1].reshape(-1)
             yield i / fps, partial(recorded_types(COMPRESSED_IMAGE), format=kind, data=encoded)
@@ -153,6 +159,10 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
         stream.stamp(i / fps): file.split('/')[-2] for i, file in enumerate(files) if '/' in file
     }
     return stream
+
+
+def _is_deep_png(data: bytes) -> bool:
+    return picture_format(data) == 'png' and data[24:25] == b'\x10'
 
 
 def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:

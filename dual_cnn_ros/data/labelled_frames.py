@@ -26,10 +26,11 @@ from typing import NamedTuple
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import DataError
 from dual_cnn_ros.data.cameras import CAMERA, name_cameras, without_copies
-from dual_cnn_ros.data.image_folder import decode_image, IMAGE_SUFFIXES, ImageFolder
+from dual_cnn_ros.data.image_file import decode_image, IMAGE_SUFFIXES
+from dual_cnn_ros.data.image_folder import ImageFolder
 from dual_cnn_ros.data.recording import NANOSECONDS, Recording
 from dual_cnn_ros.data.true_labels import read_labels, recorded_labels
-from dual_cnn_ros.messages.images import ImageError
+from dual_cnn_ros.messages.images import ImageError, SampleDepth
 
 
 class LabelledFrame(NamedTuple):
@@ -95,6 +96,8 @@ class ImageFrames:
         The number of frames.
     cameras
         Their names.
+    left_out
+        What lies there and is none of the frames, and why.
     problems
         What is wrong with labels, one text each: none.
 
@@ -118,6 +121,11 @@ class ImageFrames:
             raise DataError(f'{path} holds no images ({", ".join(IMAGE_SUFFIXES)})')
         self._files = self._folder.select(self._folder.choose_split(split, 'test'), exclude)
         self.count = len(self._files)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """See above."""
+        return self._folder.left_out
 
     def identity(self) -> str:
         """Return a digest of the files, by names, sizes and times."""
@@ -169,6 +177,8 @@ class RecordedFrames:
         The number of frames.
     cameras
         Their names.
+    left_out
+        What is none of the frames though it may be meant as one, and why.
     problems
         What is wrong with labels, one text each.
 
@@ -201,6 +211,7 @@ class RecordedFrames:
                 f'{path} has no images on {", ".join(sorted(strange))}; it has on '
                 f'{", ".join(there) or "no topic"}'
             )
+        self.left_out: dict[str, str] = {}
         self.problems: list[str] = []
         self._camera_of = name_cameras(self._topics)
         self.cameras = tuple(self._camera_of.values())
@@ -225,6 +236,7 @@ class RecordedFrames:
         """Yield all frames, or those of the wanted numbers; labels of no frame are problems."""
         counts: Counter[str] = Counter()
         unused = set(self._labels)
+        depths = {topic: SampleDepth() for topic in self._topics}
         for index, message in enumerate(self._recording.messages(self._topics)):
             topic = message.topic
             number, counts[topic] = counts[topic], counts[topic] + 1
@@ -244,7 +256,7 @@ class RecordedFrames:
                 frame_id,
                 self._camera_of[topic],
                 message.data,
-                message.image,
+                partial(message.image, depths[topic]),
             )
         if wanted is None:
             for topic, key in sorted(unused):
@@ -282,5 +294,5 @@ def open_frames(
 def _decode(data: bytes) -> Image:
     image = decode_image(data)
     if image is None:
-        raise ImageError(f'its {len(data)} bytes are damaged or no image')
+        raise ImageError(f'its {len(data)} bytes are damaged, or no image')
     return image

@@ -32,7 +32,12 @@ from typing import Any, Literal, TYPE_CHECKING
 
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import DataError
-from dual_cnn_ros.messages.images import from_compressed_msg, from_image_msg, ImageError
+from dual_cnn_ros.messages.images import (
+    from_compressed_msg,
+    from_image_msg,
+    ImageError,
+    SampleDepth,
+)
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
@@ -160,9 +165,14 @@ class Message:
                 f'a message of {self.topic} ({self.type}) cannot be decoded: {error}'
             ) from error
 
-    def image(self) -> Image:
+    def image(self, depth: SampleDepth | None = None) -> Image:
         """
         Return the image of a message of one of IMAGE_TYPES, as the classifier node sees it.
+
+        Parameters
+        ----------
+        depth
+            What is known of the samples of this topic; None to judge by this image alone.
 
         Raises
         ------
@@ -175,7 +185,7 @@ class Message:
         except RecordingError as error:
             raise ImageError(str(error)) from error
         is_compressed = self.type == COMPRESSED_IMAGE
-        return from_compressed_msg(content) if is_compressed else from_image_msg(content)
+        return (from_compressed_msg if is_compressed else from_image_msg)(content, depth)
 
     def image_header(self) -> tuple[int, str]:
         """Return stamp [ns] and frame_id of an image, read without decoding the image itself."""

@@ -19,11 +19,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 import csv
 from decimal import Decimal, InvalidOperation
+import io
 from pathlib import Path
 
 from dual_cnn_ros.data import DataError
 from dual_cnn_ros.data.cameras import camera_of
 from dual_cnn_ros.data.recording import CLASSIFICATION, NANOSECONDS, Recording
+from dual_cnn_ros.files import composed, EncodingError, read_text
 
 
 def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
@@ -49,29 +51,30 @@ def read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     """
     try:
         return _read_labels(path, problems)
-    except (UnicodeError, csv.Error) as error:
-        raise DataError(f'{path} is no CSV file in UTF-8: {error}') from error
+    except EncodingError as error:
+        raise DataError(str(error)) from error
+    except csv.Error as error:
+        raise DataError(f'{path} is no CSV file: {error}') from error
 
 
 def _read_labels(path: Path, problems: list[str]) -> dict[tuple[str, str], str]:
     found = {}
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        rows = csv.DictReader(file, skipinitialspace=True)
-        columns = set(rows.fieldnames or ())
-        if 'label' not in columns or not columns & {'frame', 'stamp'}:
-            raise DataError(
-                f'{path}: the first line must name the columns label and frame or '
-                f'stamp, and topic if there are several; it has '
-                f'{", ".join(sorted(columns)) or "none"}'
-            )
-        for row in rows:
-            try:
-                key = _frame_of(row)
-                if not row['label']:
-                    raise ValueError('no label')
-                found[row.get('topic') or '', key] = row['label'].strip()
-            except ValueError as error:
-                problems.append(f'{path}, line {rows.line_num}: {error}')
+    rows = csv.DictReader(io.StringIO(read_text(path), newline=''), skipinitialspace=True)
+    columns = set(rows.fieldnames or ())
+    if 'label' not in columns or not columns & {'frame', 'stamp'}:
+        raise DataError(
+            f'{path}: the first line must name the columns label and frame or '
+            f'stamp, and topic if there are several; it has '
+            f'{", ".join(sorted(columns)) or "none"}'
+        )
+    for row in rows:
+        try:
+            key = _frame_of(row)
+            if not row['label']:
+                raise ValueError('no label')
+            found[row.get('topic') or '', key] = composed(row['label'].strip())
+        except ValueError as error:
+            problems.append(f'{path}, line {rows.line_num}: {error}')
     return found
 
 
@@ -101,7 +104,7 @@ def recorded_labels(
         if not stamp:
             problems.append(f'{where}: no time stamp')
         elif truth.results:
-            label = str(truth.results[0].class_id)
+            label = composed(str(truth.results[0].class_id))
             found.update({(topic, stamp): label for topic in labelled[message.topic]})
     return found
 

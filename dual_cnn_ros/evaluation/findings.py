@@ -51,7 +51,7 @@ class EvaluatedData:
     unknown_labels
         Labels that no system knows, and on how many frames.
     bad
-        Frames that could not be decoded, and why.
+        Frames that could not be decoded and what else was left out, and why.
     problems
         What is wrong with labels.
 

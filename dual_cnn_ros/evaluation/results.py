@@ -217,7 +217,7 @@ def describe_data(
         len(frames.labels) - unlabelled - unknown.total(),
         unlabelled,
         dict(unknown),
-        frames.bad,
+        {**frames.bad, **source.left_out},
         tuple(source.problems),
     )
 

@@ -47,6 +47,9 @@ from dual_cnn_ros.cascade.frame import Image, twice_if_lone
 MAX_SIDE = 32767
 MAX_PIXELS = 100_000_000
 
+# What sensors have.
+SAMPLE_BITS = (10, 12, 14, 16)
+
 
 class ImageError(ValueError):
     """A message does not hold an image; the text says what is wrong and what is expected."""
@@ -113,12 +116,53 @@ for _bits in (8, 16):
     }
 
 
-def from_image_msg(message: Any) -> Image:
+class SampleDepth:
+    """
+    How many bits the 16-bit samples of one camera hold, and their conversion to 8.
+
+    Many sensors have 10, 12 or 14, and fill 16 with zeros from above; nothing in a message says
+    so, and taken for 16 they are nearly black.
+
+    Parameters
+    ----------
+    bits
+        The number; 0 to take the least of 10, 12, 14 and 16 that holds all samples so far.
+
+    Attributes
+    ----------
+    given
+        The number that was given.
+    bits
+        The number in use; 0 before the first image.
+
+    """
+
+    def __init__(self, bits: int = 0) -> None:
+        self.given = self.bits = bits
+
+    def to_8_bits(self, samples: npt.NDArray[np.uint16]) -> Image:
+        """Return samples, uint16 of any shape, scaled to uint8; what is above the range is 255."""
+        if not self.given:
+            needed = int(samples.max(initial=0)).bit_length()
+            self.bits = max(self.bits, next(bits for bits in SAMPLE_BITS if bits >= needed))
+        shape = samples.shape
+        # Of more channels than four, OpenCV takes none.
+        flat = np.ascontiguousarray(samples).reshape(shape[0], -1)
+        return cv2.convertScaleAbs(flat, alpha=255 / (2**self.bits - 1)).reshape(shape)
+
+
+def from_image_msg(message: Any, depth: SampleDepth | None = None) -> Image:
     """
     Return the image of a message with the fields of a sensor_msgs/msg/Image.
 
-    Samples of 16 bits are scaled to 8. The array may share the message's memory: copy it before
-    drawing on it.
+    The array may share the message's memory: copy it before drawing on it.
+
+    Parameters
+    ----------
+    message
+        The message.
+    depth
+        What is known of the camera's 16-bit samples; None to judge by this image alone.
 
     Raises
     ------
@@ -155,14 +199,14 @@ def from_image_msg(message: Any) -> Image:
     if encoding.channels == 1:
         samples = samples[..., 0]
     if encoding.size == 2:
-        samples = cv2.convertScaleAbs(np.ascontiguousarray(samples, np.uint16), alpha=255 / 65535)
+        samples = (depth or SampleDepth()).to_8_bits(samples.astype(np.uint16, copy=False))
     if encoding.conversion is not None:
         columns = samples.shape[1]
         samples = cv2.cvtColor(twice_if_lone(samples), encoding.conversion)[:, :columns]
     return np.ascontiguousarray(samples)
 
 
-def from_compressed_msg(message: Any) -> Image:
+def from_compressed_msg(message: Any, depth: SampleDepth | None = None) -> Image:
     """
     Return the image of a message with the fields of a sensor_msgs/msg/CompressedImage.
 
@@ -170,6 +214,13 @@ def from_compressed_msg(message: Any) -> Image:
 
     The data say which of the two it is; the format is asked only for what they cannot say. As
     everywhere in ROS, an image is not turned by its EXIF data.
+
+    Parameters
+    ----------
+    message
+        The message.
+    depth
+        See `from_image_msg`.
 
     Raises
     ------
@@ -184,7 +235,7 @@ def from_compressed_msg(message: Any) -> Image:
     _refuse_depth('compressedDepth' if 'compressedDepth' in codec else source)
     data = bytes(message.data)
     if data.startswith(b'\xff\xd8'):
-        width, height = _jpeg_size(data)
+        width, height = check_jpeg(data)
     elif data.startswith(b'\x89PNG\r\n\x1a\n') and len(data) >= 24:
         width, height = struct.unpack_from('>II', data, 16)
     else:
@@ -200,12 +251,15 @@ def from_compressed_msg(message: Any) -> Image:
     _check_size(width, height, message.format, encoding)
     try:
         image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            np.frombuffer(data, np.uint8),
+            cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
         )
     except cv2.error as error:
         raise ImageError(f'data cannot be decoded: {error}') from error
     if image is None:
         raise ImageError(f'data is damaged: its {len(data)} bytes cannot be decoded')
+    if image.dtype == np.uint16:
+        image = (depth or SampleDepth()).to_8_bits(image)
     if image.ndim == 2 and encoding.conversion is not None:
         image = cv2.cvtColor(image, encoding.conversion)
     elif unconverted and image.ndim == 3 and source.startswith(('rgb', 'bgr')):
@@ -291,22 +345,34 @@ def _check_size(width: int, height: int, name: str, encoding: Encoding) -> None:
         )
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
+def check_jpeg(data: bytes) -> tuple[int, int]:
     """
     Return the width and height of a JPEG, having made sure that it has an end.
 
-    The decoder of older OpenCVs fills what is missing with grey and says nothing.
+    The decoder of older OpenCVs fills what is missing with grey and says nothing. What follows
+    the end, as the film of a motion photo does, is no part of the picture.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged or cut short.
+
     """
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    at, width, height, has_size = 2, 0, 0, False
+    while 0 <= (at := data.find(b'\xff', at)) <= len(data) - 4:
         marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # SOFn; not DHT, JPG, DAC
+        if marker == 0xDA and has_size:
+            # Within a scan, no byte after 0xFF is that of a marker.
             if data.find(b'\xff\xd9', at) < 0:
                 raise ImageError(
                     f'data is truncated: its {len(data)} bytes hold no end of the JPEG image'
                 )
-            height, width = struct.unpack_from('>HH', data, at + 5)
             return width, height
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # SOFn; not DHT, JPG, DAC
+            if len(data) < at + 9:
+                break
+            height, width = struct.unpack_from('>HH', data, at + 5)
+            has_size = True
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
     raise ImageError(
         f'data is damaged or truncated: its {len(data)} bytes hold no header of a JPEG image'

@@ -28,6 +28,7 @@ from std_msgs.msg import Float64
 from vision_msgs.msg import Classification
 
 from dual_cnn_ros.data.cameras import camera_of, COMPRESSED
+from dual_cnn_ros.messages.images import SampleDepth
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.parameter import ParameterError
 from dual_cnn_ros.nodes.rate_limit import RateLimit
@@ -57,6 +58,8 @@ class CameraOutputs:
         Of its health, as logged last.
     limit
         Of the frames that are looked at.
+    depth
+        Of its 16-bit samples.
 
     """
 
@@ -65,6 +68,7 @@ class CameraOutputs:
         self.statistics = Statistics()
         self.condition = ''
         self.limit = RateLimit()
+        self.depth = SampleDepth()
         self._node = node
         # Held while messages are published, so that no publisher is destroyed meanwhile.
         self._lock = Lock()

@@ -281,11 +281,7 @@ class ClassifierNode(LifecycleNode):
             return None
         bundle, cascade = self._loaded
         start = perf_counter()
-        if isinstance(message, CompressedImage):
-            image = images.from_compressed_msg(message)
-        else:
-            image = images.from_image_msg(message)
-        image = crop(image, self._live.values.region)
+        image = crop(self._decode(camera, message), self._live.values.region)
         decode_seconds = perf_counter() - start
         with self._inference:
             decision = cascade.classify(Frame(image))
@@ -314,6 +310,21 @@ class ClassifierNode(LifecycleNode):
             drawn = self._draw(image, decision, bundle)
             outputs.append((camera.overlay, images.to_image_msg(drawn, header, 'bgr8', Image)))
         return decision if camera.publish(outputs) else None
+
+    def _decode(self, camera: CameraOutputs, message: Image | CompressedImage) -> Pixels:
+        if camera.depth.given != self._live.values.sample_bits:
+            camera.depth = images.SampleDepth(self._live.values.sample_bits)
+        before = camera.depth.bits
+        if isinstance(message, CompressedImage):
+            image = images.from_compressed_msg(message, camera.depth)
+        else:
+            image = images.from_image_msg(message, camera.depth)
+        if before != camera.depth.bits < 16:
+            self.get_logger().warning(
+                f'{camera.topic}: its 16-bit samples seem to hold {camera.depth.bits} bits, and '
+                'are scaled by that; set sample_bits where they do not'
+            )
+        return image
 
     def _draw(self, image: Pixels, decision: Decision, bundle: Bundle) -> Pixels:
         oldest = monotonic() - FRESH_SECONDS

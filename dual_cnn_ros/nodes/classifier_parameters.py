@@ -65,6 +65,11 @@ def _check_region(name: str, value: Region) -> None:
         )
 
 
+def _check_sample_bits(name: str, value: int) -> None:
+    if 0 < value < 8:
+        raise ParameterError(f'{name} must be in [8, 16], or 0 for an estimate, not {value}')
+
+
 @dataclass(frozen=True)
 class ClassifierParameters:
     """Values of the classifier's parameters; what each means is in its declaration."""
@@ -132,6 +137,14 @@ class ClassifierParameters:
         'image, from its upper left corner. The overlay shows this part.',
         ON_NEXT_FRAME,
         further_check=_check_region,
+    )
+    sample_bits: int = parameter(
+        0,
+        'Bits that the samples of 16-bit images hold, such as 12; 0: the least of 10, 12, 14 and '
+        '16 that holds all that a camera has sent.',
+        ON_NEXT_FRAME,
+        range=(0, 16),
+        further_check=_check_sample_bits,
     )
     power_topic: str = parameter(
         'power_monitor/power',

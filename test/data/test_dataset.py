@@ -14,8 +14,10 @@
 
 """Labelled images as arrays: their pixels, the two parts, and the layouts that are refused."""
 
+import unicodedata
+
 import cv2
-from image_files import put, tar_of, two_classes
+from image_files import jpeg, plain, put, tar_of, two_classes
 import numpy as np
 import pytest
 
@@ -33,6 +35,7 @@ def read(path, **options):
 def test_reads_a_folder_and_names_what_is_damaged(tmp_path):
     data = read(put(tmp_path, {**two_classes(), 'wood/bad.jpg': b'broken'}))
     assert data.skipped == ('wood/bad.jpg',)
+    assert data.left_out == {'wood/bad.jpg': 'it is damaged, or no image'}
     assert data.classes == ('brick', 'wood')
     assert data.training.names == tuple(f'{c}/{n}.jpg' for c in data.classes for n in range(3))
     assert data.training.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -107,7 +110,6 @@ def test_reads_the_training_split_without_what_is_excluded(tmp_path):
         ({}, 'found none'),
         ({'0.jpg': b'x'}, 'found 0.jpg'),
         ({'a/b/c/0.jpg': b'x'}, 'found a/b/c/0.jpg'),
-        ({'a/0.jpg': b'x', 'train/a/0.jpg': b'x'}, 'expected images as'),
         ({'a/0.jpg': b'x'}, 'two classes or more'),
         ({**two_classes(), 'glass/0.jpg': b''}, "'glass' has no image to train on"),
         (
@@ -119,6 +121,32 @@ def test_reads_the_training_split_without_what_is_excluded(tmp_path):
 def test_another_layout_is_refused(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
         read(put(tmp_path, files))
+
+
+def test_what_lies_beside_the_images_is_left_out(tmp_path):
+    """One bad entry never ends a run, and is no class."""
+    strays = {'cover.jpg': b'x', 'old/wood/0.jpg': b'x', 'notes/todo.txt': b'x'}
+    data = read(put(tmp_path, {**two_classes(), **strays}))
+    assert (data.classes, data.skipped) == (('brick', 'wood'), ())
+    assert data.left_out.keys() == {'cover.jpg', 'old/wood/0.jpg'}
+
+
+def test_names_that_look_alike_are_equal(tmp_path):
+    decomposed, whole = (unicodedata.normalize(form, 'müll') for form in ('NFD', 'NFC'))
+    image = jpeg(plain(1, 2, 3))
+    files = {f'{decomposed}/ä.jpg': image, f'{whole}/1.jpg': image, 'papier/1.jpg': image}
+    put(tmp_path / 'data', files)
+    (tmp_path / 'names').write_text(f'{decomposed}/1.jpg\n')
+    exclude = read_names(tmp_path / 'names')
+    data = read(tmp_path / 'data', labels=[decomposed, 'papier'], exclude=exclude)
+    assert data.classes == (whole, 'papier')
+    assert data.training.names == (unicodedata.normalize('NFC', f'{whole}/ä.jpg'), 'papier/1.jpg')
+
+
+def test_a_list_in_another_encoding_is_refused_by_name(tmp_path):
+    (tmp_path / 'names').write_bytes('müll/1.jpg\n'.encode('latin-1'))
+    with pytest.raises(DataError, match=r'names is not in UTF-8, but perhaps in Latin-1'):
+        read_names(tmp_path / 'names')
 
 
 def test_an_empty_class_is_named(tmp_path):

@@ -12,17 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which files of a folder or a tar are images, how a split is chosen, and what is damaged."""
+"""Which files of a folder or a tar are images, and how a split is chosen."""
 
-import cv2
-from image_files import exif, jpeg, plain, put, tar_of, two_classes
+import errno
+import io
+import os
+from pathlib import Path
+import tarfile
+
+from image_files import jpeg, put, tar_of, two_classes
 import numpy as np
 import pytest
 
 from dual_cnn_ros.data import DataError
-from dual_cnn_ros.data.image_folder import decode_image, image_name, ImageFolder
+from dual_cnn_ros.data.image_folder import image_name, ImageFolder, say_left_out
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+PNG = b'\x89PNG\r\n\x1a\n'
 
 
 @pytest.mark.parametrize(('mode', 'prefix'), [('w', ''), ('w:gz', './'), ('w:bz2', '')])
@@ -42,11 +48,103 @@ def test_what_is_hidden_or_no_image_is_ignored(tmp_path):
     assert ImageFolder(tmp_path).files == ('brick/0.jpg', 'wood/0.jpg', 'wood/BIG.JPG')
 
 
-def test_links_are_followed(tmp_path):
+def test_what_other_systems_leave_behind_is_ignored(tmp_path):
+    strays = ['__MACOSX/wood/0.jpg', 'wood/@eaDir/0.jpg', '.ipynb_checkpoints/0.jpg']
+    put(tmp_path, {**two_classes(1), **dict.fromkeys(strays, b'x')})
+    folder = ImageFolder(tmp_path)
+    assert folder.files == ('brick/0.jpg', 'wood/0.jpg')
+    assert (folder.folders, folder.left_out) == ({'brick', 'wood'}, {})
+
+
+@pytest.mark.parametrize('pack', [False, True])
+def test_what_a_file_holds_decides_where_its_name_does_not(tmp_path, pack):
+    files = {'a/photo': jpeg(NOISE), 'a/x.dat': PNG, 'a/notes.txt': b'BMW P6', 'a/0.jpg': PNG}
+    path = tar_of(tmp_path / 'x.tar', files) if pack else put(tmp_path, files)
+    assert ImageFolder(path).files == ('a/0.jpg', 'a/photo', 'a/x.dat')
+
+
+def test_links_are_followed_unless_they_lead_back(tmp_path):
     put(tmp_path / 'elsewhere', {'0.jpg': b'x'})
-    (tmp_path / 'data').mkdir()
-    (tmp_path / 'data' / 'wood').symlink_to(tmp_path / 'elsewhere')
-    assert ImageFolder(tmp_path / 'data').files == ('wood/0.jpg',)
+    data = put(tmp_path / 'data', {'brick/0.jpg': b'x', 'brick/1.jpg': b'x'})
+    for name, target in {
+        'wood': tmp_path / 'elsewhere',
+        'brick/up': data,
+        'brick/self': 'self',
+        'brick/gone.jpg': 'nowhere',
+        'brick/2.jpg': '1.jpg',
+        'out': tmp_path,
+        'again': '.',
+    }.items():
+        (data / name).symlink_to(target)
+    (tmp_path / 'elsewhere' / 'data').symlink_to(data)
+    folder = ImageFolder(data)
+    assert folder.files == ('brick/0.jpg', 'brick/1.jpg', 'brick/2.jpg', 'wood/0.jpg')
+    back, nothing = 'a link to a folder in which it lies', 'a link to nothing'
+    assert folder.left_out == {
+        'brick/up': back,
+        'out': back,
+        'again': back,
+        'wood/data': back,
+        'brick/self': nothing,
+        'brick/gone.jpg': nothing,
+    }
+    assert folder.folders == {'brick', 'wood'}
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path, monkeypatch):
+    put(tmp_path, two_classes(2))
+    os.mkfifo(tmp_path / 'wood' / 'pipe.jpg')
+    (tmp_path / 'closed').mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name == 'closed':
+            raise PermissionError(errno.EACCES, 'Permission denied')
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refusing)
+    folder = ImageFolder(tmp_path)
+    assert folder.left_out == {'wood/pipe.jpg': 'no file', 'closed': 'Permission denied'}
+    assert folder.folders == {'brick', 'wood'}
+    (tmp_path / 'wood' / '0.jpg').unlink()
+    assert dict(folder.read(folder.files))['wood/0.jpg'] == b''
+    assert folder.left_out['wood/0.jpg'] == 'No such file or directory'
+
+
+def test_a_name_that_is_no_text_can_be_read_and_printed(tmp_path, capsys):
+    put(tmp_path, two_classes(1))
+    (tmp_path / 'wood' / os.fsdecode(b'\xe4.jpg')).write_bytes(b'x')
+    folder = ImageFolder(tmp_path)
+    assert folder.files[1:] == ('wood/0.jpg', 'wood/\N{REPLACEMENT CHARACTER}.jpg')
+    assert dict(folder.read(folder.files[2:])) == {folder.files[2]: b'x'}
+    say_left_out(tmp_path, {folder.files[2]: 'no image'})
+    assert 'left out: no image' in capsys.readouterr().err
+
+
+def test_links_and_repeated_names_in_a_tar(tmp_path):
+    path = tmp_path / 'x.tar.gz'
+    with tarfile.open(path, 'w:gz') as tar:
+        for name, content in (('a/0.jpg', b'old'), ('a/1.jpg', b'one'), ('a/0.jpg', b'new')):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        for kind, target in ((tarfile.LNKTYPE, 'a/1.jpg'), (tarfile.SYMTYPE, 'gone')):
+            member = tarfile.TarInfo(f'b/{kind.decode()}.jpg')
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    folder = ImageFolder(path)
+    wanted = {'a/0.jpg': b'new', 'a/1.jpg': b'one', 'b/1.jpg': b'one'}
+    assert folder.files == tuple(wanted) and folder.left_out.keys() == {'b/2.jpg'}
+    assert dict(folder.read(folder.files)) == wanted
+
+
+def test_images_lie_where_most_of_them_do(tmp_path):
+    put(tmp_path, {**two_classes(2, 'train/'), 'train/0.jpg': b'x', 'top.jpg': b'x'})
+    folder = ImageFolder(tmp_path)
+    assert len(folder.files) == 4
+    assert folder.left_out == dict.fromkeys(
+        ('train/0.jpg', 'top.jpg'), 'the other images lie in <folder>/<folder>/'
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,17 +213,3 @@ def test_a_tar_that_is_missing_or_cut_off_is_refused(tmp_path, mode, keep):
         path.write_bytes(content[:keep])
     with pytest.raises(DataError, match=r'data\.tar is no readable'):
         list(ImageFolder(path).read(files))
-
-
-PROGRESSIVE = cv2.imencode('.jpg', NOISE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
-
-
-@pytest.mark.parametrize('data', [jpeg(NOISE)[:1000], PROGRESSIVE[:-200], b'', b'not an image'])
-def test_a_damaged_image_is_none(data):
-    assert decode_image(data) is None
-
-
-def test_a_whole_image_is_decoded_upright():
-    upright = plain(10, 20, 30, height=60, width=40)
-    for data in (jpeg(upright) + b'\0\0', exif(jpeg(plain(10, 20, 30, height=40, width=60)))):
-        np.testing.assert_allclose(decode_image(data), upright, atol=4)

@@ -21,31 +21,36 @@ from image_files import exif, jpeg, plain, put
 import numpy as np
 import pytest
 
-from dual_cnn_ros.data.image_folder import decode_image
+from dual_cnn_ros.data.image_file import decode_image
 from dual_cnn_ros.data.image_stream import stream_folder, stream_video
 from dual_cnn_ros.data.recording import RecordingError
 
 
 def test_a_folder_is_played_in_the_order_of_its_names(tmp_path: Path, capsys) -> None:
     bmp = cv2.imencode('.bmp', plain(1, 2, 3))[1].tobytes()
+    webp = cv2.imencode('.webp', plain(3, 2, 1))[1].tobytes()
+    deep = cv2.imencode('.png', plain(3, 2, 1).astype(np.uint16) * 300)[1].tobytes()
     data = {
         'red/0.jpg': jpeg(plain(10, 20, 30)),
         'red/1.jpg': exif(jpeg(plain(10, 20, 30, height=40, width=60))),
         'red/2.bmp': bmp,
         'red/3.bmp': b'broken',
-        'top.jpg': jpeg(plain(3, 2, 1)),
+        'red/4.jpg': webp,
+        'red/5.png': deep,
+        'top.jpg': b'x',
     }
     stream = stream_folder(put(tmp_path, data), 10.0)
-    assert (stream.image_topics, stream.duration) == (['/camera/image/compressed'], 0.5)
+    assert (stream.image_topics, stream.duration) == (['/camera/image/compressed'], 0.6)
     messages = list(stream.messages())
-    assert [m.time - stream.start for m in messages] == [0, 100_000_000, 200_000_000, 400_000_000]
-    assert [stream.labels.get(m.time) for m in messages] == ['red', 'red', 'red', None]
-    assert f'{tmp_path}/red/3.bmp is no image; left out' in capsys.readouterr().out
+    assert [round((m.time - stream.start) / 1e8) for m in messages] == [0, 1, 2, 4, 5]
+    assert {stream.labels.get(m.time) for m in messages} == {'red'}
+    said = capsys.readouterr().err
+    assert f'{tmp_path}/red/3.bmp is no image; left out' in said
+    assert f'{tmp_path}/top.jpg: left out: ' in said
     # A file goes out as it is, but for one that a message cannot hold or that lies on its side.
-    whole, turned, other, _ = (m.decode() for m in messages)
-    assert bytes(whole.data) == data['red/0.jpg']
-    assert [m.format for m in (whole, turned, other)] == ['jpeg', 'png', 'png']
-    for message, name in zip(messages, ('red/0.jpg', 'red/1.jpg', 'red/2.bmp')):
+    assert bytes(messages[0].decode().data) == data['red/0.jpg']
+    assert [m.decode().format for m in messages] == ['jpeg', 'png', 'png', 'png', 'png']
+    for message, name in zip(messages, (name for name in data if name != 'red/3.bmp')):
         np.testing.assert_array_equal(message.image(), decode_image(data[name]))
         assert message.image_header() == (message.time, 'camera')
     chosen = [m.time - stream.start for m in stream.messages(start=0.1, duration=0.1)]

@@ -65,7 +65,8 @@ def write_recording(path: Path, *topics: str, labelled: bool = True) -> Path:
 
 
 def test_frames_of_a_folder(tmp_path: Path) -> None:
-    put(tmp_path, {**two_classes(2, 'train/'), **two_classes(1, 'test/'), 'test/wood/1.jpg': b''})
+    files = {**two_classes(2, 'train/'), **two_classes(1, 'test/'), 'test/wood/1.jpg': b''}
+    put(tmp_path, {**files, 'test/top.jpg': b'x'})
     source = open_frames(tmp_path)
     assert (source.kind, source.count, source.cameras) == ('images', 3, ('camera',))
     frames = list(source.frames())
@@ -76,9 +77,10 @@ def test_frames_of_a_folder(tmp_path: Path) -> None:
     ]
     assert [f.stamp for f in frames] == [100_000_000, 200_000_000, 300_000_000]
     assert frames[0].image().shape == (12, 16, 3)
-    with pytest.raises(ImageError, match='0 bytes are damaged or no image'):
+    with pytest.raises(ImageError, match='0 bytes are damaged, or no image'):
         frames[2].image()
     assert [f.number for f in source.frames({1})] == [1]
+    assert source.left_out.keys() == {'test/top.jpg'}
     assert open_frames(tmp_path, split='train').count == 4
     (unlabelled,) = open_frames(put(tmp_path / 'flat', {'0.jpg': b''})).frames()
     assert unlabelled.label is None
@@ -159,8 +161,9 @@ def test_labels_of_a_csv_file(
     ('content', 'message'),
     [
         (b'image,class\n1,red\n', 'must name the columns label and frame or stamp'),
-        ('frame,label\n1,forêt\n'.encode('latin-1'), r'labels\.csv is no CSV file in UTF-8'),
-        (b'frame,label\n1,' + bytes(200_000), r'labels\.csv is no CSV file in UTF-8'),
+        ('frame,label\n1,forêt\n'.encode('latin-1'), r'labels\.csv is not in UTF-8, but perhaps'),
+        (b'frame,label\n1,' + bytes(200_000), r'labels\.csv is no text in UTF-8'),
+        (b'frame,label\n1,"' + b'x' * 200_000, r'labels\.csv is no CSV file'),
     ],
 )
 def test_an_unusable_csv_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -43,6 +43,7 @@ from dual_cnn_ros.messages.images import (
     from_compressed_msg,
     from_image_msg,
     ImageError,
+    SampleDepth,
     to_image_msg,
 )
 
@@ -249,7 +250,10 @@ def tables_first(data: bytes) -> bytes:
     return data[:frame] + data[tables:scan] + b'\xff' + data[frame:tables] + data[scan:]
 
 
-@pytest.mark.parametrize('change', [exif, tables_first, lambda data: data + bytes(64)])
+FILM = bytes(64) + b'\xff\xda' + bytes(range(256)) * 9 + b'\xff\xd8\xff\xda'
+
+
+@pytest.mark.parametrize('change', [exif, tables_first, lambda data: data + FILM])
 def test_what_does_not_matter_in_a_jpeg(change: Callable[[bytes], bytes]) -> None:
     message = compressed('.jpg', BGR, 'jpeg')
     expected = from_compressed_msg(message)
@@ -406,3 +410,46 @@ def test_classes_of_rclpy_and_of_rosbags_convert_alike() -> None:
         store.types[COMPRESSED_IMAGE](header=theirs, format='png', data=data),
     ):
         assert np.array_equal(from_compressed_msg(message), BGR)
+
+
+# Samples of 16 bits ----------------------------------------------------------------------------
+
+
+def deep_message(name: str, samples: npt.NDArray[np.uint16], step: int) -> SimpleNamespace:
+    """Return a message of 8 x 8 pixels."""
+    return SimpleNamespace(
+        height=8, width=8, encoding=name, is_bigendian=0, step=step, data=samples.tobytes()
+    )
+
+
+@pytest.mark.parametrize('bits', [10, 12, 14, 16])
+@pytest.mark.parametrize('name', ['mono16', 'bgr16', 'bgra16'])
+def test_samples_are_scaled_by_what_the_camera_sends(name: str, bits: int) -> None:
+    channels = ENCODINGS[name].channels
+    brightness = np.linspace(0, 255, 64)
+    samples = np.repeat(brightness / 255 * (2**bits - 1), channels).round().astype('<u2')
+    image = from_image_msg(deep_message(name, samples, 16 * channels))
+    np.testing.assert_allclose(image.reshape(64, -1)[:, 0], brightness, atol=1)
+
+
+def test_the_depth_of_a_camera_is_that_of_its_brightest_image() -> None:
+    depth = SampleDepth()
+    dark, bright = (np.full((2, 2), value, np.uint16) for value in (1000, 4000))
+    assert [depth.to_8_bits(dark)[0, 0], depth.bits] == [249, 10]
+    assert [depth.to_8_bits(bright)[0, 0], depth.bits] == [249, 12]
+    assert [depth.to_8_bits(dark)[0, 0], depth.bits] == [62, 12]
+
+
+def test_a_depth_that_is_given_is_kept() -> None:
+    depth = SampleDepth(12)
+    samples = np.array([[0, 1000, 4095, 65535]], np.uint16)
+    assert depth.to_8_bits(samples).tolist() == [[0, 62, 255, 255]]
+    assert depth.bits == 12
+
+
+def test_a_deep_png_is_scaled_as_a_raw_image_is() -> None:
+    samples = np.linspace(0, 4095, 64).round().astype(np.uint16).reshape(8, 8)
+    message = compressed('.png', samples, 'mono16; png compressed ')
+    raw = from_image_msg(deep_message('mono16', samples, 16))
+    np.testing.assert_array_equal(from_compressed_msg(message), raw)
+    assert raw.max() == 255

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +24,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from node_fixtures import by_name, Camera, classifier, Client, compressed, frame, NodeProcess
+import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -164,6 +166,18 @@ def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) ->
     assert decide(threshold=0.5)['source'] != 'memory'
     assert client.trigger('clear_memory').success
     assert decide()['source'] != 'memory'
+
+
+def test_samples_of_12_bits_are_told(front: Camera, client: Client, node: NodeProcess) -> None:
+    shown = Heard(client, Image, '/dual_cnn/overlay')
+    grey = np.linspace(0, 4095, 64 * 48).round().astype('<u2').tobytes()
+    message = Image(height=48, width=64, encoding='mono16', step=128, data=array('B', grey))
+    for bits in (0, 16, 0):
+        assert client.set('sample_bits', bits).successful
+        front.ask(message)
+        assert (np.median(from_image_msg(shown.of(message.header))) > 60) == (bits == 0)
+    assert node.log.count(f'{FRONT}: its 16-bit samples seem to hold 12 bits') == 2
+    assert not client.set('sample_bits', 4).successful
 
 
 def test_only_the_region_is_classified(front: Camera, client: Client) -> None:
