@@ -34,7 +34,8 @@ from tqdm import tqdm
 from dual_cnn_ros.calibration.candidates import Candidate, ImageSelection
 from dual_cnn_ros.calibration.temperature import calibrated
 from dual_cnn_ros.data.dataset import is_validation, LabelledImages, load_dataset, Reduction
-from dual_cnn_ros.data.image_folder import ImageFolder, say_left_out
+from dual_cnn_ros.data.image_folder import ImageFolder
+from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.files import write_atomically
 
 LEAST_IMAGES = 2
@@ -126,7 +127,7 @@ def predict(candidates: Sequence[Candidate], selection: ImageSelection) -> Predi
             labels=candidates[0].labels,
             exclude=selection.exclude,
         )
-        say_left_out(selection.data, read.left_out)
+        say_problems(selection.data, read.problems)
         if not read.validation.names:
             raise ValueError(
                 f'{selection.data}: none of its images is for validation; give the data that '

@@ -101,8 +101,8 @@ class Dataset:
         The two parts; one that was not asked for is empty.
     skipped
         Names of images that could not be read or decoded.
-    left_out
-        What lies there and is none of the images, the skipped ones included, and why.
+    problems
+        What was left out, the skipped images included, one text each.
     excluded
         How many images of the split were left out by name.
 
@@ -112,7 +112,7 @@ class Dataset:
     training: LabelledImages
     validation: LabelledImages
     skipped: tuple[str, ...]
-    left_out: dict[str, str]
+    problems: tuple[str, ...]
     excluded: int
 
 
@@ -203,8 +203,8 @@ def load_dataset(
             bar.update(len(portion))
 
     skipped = sorted(wanted.keys() - images.keys())
-    damaged = dict.fromkeys(skipped, 'it is damaged, or no image')
-    left_out = {**damaged, **folder.left_out}
+    for file in skipped:
+        folder.left_out.setdefault(file, 'it is damaged, or no image')
     training_part = _stack(images, images.keys() - kept_back, classes, training)
     validation_part = _stack(images, images.keys() & kept_back, classes, validation)
     if training and (missing := set(range(len(classes))) - {*training_part.labels.tolist()}):
@@ -214,7 +214,9 @@ def load_dataset(
         )
     excluded = len(folder.select(split)) - len(chosen)
     names = tuple(map(image_name, skipped))
-    return Dataset(classes, training_part, validation_part, names, left_out, excluded)
+    return Dataset(
+        classes, training_part, validation_part, names, tuple(folder.problems), excluded
+    )
 
 
 def _stack(

@@ -24,7 +24,6 @@ import hashlib
 import lzma
 import os
 from pathlib import Path, PurePosixPath
-import sys
 import tarfile
 from typing import NamedTuple
 import zlib
@@ -35,7 +34,6 @@ from dual_cnn_ros.files import composed
 
 # What other systems put beside the files of a user, without hiding it.
 FOREIGN_FOLDERS = ('__MACOSX', '@eaDir', '$RECYCLE.BIN', 'lost+found')
-MOST_NAMED = 10
 
 
 class _Entry(NamedTuple):
@@ -104,6 +102,11 @@ class ImageFolder:
     def left_out(self) -> dict[str, str]:
         """What is none of the images though it may be meant as one, and why."""
         return self._listing.left_out
+
+    @property
+    def problems(self) -> list[str]:
+        """What is left out, one text each."""
+        return [f'{name} is left out: {why}' for name, why in self.left_out.items()]
 
     @cached_property
     def _listing(self) -> _Listing:
@@ -200,14 +203,6 @@ class ImageFolder:
 def image_name(file: str) -> str:
     """Return '<class>/<file>' of the path of an image in its folder."""
     return '/'.join(file.split('/')[-2:])
-
-
-def say_left_out(path: Path, left_out: dict[str, str]) -> None:
-    """Print what is left out of a folder, and why, to the error output."""
-    for name, why in list(left_out.items())[:MOST_NAMED]:
-        print(f'{path / name}: left out: {why}', file=sys.stderr)
-    if len(left_out) > MOST_NAMED:
-        print(f'{path}: {len(left_out)} entries are left out in all', file=sys.stderr)
 
 
 @contextmanager

@@ -33,7 +33,8 @@ from dual_cnn_ros.data.image_file import (
     orientation,
     picture_format,
 )
-from dual_cnn_ros.data.image_folder import ImageFolder, say_left_out
+from dual_cnn_ros.data.image_folder import ImageFolder
+from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.data.recording import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -76,6 +77,8 @@ class ImageStream:
     ----------
     labels
         Time stamp in nanoseconds to label, where the folder of an image says so.
+    problems
+        None, for there is no recording.
 
     """
 
@@ -91,6 +94,7 @@ class ImageStream:
         self.start = time.time_ns()
         self.duration = seconds or 0.0
         self.labels: dict[int, str] = {}
+        self.problems: list[str] = []
         topic = f'/{CAMERA}/image' + ('/compressed' if kind == COMPRESSED_IMAGE else '_raw')
         self.topics = {topic: Topic(topic, kind, count, False)}
         self.image_topics = [topic]
@@ -137,7 +141,7 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
         raise RecordingError(f'there is no folder {folder}')
     images = ImageFolder(folder)
     files = images.files
-    say_left_out(folder, images.left_out)
+    say_problems(folder, images.problems)
     if not files:
         raise RecordingError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
 
@@ -186,12 +190,18 @@ def stream_video(file: str | int, seconds: float | None = None) -> ImageStream:
     to_raw = partial(to_image_msg, encoding='bgr8', message_class=recorded_types(IMAGE))
 
     def frames() -> Iterator[tuple[float, MakeMessage]]:
-        begun, i = time.monotonic(), 0
+        begun, first, last = time.monotonic(), None, -1 / fps
         while seconds is None or not is_live or time.monotonic() - begun < seconds:
             is_there, image = capture.read()
             if not is_there:
                 return
-            yield (time.monotonic() - begun if is_live else i / fps), partial(to_raw, image)
-            i += 1
+            if is_live:
+                last = time.monotonic() - begun
+            else:
+                # Its own time, since the rate need not be constant; some formats have none.
+                shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+                first = shown if first is None else first
+                last = shown - first if shown - first > last else last + 1 / fps
+            yield last, partial(to_raw, image)
 
     return ImageStream(name, IMAGE, count, seconds if is_live else count / fps, frames)

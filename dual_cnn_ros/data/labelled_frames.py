@@ -28,7 +28,7 @@ from dual_cnn_ros.data import DataError
 from dual_cnn_ros.data.cameras import CAMERA, name_cameras, without_copies
 from dual_cnn_ros.data.image_file import decode_image, IMAGE_SUFFIXES
 from dual_cnn_ros.data.image_folder import ImageFolder
-from dual_cnn_ros.data.recording import NANOSECONDS, Recording
+from dual_cnn_ros.data.recording import NANOSECONDS, Recording, recording_files
 from dual_cnn_ros.data.true_labels import read_labels, recorded_labels
 from dual_cnn_ros.messages.images import ImageError, SampleDepth
 
@@ -96,8 +96,8 @@ class ImageFrames:
         The number of frames.
     cameras
         Their names.
-    left_out
-        What lies there and is none of the frames, and why.
+    warnings
+        What is left out of the folder, one text each.
     problems
         What is wrong with labels, one text each: none.
 
@@ -123,9 +123,9 @@ class ImageFrames:
         self.count = len(self._files)
 
     @property
-    def left_out(self) -> dict[str, str]:
+    def warnings(self) -> list[str]:
         """See above."""
-        return self._folder.left_out
+        return self._folder.problems
 
     def identity(self) -> str:
         """Return a digest of the files, by names, sizes and times."""
@@ -177,8 +177,8 @@ class RecordedFrames:
         The number of frames.
     cameras
         Their names.
-    left_out
-        What is none of the frames though it may be meant as one, and why.
+    warnings
+        What is wrong with the recording, one text each.
     problems
         What is wrong with labels, one text each.
 
@@ -211,7 +211,7 @@ class RecordedFrames:
                 f'{path} has no images on {", ".join(sorted(strange))}; it has on '
                 f'{", ".join(there) or "no topic"}'
             )
-        self.left_out: dict[str, str] = {}
+        self.warnings = self._recording.problems
         self.problems: list[str] = []
         self._camera_of = name_cameras(self._topics)
         self.cameras = tuple(self._camera_of.values())
@@ -227,7 +227,7 @@ class RecordedFrames:
 
     def identity(self) -> str:
         """Return a digest of the files, by names, sizes and times, and of the labels."""
-        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        files = recording_files(self.path)
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         labels = self._labels_file.read_bytes() if self._labels_file else b''
         return hashlib.sha256(repr([states, self._topics]).encode() + labels).hexdigest()
@@ -281,7 +281,7 @@ def open_frames(
     topics: Collection[str] | None = None,
 ) -> FrameSource:
     """Return the images or the recording at a path; see ImageFrames and RecordedFrames."""
-    if (path / 'metadata.yaml').is_file() or path.suffix in ('.db3', '.mcap'):
+    if recording_files(path):
         return RecordedFrames(path, labels, block, topics)
     if labels is not None or topics:
         raise DataError(

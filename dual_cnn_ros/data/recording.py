@@ -21,18 +21,33 @@ rosbags is imported where it is used: a tool that is given no recording works wi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+import heapq
+from operator import itemgetter
 from pathlib import Path
 import shutil
 import struct
 from typing import Any, Literal, TYPE_CHECKING
 
+import yaml
+
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import DataError
+from dual_cnn_ros.data.recording_file import (
+    COMPRESSED_SUFFIX,
+    decompress_message,
+    open_file,
+    RecordingFile,
+    SUFFIXES,
+)
+from dual_cnn_ros.data.unclosed import UnclosedError
+from dual_cnn_ros.files import read_text
 from dual_cnn_ros.messages.images import (
+    DepthImageError,
     from_compressed_msg,
     from_image_msg,
     ImageError,
@@ -52,8 +67,8 @@ STORAGES = ('sqlite3', 'mcap')
 METADATA_VERSION: Literal[8] = 8
 """The last metadata version that Humble reads; Jazzy and Kilted read it too."""
 
-ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
-"""How compressed data begins; serialized messages begin with a zero."""
+METADATA = 'metadata.yaml'
+END_OF_TIME = 2**63 - 1
 
 _VISION_MESSAGES = {
     'vision_msgs/msg/ObjectHypothesis': 'string class_id\nfloat64 score\n',
@@ -200,67 +215,120 @@ class Message:
 
 class Recording:
     """
-    A rosbag2 recording, open for reading: a folder with metadata.yaml, or one .db3 or .mcap file.
+    A rosbag2 recording, open for reading: a folder, or one .db3 or .mcap file.
 
-    A context manager.
+    A context manager. What is in the files counts: metadata.yaml is only asked for notes, and a
+    recording whose recorder was killed, which has none, is read as far as it is whole.
+
+    Attributes
+    ----------
+    topics
+        By name. Where a topic has messages of several types, the one with most of them counts.
+    problems
+        What is wrong with the files and what is left out, one text each.
+    start
+        The time of the first message in nanoseconds, 0 without any.
+    duration
+        The seconds between the first and the last message.
+    notes
+        What the recorder wrote about the recording, empty for most.
 
     Raises
     ------
     RecordingError
-        If there is no recording, or a damaged one.
+        If there is no recording, or nothing of it can be read.
 
     """
 
     def __init__(self, path: Path | str) -> None:
-        from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
-        from rosbags.rosbag2 import Reader
-
         self.path = Path(path)
         if not self.path.exists():
             raise RecordingError(f'there is no recording at {self.path}')
-        if self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
-            raise RecordingError(f'{self.path} is no rosbag2 recording: {_missing(self.path)}')
+        self.problems: list[str] = []
+        metadata = self._read_metadata()
+        self.notes: dict[str, str] = dict(metadata.get('custom_data') or {})
+        self._stack = ExitStack()
+        self._files = self._open_files(metadata)
+        spans = [file.span for file in self._files if file.span is not None]
+        self.start = min((first for first, _ in spans), default=0)
+        self.duration = (max((last for _, last in spans), default=0) - self.start) / 1e9
+        self.topics = self._find_topics()
+
+    def _read_metadata(self) -> dict[str, Any]:
+        file = self.path / METADATA
+        if not self.path.is_dir():
+            return {}
         try:
-            self._reader = Reader(self.path)
-            self._reader.open()
-        except Exception as error:  # rosbags raises many kinds on files that are not recordings
+            metadata = yaml.safe_load(read_text(file))['rosbag2_bagfile_information']
+        except FileNotFoundError:
+            self.problems.append(f'it has no {METADATA}: was its recorder killed?')
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+            self.problems.append(f'its {METADATA} cannot be read ({error}), and is not needed')
+        else:
+            if isinstance(metadata, dict):
+                return metadata
+        return {}
+
+    def _open_files(self, metadata: Mapping[str, Any]) -> list[RecordingFile]:
+        paths = recording_files(self.path)
+        named = {Path(str(name)).name for name in metadata.get('relative_file_paths') or ()}
+        if missing := sorted(named - {path.name for path in paths}):
+            self.problems.append(f'{", ".join(missing)} is missing')
+        opened = []
+        for path in paths:
+            try:
+                file = self._stack.enter_context(open_file(path))
+            except (UnclosedError, OSError) as error:
+                self.problems.append(f'{path.name} cannot be read: {error}')
+                continue
+            if file.problem:
+                self.problems.append(f'{path.name}: {file.problem}')
+            opened.append(file)
+        if not opened:
             raise RecordingError(
-                f'{self.path} cannot be read as a rosbag2 recording: {error}'
-            ) from error
-        self.topics: dict[str, Topic] = {}
-        for connection in self._reader.connections:
-            earlier = self.topics.get(connection.topic)
-            self.topics[connection.topic] = Topic(
-                connection.topic,
-                connection.msgtype,
-                connection.msgcount + (earlier.count if earlier else 0),
-                isinstance(connection.ext, ConnectionExtRosbag2)
-                and any(
-                    profile.durability == QosDurability.TRANSIENT_LOCAL
-                    for profile in connection.ext.offered_qos_profiles
-                ),
+                f'{self.path} cannot be read as a rosbag2 recording: '
+                + ('; '.join(self.problems) or f'it has no file {" or ".join(SUFFIXES)}')
             )
+        return opened
 
-    @property
-    def start(self) -> int:
-        """Return the time of the first message in nanoseconds, 0 without any."""
-        return self._reader.start_time if self._reader.message_count else 0
+    def _find_topics(self) -> dict[str, Topic]:
+        counts: dict[str, Counter[str]] = {}
+        latched: set[str] = set()
+        for file in self._files:
+            latched |= getattr(file, 'latched', set())
+            for (name, kind), count in file.counts.items():
+                counts.setdefault(name, Counter())[kind] += count
+        topics = {}
+        for name, kinds in counts.items():
+            (kind, count), *others = kinds.most_common()
+            topics[name] = Topic(name, kind, count, name in latched)
+            for other, number in others:
+                if number:
+                    self.problems.append(
+                        f'{name}: {number} messages of {other} are left out; it has {count} of '
+                        f'{kind}'
+                    )
+        return topics
 
-    @property
-    def duration(self) -> float:
-        """Return the seconds between the first and the last message."""
-        return max(0, self._reader.duration - 1) / 1e9
-
-    @property
+    @cached_property
     def image_topics(self) -> list[str]:
-        """Return the names of the raw and compressed image topics that hold messages, sorted."""
-        return sorted(t.name for t in self.topics.values() if t.type in IMAGE_TYPES and t.count)
+        """
+        The names of the raw and compressed image topics that hold messages, sorted.
 
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Return what the recorder wrote about the recording, empty for most."""
-        metadata = getattr(self._reader.storage, 'metadata', None)
-        return dict(metadata.custom or {}) if metadata else {}
+        Those of depth images are no camera's, and become problems.
+        """
+        found = []
+        for topic in sorted(self.topics.values(), key=lambda topic: topic.name):
+            if topic.type in IMAGE_TYPES and topic.count:
+                try:
+                    next(self.messages([topic.name])).image()
+                except DepthImageError as error:
+                    self.problems.append(f'{topic.name} is left out: {error}')
+                    continue
+                except (ImageError, RecordingError):
+                    pass  # Another one may be better.
+                found.append(topic.name)
+        return found
 
     def messages(
         self,
@@ -293,27 +361,32 @@ class Recording:
                 f'{self.path} has no topic {", ".join(unknown)}; it has '
                 f'{", ".join(sorted(self.topics)) or "none at all"}'
             )
-        connections = [c for c in self._reader.connections if c.topic in wanted]
+        kinds = {(name, self.topics[name].type) for name in wanted}
         begin = self.start + round(start * 1e9)
-        end = None if duration is None else begin + round(duration * 1e9)
-        if not connections:
-            return
-        try:
-            for connection, time, data in self._reader.messages(connections, begin, end):
-                if data[:4] == ZSTD_MAGIC:
-                    raise RecordingError(
-                        f'the messages of {self.path} are compressed, which only the '
-                        'metadata.yaml beside it says: name the folder'
-                    )
-                yield Message(connection.topic, connection.msgtype, time, bytes(data))
-        except RecordingError:
-            raise
-        except Exception as error:  # sqlite, zstd and mcap each have their own
-            raise RecordingError(f'{self.path} is damaged: {error}') from error
+        end = END_OF_TIME if duration is None else begin + round(duration * 1e9)
+        rows = heapq.merge(
+            *(file.messages(kinds, begin, end) for file in self._files), key=itemgetter(2)
+        )
+        while True:
+            try:
+                topic, kind, time, data = next(rows)
+            except StopIteration:
+                return
+            except Exception as error:  # sqlite, zstd and mcap each have their own
+                raise RecordingError(f'{self.path} is damaged: {error}') from error
+            try:
+                data = decompress_message(data)
+            except Exception as error:  # one that costs no other
+                self.problems.append(
+                    f'a message of {topic} at {time / NANOSECONDS:.3f} is damaged and left out: '
+                    f'{error}'
+                )
+                continue
+            yield Message(topic, kind, time, data)
 
     def close(self) -> None:
         """Close the files."""
-        self._reader.close()
+        self._stack.close()
 
     def __enter__(self) -> Recording:
         """Return the open recording."""
@@ -417,11 +490,10 @@ class Recorder:
                     self._writer.abort()
 
 
-def _missing(folder: Path) -> str:
-    files = sorted(p for pattern in ('*.db3', '*.mcap') for p in folder.glob(pattern))
-    if not files:
-        return 'it has no metadata.yaml'
-    return (
-        f'it has no metadata.yaml (was recording cut off?); name the file itself, {files[0]}, or '
-        f'run: ros2 bag reindex {folder}'
-    )
+def recording_files(path: Path) -> list[Path]:
+    """Return the files of a recording at a path, none where there is no recording."""
+    try:
+        found = sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError:
+        return []
+    return [file for file in found if file.name.removesuffix(COMPRESSED_SUFFIX).endswith(SUFFIXES)]

@@ -51,9 +51,11 @@ class EvaluatedData:
     unknown_labels
         Labels that no system knows, and on how many frames.
     bad
-        Frames that could not be decoded and what else was left out, and why.
+        Frames that could not be decoded, and why.
     problems
         What is wrong with labels.
+    warnings
+        What is wrong with the recording, or left out of the folder.
 
     """
 
@@ -66,6 +68,7 @@ class EvaluatedData:
     unknown_labels: Mapping[str, int] = field(default_factory=dict)
     bad: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

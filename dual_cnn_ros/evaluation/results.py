@@ -217,8 +217,9 @@ def describe_data(
         len(frames.labels) - unlabelled - unknown.total(),
         unlabelled,
         dict(unknown),
-        {**frames.bad, **source.left_out},
+        frames.bad,
         tuple(source.problems),
+        tuple(source.warnings),
     )
 
 

@@ -116,9 +116,14 @@ def notes(findings: EvaluationFindings) -> list[str]:
         lines.append(f'unknown label {name!r} on {count} frames: not judged')
     if data.unlabelled:
         lines.append(f'{data.unlabelled} frames without a label: not judged')
+    lines += data.warnings[:MOST_NAMED]
     lines += [f'left out: {name}: {why}' for name, why in list(data.bad.items())[:MOST_NAMED]]
     lines += [f'label left out: {problem}' for problem in data.problems[:MOST_NAMED]]
-    for what, count in (('frames', len(data.bad)), ('labels', len(data.problems))):
+    for what, count in (
+        ('frames', len(data.bad)),
+        ('labels', len(data.problems)),
+        ('other entries', len(data.warnings)),
+    ):
         if count > MOST_NAMED:
             lines.append(f'... {count} {what} left out in all; evaluate.json has their names')
     return lines

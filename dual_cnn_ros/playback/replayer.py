@@ -20,14 +20,16 @@ from collections.abc import Callable, Iterable
 import math
 import threading
 import time
+from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 
-from dual_cnn_ros.data.image_stream import MessageSource
+from dual_cnn_ros.data.image_stream import ImageStream, MessageSource
 from dual_cnn_ros.data.recording import Message, RecordingError, Topic
 from dual_cnn_ros.messages.types import installed
 
@@ -37,6 +39,11 @@ CLOCK_PERIOD = 0.025
 SETTLE = 1.0
 # Seconds that reliable subscribers get to fetch the last messages.
 ACKNOWLEDGE = 2.0
+# Silence of so many seconds is said, or skipped but for a short rest.
+GAP = 10.0
+REST = 1.0
+# Some middleware fills up the end of a message.
+PADDING_BYTES = 4
 
 
 class Replayer:
@@ -52,19 +59,21 @@ class Replayer:
     recording
         What is played.
     topics
-        Which; None for all image topics. One whose message type is not installed is left out with
-        a warning.
+        Which; None for all image topics. One whose message type is not installed, or is another
+        one here than where it was recorded, is left out with a warning.
     rate
         2.0 plays twice as fast.
     start, duration
         Seconds of the recording; duration None plays to its end.
     clock
         Whether /clock is published too.
+    skip_gaps
+        Whether silence of more than ten seconds is left out.
 
     Attributes
     ----------
     position
-        Seconds after `start` that have been reached.
+        Seconds after `start` that have been reached, without the gaps that were skipped.
     publishers
         By topic.
 
@@ -87,6 +96,7 @@ class Replayer:
         start: float = 0.0,
         duration: float | None = None,
         clock: bool = False,
+        skip_gaps: bool = False,
     ) -> None:
         if not (math.isfinite(rate) and rate > 0):
             raise ValueError(f'rate must be a positive number, not {rate}')
@@ -94,6 +104,7 @@ class Replayer:
             raise ValueError('start must not be negative, and duration must be positive')
         self.node, self.recording = node, recording
         self.rate, self.start, self.duration = rate, start, duration
+        self.skip_gaps = skip_gaps
         self.position = 0.0
         # Nanoseconds of the recording, and monotonic seconds, at which the position is 0.
         self._origin = recording.start + round(start * 1e9)
@@ -103,7 +114,8 @@ class Replayer:
         for topic in self._choose(topics):
             try:
                 kind = installed(topic.type)
-            except ImportError as error:
+                self._refuse_other_definition(kind, topic)
+            except (ImportError, RecordingError) as error:
                 skipped.append(f'{topic.name}: {error}')
                 node.get_logger().warning(f'{topic.name} is left out: {error}')
                 continue
@@ -113,6 +125,20 @@ class Replayer:
                 f'{recording.path}: nothing is left to play; {"; ".join(skipped)}'
             )
         self._clock = node.create_publisher(Clock, '/clock', 10) if clock else None
+
+    def _refuse_other_definition(self, kind: type[Any], topic: Topic) -> None:
+        """Raise RecordingError for a topic whose messages are not what is called so here."""
+        if isinstance(self.recording, ImageStream):
+            return
+        for message in self.recording.messages([topic.name]):
+            try:
+                again = serialize_message(deserialize_message(message.data, kind))
+                is_same = abs(len(again) - len(message.data)) < PADDING_BYTES
+            except Exception:  # of the middleware, which has no common one
+                is_same = False
+            if not is_same:
+                raise RecordingError(f'{topic.type} was defined differently where it was recorded')
+            return
 
     def _choose(self, names: Iterable[str] | None) -> list[Topic]:
         topics = self.recording.topics
@@ -195,11 +221,12 @@ class Replayer:
 
     def _pass(self, stop: threading.Event, progress: Callable[[Message], None] | None) -> int:
         self._begun = time.monotonic()
+        self._origin = self.recording.start + round(self.start * 1e9)
         count, last = 0, 0.0
         for message in self.recording.messages(
             self.publishers, start=self.start, duration=self.duration
         ):
-            last = (message.time - self._origin) / 1e9
+            last = self._cross_gap(last, message.time)
             if not self._wait(last, stop):
                 return count
             self.publishers[message.topic].publish(message.data)
@@ -209,6 +236,23 @@ class Replayer:
         # A pass lasts one mean interval longer than its last message, or a loop would stutter.
         self._wait(last + last / max(1, count), stop)
         return count
+
+    def _cross_gap(self, last: float, time: int) -> float:
+        """Return the position of a message after another one; say or skip what is between them."""
+        due = (time - self._origin) / 1e9
+        if (silence := due - last) <= GAP * self.rate:
+            return due
+        gap = f'{self.recording.path}: nothing was recorded for {_duration(silence)}'
+        if not self.skip_gaps:
+            self.node.get_logger().warning(
+                f'{gap}, and is not played for {_duration(silence / self.rate)}; --skip-gaps '
+                'leaves that out'
+            )
+            return due
+        self.node.get_logger().info(f'{gap}, which is skipped')
+        rest = REST * self.rate
+        self._origin += round((silence - rest) * 1e9)
+        return last + rest
 
     def _wait(self, end: float, stop: threading.Event) -> bool:
         """Wait until a position is reached and keep /clock going; return False when stopped."""
@@ -245,6 +289,14 @@ class Replayer:
         if self._clock is not None:
             self.node.destroy_publisher(self._clock)
             self._clock = None
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in its largest units."""
+    for unit, length in (('days', 86400), ('hours', 3600), ('minutes', 60)):
+        if seconds >= 2 * length:
+            return f'{seconds / length:.1f} {unit}'
+    return f'{seconds:.1f} seconds'
 
 
 def _quality(topic: Topic) -> QoSProfile:

@@ -133,6 +133,7 @@ def play_to_nodes(
             rate=rate,
             duration=duration,
             clock=bool(power and power.trace),
+            skip_gaps=True,
         )
         with closing(replayer), run_nodes(nodes) as processes:
             _wait_until_listening(replayer, processes, listener)

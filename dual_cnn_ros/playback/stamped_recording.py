@@ -31,7 +31,7 @@ class StampedRecording(Recording):
     Attributes
     ----------
     restamped
-        Number of frames for which that was done.
+        Number of frames for which that was done, while `messages` was read last.
 
     """
 
@@ -45,6 +45,7 @@ class StampedRecording(Recording):
         duration: float | None = None,
     ) -> Iterator[Message]:
         """Yield the messages in order of time; see Recording.messages."""
+        self.restamped = 0
         seen: dict[str, set[int]] = defaultdict(lambda: {0})
         for message in super().messages(topics, start=start, duration=duration):
             if message.type in IMAGE_TYPES:

@@ -31,6 +31,7 @@ import sys
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.data.cameras import name_cameras, without_copies
 from dual_cnn_ros.data.image_stream import ImageStream, stream_folder, stream_video
+from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.data.recording import Recording
 from dual_cnn_ros.data.true_labels import recorded_labels
 from dual_cnn_ros.playback.contact_sheet import check_format, write_contact_sheet
@@ -73,6 +74,7 @@ def _run(options: argparse.Namespace) -> None:
     bundle = Bundle.open(name)
     notes = source.notes.get('origin', '') if isinstance(source, Recording) else ''
     cameras = name_cameras(without_copies(source.image_topics))
+    say_problems(source.path, source.problems)
     print(f'{os.path.relpath(source.path)}: {", ".join(cameras)}{". " + notes if notes else ""}')
     titles = ' then '.join(stage.title for stage in bundle.stages)
     print(f'bundle {bundle.name}: {len(bundle.labels)} classes, {titles}')

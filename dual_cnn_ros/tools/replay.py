@@ -33,6 +33,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 
+from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.data.recording import Message, Recording
 from dual_cnn_ros.playback.large_images import make_room_for_large_images
 from dual_cnn_ros.playback.replayer import Replayer
@@ -73,18 +74,21 @@ def _play(node: Node, recording: Recording, options: argparse.Namespace) -> None
         start=options.start,
         duration=options.duration,
         clock=options.clock,
+        skip_gaps=options.skip_gaps,
     )
+    say_problems(recording.path, recording.problems)
     try:
         if options.wait_for_subscribers:
             print(f'waiting for subscribers of {", ".join(replayer.publishers)}', file=sys.stderr)
             if not replayer.wait_for_subscribers():
                 return
-        origin = recording.start / 1e9 + options.start
+        whole, part = '{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}', '{n:.1f} s{postfix}'
         with tqdm(
-            total=round(replayer.seconds, 1),
+            # How much of it is gaps, nobody knows before.
+            total=None if options.skip_gaps else round(replayer.seconds, 1),
             unit='s',
             disable=None,
-            bar_format='{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}',
+            bar_format=part if options.skip_gaps else whole,
         ) as bar:
             sent = 0
 
@@ -93,7 +97,7 @@ def _play(node: Node, recording: Recording, options: argparse.Namespace) -> None
                 sent += 1
                 # The bar draws only so often; setting it is cheap.
                 bar.set_postfix_str(f'{sent} messages', refresh=False)
-                bar.update(message.time / 1e9 - origin - bar.n)
+                bar.update(replayer.position - bar.n)
 
             count = replayer.play(loop=options.loop, progress=progress)
     finally:
@@ -111,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--start', type=float, default=0.0, help='begin at this second (0)')
     parser.add_argument('--duration', type=float, help='play so many seconds of it (to the end)')
     parser.add_argument('--loop', action='store_true', help='begin again at the end, for ever')
+    parser.add_argument(
+        '--skip-gaps', action='store_true', help='leave out silence of more than ten seconds'
+    )
     parser.add_argument('--clock', action='store_true', help='publish /clock, in recorded time')
     parser.add_argument(
         '--wait-for-subscribers',

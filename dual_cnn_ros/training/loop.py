@@ -38,7 +38,7 @@ from tqdm import tqdm
 
 from dual_cnn_ros.cascade.frame import COLOURS
 from dual_cnn_ros.data.dataset import Dataset, LabelledImages, load_dataset, read_names, Reduction
-from dual_cnn_ros.data.image_folder import say_left_out
+from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.inference import networks
 from dual_cnn_ros.training.augment import augment, make_mixing
 from dual_cnn_ros.training.checkpoint import Checkpoint, EpochRecord, TrainingError
@@ -223,7 +223,7 @@ def _load(options: TrainingOptions) -> Dataset:
         labels=options.labels,
         exclude=read_names(options.exclude) if options.exclude else (),
     )
-    say_left_out(options.data, data.left_out)
+    say_problems(options.data, data.problems)
     return data
 
 

@@ -173,7 +173,7 @@ def test_images_that_are_corrupt_or_lacking_are_named(tmp_path, capsys) -> None:
     first, *others = predict(pool, selection).names
     (data / first).write_bytes(b'no image')
     assert predict(pool, selection).names == tuple(others)
-    assert f'{data / first}: left out: it is damaged' in capsys.readouterr().err
+    assert f'{first} is left out: it is damaged' in capsys.readouterr().err
     with pytest.raises(ValueError, match='images: none of its images is for validation'):
         predict(pool, replace(selection, share=1e-9))
 

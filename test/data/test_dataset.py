@@ -35,7 +35,7 @@ def read(path, **options):
 def test_reads_a_folder_and_names_what_is_damaged(tmp_path):
     data = read(put(tmp_path, {**two_classes(), 'wood/bad.jpg': b'broken'}))
     assert data.skipped == ('wood/bad.jpg',)
-    assert data.left_out == {'wood/bad.jpg': 'it is damaged, or no image'}
+    assert data.problems == ('wood/bad.jpg is left out: it is damaged, or no image',)
     assert data.classes == ('brick', 'wood')
     assert data.training.names == tuple(f'{c}/{n}.jpg' for c in data.classes for n in range(3))
     assert data.training.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -128,7 +128,10 @@ def test_what_lies_beside_the_images_is_left_out(tmp_path):
     strays = {'cover.jpg': b'x', 'old/wood/0.jpg': b'x', 'notes/todo.txt': b'x'}
     data = read(put(tmp_path, {**two_classes(), **strays}))
     assert (data.classes, data.skipped) == (('brick', 'wood'), ())
-    assert data.left_out.keys() == {'cover.jpg', 'old/wood/0.jpg'}
+    assert {text.partition(' is left out: ')[0] for text in data.problems} == {
+        'cover.jpg',
+        'old/wood/0.jpg',
+    }
 
 
 def test_names_that_look_alike_are_equal(tmp_path):

@@ -25,7 +25,8 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.data import DataError
-from dual_cnn_ros.data.image_folder import image_name, ImageFolder, say_left_out
+from dual_cnn_ros.data.image_folder import image_name, ImageFolder
+from dual_cnn_ros.data.problems import say_problems
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
 PNG = b'\x89PNG\r\n\x1a\n'
@@ -117,8 +118,9 @@ def test_a_name_that_is_no_text_can_be_read_and_printed(tmp_path, capsys):
     folder = ImageFolder(tmp_path)
     assert folder.files[1:] == ('wood/0.jpg', 'wood/\N{REPLACEMENT CHARACTER}.jpg')
     assert dict(folder.read(folder.files[2:])) == {folder.files[2]: b'x'}
-    say_left_out(tmp_path, {folder.files[2]: 'no image'})
-    assert 'left out: no image' in capsys.readouterr().err
+    folder.left_out[folder.files[2]] = 'no image'
+    say_problems(tmp_path, folder.problems)
+    assert 'jpg is left out: no image' in capsys.readouterr().err
 
 
 def test_links_and_repeated_names_in_a_tar(tmp_path):

@@ -46,7 +46,7 @@ def test_a_folder_is_played_in_the_order_of_its_names(tmp_path: Path, capsys) ->
     assert {stream.labels.get(m.time) for m in messages} == {'red'}
     said = capsys.readouterr().err
     assert f'{tmp_path}/red/3.bmp is no image; left out' in said
-    assert f'{tmp_path}/top.jpg: left out: ' in said
+    assert f'{tmp_path}: top.jpg is left out: ' in said
     # A file goes out as it is, but for one that a message cannot hold or that lies on its side.
     assert bytes(messages[0].decode().data) == data['red/0.jpg']
     assert [m.decode().format for m in messages] == ['jpeg', 'png', 'png', 'png', 'png']
@@ -68,6 +68,26 @@ def test_a_video_is_played_at_its_rate(tmp_path: Path) -> None:
     messages = list(stream.messages())
     assert [round((m.time - stream.start) / 1e8) for m in messages] == list(range(10))
     np.testing.assert_allclose(messages[9].image(), plain(180, 0, 0, 48, 64), atol=6)
+
+
+def test_a_video_keeps_its_time_stamps(tmp_path: Path) -> None:
+    """The rate of a film of a phone is not constant."""
+    file = tmp_path / 'film.mkv'
+    writer = cv2.VideoWriter(
+        str(file), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48)
+    )
+    for number in range(6):
+        writer.write(plain(40 * number, 0, 0, 48, 64))
+    writer.release()
+    # The time of a block of Matroska, in milliseconds, follows the number of its track.
+    data, times = file.read_bytes(), [0, 100, 700, 800, 2000, 2100]
+    for before, after in zip(range(100, 600, 100), times[1:]):
+        old, new = (b'\x81' + time.to_bytes(2, 'big') for time in (before, after))
+        assert data.count(old) == 1
+        data = data.replace(old, new)
+    file.write_bytes(data)
+    stream = stream_video(str(file))
+    assert [round((m.time - stream.start) / 1e6) for m in stream.messages()] == times
 
 
 def test_a_camera_is_played_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

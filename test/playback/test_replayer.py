@@ -23,7 +23,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 from node_fixtures import Client, PATIENCE
@@ -230,6 +230,45 @@ def test_a_late_subscriber_gets_what_was_latched(
         assert same(listener.wait('/map', 1), recorded(tmp_path / 'bag', '/map'))
 
 
+def write_with_gaps(path: Path) -> Path:
+    """Write a word at time 0, as of a clock that was not set yet, and others an hour apart."""
+    with Recorder(path) as recorder:
+        for time in (0, START, START + PERIOD, START + 3600 * 10**9):
+            recorder.write(WORDS, STRING, time, recorded_types(STRING)(str(time)))
+    return path
+
+
+def test_gaps_are_skipped_on_demand(
+    node: Node, listener: Listener, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    times: list[float] = []
+    listener.hear(
+        Clock, '/clock', lambda m: times.append(m.clock.sec + m.clock.nanosec / 1e9), 200
+    )
+    bag = write_with_gaps(tmp_path / 'bag')
+    with replaying(node, bag, [WORDS], rate=5.0, clock=True, skip_gaps=True) as replayer:
+        listener.wait_until('the clock is heard', lambda: node.count_subscribers('/clock'))
+        assert replayer.play() == 4
+        assert replayer.position < 20.0
+        hour = START / 1e9 + 3600
+        listener.wait_until('the last time', lambda: times and times[-1] > hour)
+    said = capfd.readouterr().err
+    assert 'nothing was recorded for 19675.9 days, which is skipped' in said
+    assert 'nothing was recorded for 60.0 minutes, which is skipped' in said
+    # The clock jumps, as it did while it was recorded, and does not run backwards.
+    assert times == sorted(times) and times[0] < 10
+
+
+def test_gaps_are_announced(node: Node, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stop = Event()
+    with replaying(node, write_with_gaps(tmp_path / 'bag'), [WORDS], rate=2.0) as replayer:
+        Timer(0.5, stop.set).start()
+        assert replayer.play(stop=stop) == 1
+    said = capfd.readouterr().err
+    assert 'nothing was recorded for 19675.9 days, and is not played for 9838.0 days' in said
+    assert '--skip-gaps' in said
+
+
 def test_waiting_for_subscribers_can_be_given_up(node: Node, plain: Path) -> None:
     with replaying(node, plain, [WORDS]) as replayer:
         assert not replayer.wait_for_subscribers(0.05)
@@ -283,6 +322,27 @@ def test_a_topic_of_an_unknown_type_is_left_out_by_name(
         replaying(node, tmp_path / 'bag', ['/odd']),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ('kind', 'data'),
+    [
+        # With a field more, and with one less, than here.
+        (STRING, serialized(recorded_types(STRING)('hello'), STRING) + bytes(12)),
+        ('std_msgs/msg/ColorRGBA', bytes([0, 1, 0, 0]) + bytes(12)),
+        (IMAGE, bytes([0, 1, 0, 0]) + b'\xff' * 40),
+    ],
+)
+def test_a_topic_of_a_type_that_is_another_one_here_is_left_out(
+    node: Node, tmp_path: Path, kind: str, data: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Recorder(tmp_path / 'bag') as recorder:
+        recorder.write('/other', kind, START, data)
+        recorder.write(WORDS, STRING, START, recorded_types(STRING)('hello'))
+    with replaying(node, tmp_path / 'bag', ['/other', WORDS]) as replayer:
+        assert set(replayer.publishers) == {WORDS}
+    expected = f'/other is left out: {kind} was defined differently where it was recorded'
+    assert expected in capfd.readouterr().err
 
 
 # The command --------------------------------------------------------------------------------

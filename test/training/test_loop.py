@@ -57,7 +57,7 @@ def test_learns_to_tell_colours_apart_with_one_cycle_of_the_rate(quick, tmp_path
     output = capsys.readouterr()
     assert 'net: epoch 4/4, loss ' in output.out
     assert ', validation accuracy 100.00%' in output.out
-    assert 'red/bad.jpg: left out: it is damaged, or no image\n' in output.err
+    assert 'red/bad.jpg is left out: it is damaged, or no image\n' in output.err
 
 
 EVERYTHING = {
