@@ -53,8 +53,9 @@ KEYS = {
 }
 # Modules that package.xml leaves to the user, for the reason that stands there.
 LEFT_TO_THE_USER = {
+    # With rosbags come the last three.
     *('jinja2', 'matplotlib', 'onnx', 'onnxruntime', 'onnxscript', 'rosbags', 'safetensors'),
-    *('scipy', 'torch', 'torchvision'),
+    *('scipy', 'torch', 'torchvision', 'backports', 'compression', 'lz4'),
 }
 
 

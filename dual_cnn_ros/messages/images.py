@@ -199,10 +199,12 @@ def from_image_msg(message: Any, depth: SampleDepth | None = None) -> Image:
     if encoding.channels == 1:
         samples = samples[..., 0]
     if encoding.size == 2:
-        samples = (depth or SampleDepth()).to_8_bits(samples.astype(np.uint16, copy=False))
+        samples = np.ascontiguousarray(samples, np.uint16)
     if encoding.conversion is not None:
         columns = samples.shape[1]
         samples = cv2.cvtColor(twice_if_lone(samples), encoding.conversion)[:, :columns]
+    if encoding.size == 2:
+        samples = (depth or SampleDepth()).to_8_bits(samples)
     return np.ascontiguousarray(samples)
 
 
