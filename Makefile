@@ -25,6 +25,8 @@ check: lint
 test: lint
 	$(RUN) -m pytest $(ARGS)
 	$(RUN) bootstrap/check_workspace.py
+	$(PYTHON) bootstrap/environment.py oldest
+	.venv-oldest/bin/python -m pytest -m 'not ros and not slow'
 
 lint: test-environment
 	$(RUN) -m ruff check

@@ -50,7 +50,7 @@ setup(
     package_data={f'{PACKAGE}.evaluation': ['*.j2']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
-        (f'share/{PACKAGE}', ['package.xml']),
+        (f'share/{PACKAGE}', ['package.xml', 'requirements.txt']),
         *shared('launch'),
         *shared('config'),
     ],

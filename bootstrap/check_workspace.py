@@ -28,7 +28,7 @@ import tempfile
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'dual_cnn_ros'
-INSTALLED = ('package.xml', 'launch', 'config')
+INSTALLED = ('package.xml', 'requirements.txt', 'launch', 'config')
 
 
 def colcon(verb: str, workspace: Path, *arguments: str) -> None:

@@ -15,10 +15,13 @@
 """
 Make or update the virtual environment .venv-DISTRO that `make demo` and `make test` run in.
 
-Usage: environment.py DISTRO [--test]. ROS 2 comes from wheels, in the exact versions of
-requirements-DISTRO.txt; vision_msgs, which has none, is built. With --test, .venv-DISTRO also sees
-the packages of .venv-test, where those of requirements-test.txt are: they are large, torch above
-all, and serve every distribution. What is there already is kept.
+Usage: environment.py DISTRO [--test], or environment.py oldest. ROS 2 comes from wheels, in the
+exact versions of requirements-DISTRO.txt; vision_msgs, which has none, is built. With --test,
+.venv-DISTRO also sees the packages of .venv-test, where those of requirements-test.txt are: they
+are large, torch above all, and serve every distribution. What is there already is kept.
+
+.venv-oldest has no ROS 2, but the oldest libraries that the package is tried with, and the oldest
+Python of those that are installed.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ import sysconfig
 BOOTSTRAP = Path(__file__).resolve().parent
 ROOT = BOOTSTRAP.parent
 PYTHONS = ((3, 10), (3, 11), (3, 12))
+CONSTRAINTS = 'build-constraints.txt'
 
 
 def missing() -> list[str]:
@@ -123,6 +127,32 @@ def make(folder: Path, requirements: Path, room: int) -> Path:
     return python
 
 
+def oldest_python() -> tuple[tuple[int, int], str]:
+    """Return version and path of the oldest of PYTHONS that is here and makes environments."""
+    # Of the commands that pyenv has on the PATH, only those of the chosen version work.
+    pyenv = Path(os.environ.get('PYENV_ROOT') or Path.home() / '.pyenv', 'versions')
+    for major, minor in PYTHONS:
+        name = f'python{major}.{minor}'
+        found = [shutil.which(name), *map(str, pyenv.glob(f'{major}.{minor}.*/bin/{name}'))]
+        for python in filter(None, found):
+            check = subprocess.run([python, '-c', 'import ensurepip, venv'], capture_output=True)
+            if check.returncode == 0:
+                return (major, minor), python
+    return sys.version_info[:2], sys.executable
+
+
+def make_oldest() -> None:
+    """Make .venv-oldest, in the oldest Python."""
+    version, python = oldest_python()
+    if version < sys.version_info[:2]:
+        os.execv(python, [python, *sys.argv])
+    # For what pip has to build first, in environments of its own: PyYAML 5.4 needs Cython 0.29.
+    # Newer versions of pip know the second name; a path must not have a space.
+    os.chdir(BOOTSTRAP)
+    os.environ.update(PIP_CONSTRAINT=CONSTRAINTS, PIP_BUILD_CONSTRAINT=CONSTRAINTS)
+    make(ROOT / '.venv-oldest', BOOTSTRAP / 'requirements-oldest.txt', room=2)
+
+
 def share(source: Path, target: Path) -> None:
     """Let the environment in the folder target import what is installed in source as well."""
     packages = Path('lib', 'python{}.{}'.format(*sys.version_info), 'site-packages')
@@ -134,11 +164,15 @@ def share(source: Path, target: Path) -> None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
-    parser.add_argument('distro', choices=['jazzy', 'kilted'], help='the ROS 2 distribution')
+    choices, meaning = ['jazzy', 'kilted', 'oldest'], 'the ROS 2 distribution, or none'
+    parser.add_argument('distro', choices=choices, help=meaning)
     parser.add_argument('--test', action='store_true', help='add what the tests need')
     arguments = parser.parse_args()
     if problems := missing():
         raise SystemExit('\n'.join(problems))
+    if arguments.distro == 'oldest':
+        make_oldest()
+        return
     folder, tests = ROOT / f'.venv-{arguments.distro}', ROOT / '.venv-test'
     python = make(folder, BOOTSTRAP / f'requirements-{arguments.distro}.txt', room=1)
     if arguments.test:

@@ -39,6 +39,14 @@ def require_opencv() -> None:
         sys.exit(f'OpenCV cannot be imported: {explain(error)}')
 
 
+def pip_install(*packages: str) -> str:
+    """Return the command that installs packages, and leaves a NumPy that OpenCV may need."""
+    import numpy as np
+
+    held = ["'numpy<2'"] if np.__version__.startswith('1.') else []
+    return ' '.join(['pip install', *packages, *held])
+
+
 def explain(error: ImportError) -> str:
     """Return an error of an import as a sentence, with the remedy where NumPy is the reason."""
     import numpy as np

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import pytest
 from tiny_bundle import make_bundle, picture, save_model
 import yaml
@@ -334,7 +335,7 @@ def test_weights_outside_of_a_model_file_are_refused_until_they_are_inside(folde
         values = onnx.numpy_helper.to_array(tensor)
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
     settings = {'save_as_external_data': True, 'location': 'w.bin', 'size_threshold': 0}
-    onnx.save(model, path, **settings)
+    onnx.save(model, str(path), **settings)
     edit(folder, (*ONNX, 'sha256'), sha256(path))
     message = refused(folder)
     assert "second.onnx takes weights from 'w.bin', which no checksum covers" in message

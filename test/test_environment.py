@@ -133,6 +133,16 @@ def test_of_an_environment_only_what_has_changed_is_made_anew(
     assert make() == commands
 
 
+def test_the_oldest_python_is_one_that_works(environment: ModuleType) -> None:
+    version, python = environment.oldest_python()
+    said = subprocess.run(
+        [python, '-c', 'import ensurepip, sys; print(sys.version_info[:2])'],
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout == f'{version}\n' and version in environment.PYTHONS
+
+
 def test_packages_of_the_tests_are_shared_and_a_checkout_can_be_moved(
     environment: ModuleType, tmp_path: Path
 ) -> None:

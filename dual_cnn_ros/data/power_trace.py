@@ -38,6 +38,7 @@ from typing import TextIO
 
 from dual_cnn_ros.files import EncodingError, read_text
 from dual_cnn_ros.messages.readings import from_status, from_values, to_values
+from dual_cnn_ros.opencv import pip_install
 from dual_cnn_ros.power.plausibility import ReadingCheck
 from dual_cnn_ros.power.reading import NoSensorError, Reading, Sensor, TOTAL
 
@@ -248,6 +249,8 @@ def _bag(path: Path, stamped: bool) -> Iterator[_Rows]:
                     rows = [(replace(reading, time=stamp), scope) for reading, scope in rows]
                 yield rows
     except ImportError:
-        raise NoSensorError('a bag needs rosbags; install it with "pip install rosbags"') from None
+        raise NoSensorError(
+            f'a bag needs rosbags; install it with "{pip_install("rosbags")}"'
+        ) from None
     except RecordingError as error:
         raise NoSensorError(str(error)) from None

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.opencv import explain
+from dual_cnn_ros.opencv import explain, pip_install
 
 # Maps a float32 blob (1, C, H, W) to float32 logits (K,).
 Model = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -114,7 +114,7 @@ def load_model(
         except ModuleNotFoundError as error:
             missing = (error.name or name).partition('.')[0]
             reasons.append(
-                f'{name}: {error}; install it with "pip install {missing}"'
+                f'{name}: {error}; install it with "{pip_install(missing)}"'
                 ' (on a Jetson: the wheel that NVIDIA builds for your JetPack)'
             )
         except ImportError as error:

@@ -25,7 +25,7 @@ from pathlib import Path
 import sys
 
 from dual_cnn_ros.files import locked
-from dual_cnn_ros.opencv import explain
+from dual_cnn_ros.opencv import explain, pip_install
 
 
 def make_parser(tool: str, description: str | None) -> argparse.ArgumentParser:
@@ -154,7 +154,7 @@ def run_cli(tool: str, work: Callable[[], object], interrupted: str = 'interrupt
     except ModuleNotFoundError as error:
         # package.xml leaves the libraries of design time to pip.
         package = str(error.name).partition('.')[0]
-        print(f'{tool}: {error}; install it with "pip install {package}"', file=sys.stderr)
+        print(f'{tool}: {error}; install it with "{pip_install(package)}"', file=sys.stderr)
         return 1
     except ImportError as error:
         print(f'{tool}: {explain(error)}', file=sys.stderr)

@@ -29,6 +29,7 @@ import re
 import sys
 from typing import Any
 
+from dual_cnn_ros.opencv import pip_install
 from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
 from dual_cnn_ros.training.options import Augmentation, TrainingOptions
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         options = parse_options(argv)
         if missing := [name for name in LIBRARIES if find_spec(name) is None]:
-            raise ImportError(f'install what is missing with "pip install {" ".join(missing)}"')
+            raise ImportError(f'install what is missing with "{pip_install(*missing)}"')
         from dual_cnn_ros.training.loop import train
 
         with writes('train', options.out / options.name):

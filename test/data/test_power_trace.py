@@ -254,5 +254,5 @@ def test_a_bag_without_rosbags_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, 'rosbags.rosbag2', None)
     (tmp_path / 'drive.mcap').write_bytes(b'')
-    with pytest.raises(NoSensorError, match='pip install rosbags"'):
+    with pytest.raises(NoSensorError, match='pip install rosbags'):
         open_power_trace(tmp_path)

@@ -66,7 +66,7 @@ def test_each_missing_library_is_named_with_its_cure(
         load_model(tiny, 3, 3)
     for library in ('onnxruntime', 'torch'):
         assert f'{library}: ' in str(caught.value)
-        assert f'pip install {library}"' in str(caught.value)
+        assert f'pip install {library}' in str(caught.value)
     with pytest.raises(InferenceError) as caught:
         load_model(tiny, 3, 3, 'onnxruntime')
     assert 'torch' not in str(caught.value), 'a backend that is asked for is the only one tried'

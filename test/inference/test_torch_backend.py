@@ -91,7 +91,7 @@ def test_a_library_that_the_backend_needs_besides_is_named(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, 'safetensors', None)
-    with pytest.raises(InferenceError, match='pip install safetensors"'):
+    with pytest.raises(InferenceError, match='pip install safetensors'):
         load_model(ModelSource({'safetensors': weights}, 'resnet20'), CLASSES, 3, 'torch')
 
 

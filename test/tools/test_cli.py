@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from dual_cnn_ros.opencv import pip_install
 from dual_cnn_ros.tools.cli import make_parser, number, run_cli
 
 
@@ -33,7 +34,7 @@ from dual_cnn_ros.tools.cli import make_parser, number, run_cli
         (
             ModuleNotFoundError('no rosbags', name='rosbags.rosbag2'),
             1,
-            'no rosbags; install it with "pip install rosbags"',
+            f'no rosbags; install it with "{pip_install("rosbags")}"',
         ),
         (KeyboardInterrupt(), 130, 'interrupted'),
     ],
