@@ -55,6 +55,7 @@ PARAMETERS = {
     'threshold': (float, 'An answer is accepted when its score is at least this.'),
     'device': (str, 'Where the CNNs run: auto, cpu or cuda.'),
     'memory_file': (str, 'File of the memory.'),
+    'memory_persist': (bool, 'Keep the memory in memory_file over restarts.'),
     'use_sim_time': (bool, 'Take the time from /clock.'),
     'autostart': (bool, 'Configure and activate at start.'),
 }

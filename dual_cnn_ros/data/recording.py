@@ -274,8 +274,16 @@ class Recording:
         named = {Path(str(name)).name for name in metadata.get('relative_file_paths') or ()}
         if missing := sorted(named - {path.name for path in paths}):
             self.problems.append(f'{", ".join(missing)} is missing')
+        kinds = Counter(map(_storage, paths))
+        # Beside a recording there may be a copy of it in the other storage.
+        kind = max(
+            kinds, key=lambda kind: (any(kind in name for name in named), kinds[kind]), default=''
+        )
         opened = []
         for path in paths:
+            if _storage(path) != kind:
+                self.problems.append(f'{path.name} is left out: the recording is of {kind} files')
+                continue
             try:
                 file = self._stack.enter_context(open_file(path))
             except (UnclosedError, OSError) as error:
@@ -496,4 +504,16 @@ def recording_files(path: Path) -> list[Path]:
         found = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError:
         return []
-    return [file for file in found if file.name.removesuffix(COMPRESSED_SUFFIX).endswith(SUFFIXES)]
+    # ros2 bag play leaves a file that it has decompressed beside the other one.
+    return [
+        file
+        for file in found
+        if _storage(file) in SUFFIXES
+        and not (file.name.startswith('.') and path.is_dir())
+        and not (file.suffix == COMPRESSED_SUFFIX and file.with_suffix('') in found)
+    ]
+
+
+def _storage(file: Path) -> str:
+    """Return the suffix of a file, of what is compressed in it where it is."""
+    return Path(file.name.removesuffix(COMPRESSED_SUFFIX)).suffix

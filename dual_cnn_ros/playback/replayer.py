@@ -23,6 +23,7 @@ import time
 from typing import Any
 
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -115,11 +116,13 @@ class Replayer:
             try:
                 kind = installed(topic.type)
                 self._refuse_other_definition(kind, topic)
-            except (ImportError, RecordingError) as error:
-                skipped.append(f'{topic.name}: {error}')
-                node.get_logger().warning(f'{topic.name} is left out: {error}')
+                publisher = node.create_publisher(kind, topic.name, _quality(topic))
+            except (ImportError, RecordingError, InvalidTopicNameException) as error:
+                reason = str(error).partition('\n')[0]
+                skipped.append(f'{topic.name}: {reason}')
+                node.get_logger().warning(f'{topic.name} is left out: {reason}')
                 continue
-            self.publishers[topic.name] = node.create_publisher(kind, topic.name, _quality(topic))
+            self.publishers[topic.name] = publisher
         if not self.publishers:
             raise RecordingError(
                 f'{recording.path}: nothing is left to play; {"; ".join(skipped)}'

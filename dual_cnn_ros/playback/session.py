@@ -158,6 +158,8 @@ def _classifier_arguments(bundle: Bundle, cameras: Mapping[str, str]) -> list[st
         'bundle': f'{bundle.path.resolve()}/',
         'image_topics': f'[{",".join(cameras)}]',
         'camera_names': f'[{",".join(cameras.values())}]',
+        # Nothing is played before it is known what the machine draws at rest.
+        'silent_after': '3600.0',
         # As from a driver that publishes reliably; best effort loses large frames on the way.
         **{f'qos_overrides.{topic}.subscription.reliability': 'reliable' for topic in cameras},
     }

@@ -250,6 +250,25 @@ def test_a_file_that_is_missing_is_named_and_the_others_are_read(
         assert opened.problems == [f'{files[1].name} is missing']
 
 
+def test_copies_beside_a_recording_are_not_read_twice(tmp_path: Path, storage: str) -> None:
+    (file,) = split(tmp_path, storage, parts=1)
+    other = split(tmp_path / 'other', {'mcap': 'sqlite3', 'sqlite3': 'mcap'}[storage], parts=1)[0]
+    (tmp_path / f'._{file.name}').write_bytes(b'what macOS keeps of a file')
+    file.with_name(f'{file.name}.zstd').write_bytes(zstd.compress(file.read_bytes()))
+    converted = other.rename(tmp_path / other.name)
+    shutil.rmtree(tmp_path / 'other')
+    for _ in range(2):
+        with Recording(tmp_path) as opened:
+            assert len(list(opened.messages())) == 30
+            left_out = f'{converted.name} is left out: the recording is of {file.suffix} files'
+            assert left_out in opened.problems
+        # Without the copy that ros2 bag play made.
+        file.unlink(missing_ok=True)
+        (tmp_path / 'metadata.yaml').write_text(
+            (tmp_path / 'metadata.yaml').read_text().replace(file.name, f'{file.name}.zstd')
+        )
+
+
 def test_a_recording_that_was_not_closed_is_read_as_far_as_it_is_whole(
     tmp_path: Path, storage: str
 ) -> None:

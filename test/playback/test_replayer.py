@@ -302,6 +302,12 @@ def write_words(path: Path, *, with_unknown: bool = False) -> None:
         words = writer.add_connection(WORDS, STRING, typestore=recording.typestore())
         writer.write(words, START, serialized(recorded_types(STRING)('hello'), STRING))
         if with_unknown:
+            text = recording.typestore()
+            writer.write(
+                writer.add_connection('a name', STRING, typestore=text),
+                START,
+                serialized(recorded_types(STRING)('hello'), STRING),
+            )
             odd = writer.add_connection(
                 '/odd', 'robot_msgs/msg/Odd', msgdef='int32 a', rihs01='RIHS01_' + '0' * 64
             )
@@ -312,9 +318,10 @@ def test_a_topic_of_an_unknown_type_is_left_out_by_name(
     node: Node, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_words(tmp_path / 'bag', with_unknown=True)
-    with replaying(node, tmp_path / 'bag', ['/odd', WORDS]) as replayer:
+    with replaying(node, tmp_path / 'bag', ['/odd', 'a name', WORDS]) as replayer:
         assert set(replayer.publishers) == {WORDS}
-        assert '/odd is left out' in capfd.readouterr().err
+        said = capfd.readouterr().err
+        assert '/odd is left out' in said and 'a name is left out: Invalid topic name' in said
         assert replayer.play() == 1
     nothing = 'nothing is left to play; /odd: .*robot_msgs/msg/Odd'
     with (
