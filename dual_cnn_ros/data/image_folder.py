@@ -118,9 +118,7 @@ class ImageFolder:
             if entry.is_picture and not entry.problem:
                 # Of the members of a tar with one name, the last is meant.
                 if entry.name in places and isinstance(entry.place, str):
-                    left_out[entry.place] = (
-                        'there is another of this name, in another Unicode form'
-                    )
+                    left_out[f'a second {entry.name}'] = 'its name differs in Unicode form only'
                 else:
                     places[entry.name] = entry.place
         depth = _usual_depth(places)

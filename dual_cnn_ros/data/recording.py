@@ -329,7 +329,9 @@ class Recording:
         for topic in sorted(self.topics.values(), key=lambda topic: topic.name):
             if topic.type in IMAGE_TYPES and topic.count:
                 try:
-                    next(self.messages([topic.name])).image()
+                    for message in self.messages([topic.name]):
+                        message.image()
+                        break
                 except DepthImageError as error:
                     self.problems.append(f'{topic.name} is left out: {error}')
                     continue

@@ -89,11 +89,12 @@ class UnclosedMcap:
         self._chunk: tuple[int, bytes] = (-1, b'')
         # What a chunk should hold, and how many hold less.
         self._chunk_bytes = self._damaged_chunks = 0
+        self._size = path.stat().st_size
         self._file: BinaryIO = path.open('rb')
         try:
             if self._file.read(len(_MAGIC)) != _MAGIC:
                 raise UnclosedError(f'{path} is no mcap file')
-            rest = self._scan(path.stat().st_size)
+            rest = self._scan()
         except BaseException:
             self._file.close()
             raise
@@ -128,9 +129,9 @@ class UnclosedMcap:
         """Close the file."""
         self._file.close()
 
-    def _scan(self, size: int) -> int | None:
+    def _scan(self) -> int | None:
         """Find all messages; return how many bytes follow the last whole record, None for none."""
-        file, at = self._file, len(_MAGIC)
+        file, size, at = self._file, self._size, len(_MAGIC)
         while at + _RECORD_BYTES <= size:
             file.seek(at)
             kind, length = struct.unpack('<BQ', file.read(_RECORD_BYTES))
@@ -194,7 +195,7 @@ class UnclosedMcap:
         if self._chunk[0] != at:
             self._file.seek(at + 1)
             (length,) = struct.unpack('<Q', self._file.read(8))
-            content = self._file.read(length)
+            content = self._file.read(min(length, self._size))
             try:
                 (self._chunk_bytes,) = struct.unpack_from('<Q', content, 16)
                 compression, start = _text(content, 28)

@@ -19,6 +19,7 @@ import io
 import os
 from pathlib import Path
 import tarfile
+import unicodedata
 
 from image_files import jpeg, put, tar_of, two_classes
 import numpy as np
@@ -121,6 +122,16 @@ def test_a_name_that_is_no_text_can_be_read_and_printed(tmp_path, capsys):
     folder.left_out[folder.files[2]] = 'no image'
     say_problems(tmp_path, folder.problems)
     assert 'jpg is left out: no image' in capsys.readouterr().err
+
+
+def test_a_name_in_two_unicode_forms_is_one_image(tmp_path):
+    names = [unicodedata.normalize(form, 'wood/bäume.jpg') for form in ('NFC', 'NFD')]
+    put(tmp_path, dict.fromkeys(names, b'x'))
+    folder = ImageFolder(tmp_path)
+    assert folder.files == (names[0],)
+    assert folder.problems == [
+        f'a second {names[0]} is left out: its name differs in Unicode form only'
+    ]
 
 
 def test_links_and_repeated_names_in_a_tar(tmp_path):

@@ -17,13 +17,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 import re
 import shutil
 import sqlite3
 import struct
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
+from hypothesis import given
+from hypothesis import strategies as st
 import lz4.frame
 import numpy as np
 import pytest
@@ -339,6 +344,10 @@ def test_an_mcap_file_without_an_index_is_read_in_order(
             string(str(number ^ 1)) for number in range(300, 400)
         ]
         assert opened.problems == []
+    # A length of nonsense is no reason to ask for as much memory.
+    file.write_bytes(magic + body + b'\x06' + b'\xff' * 7 + bytes(99))
+    with Recording(file) as opened:
+        assert len(list(opened.messages())) == 400
     for cut in (len(body) - 30, len(body) // 2):
         file.write_bytes(magic + body[:cut])
         with Recording(file) as opened:
@@ -386,6 +395,34 @@ def test_depth_images_are_no_cameras(tmp_path: Path) -> None:
             '/depth/image',
         ]
         assert all('is left out: ' in text and 'depth image' in text for text in opened.problems)
+
+
+@cache
+def written(storage: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        write(Path(folder) / 'bag', storage, count=40)
+        (file,) = recording.recording_files(Path(folder) / 'bag')
+        return file.read_bytes()
+
+
+@given(
+    storage=st.sampled_from(recording.STORAGES),
+    changes=st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=50)), max_size=4),
+    share=st.floats(0.3, 1) | st.just(1.0),
+)
+def test_whatever_becomes_of_a_file_it_is_read_or_refused(
+    storage: str, changes: list[tuple[float, bytes]], share: float
+) -> None:
+    data = bytearray(written(storage))
+    for place, content in changes:
+        at = int(place * len(data))
+        data[at : at + len(content)] = content
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f'x.{"mcap" if storage == "mcap" else "db3"}'
+        file.write_bytes(data[: int(share * len(data))])
+        with suppress(RecordingError), Recording(file) as opened:
+            assert len(opened.image_topics) <= 2
+            assert len(list(opened.messages())) <= 120
 
 
 # What is refused ----------------------------------------------------------------------------

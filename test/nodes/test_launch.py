@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,11 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 CASCADE = ROOT / 'launch' / 'cascade.launch.py'
 ROBOT = ROOT / 'launch' / 'robot.launch.py'
+EXAMPLES = {
+    'lifecycle_manager': ['/dual_cnn'],
+    'overrides': ['/dual_cnn'],
+    'two_robots': ['/r1/dual_cnn', '/r2/dual_cnn'],
+}
 ENVIRONMENT = mock.patch.dict(os.environ)
 
 
@@ -96,7 +102,14 @@ def generate_test_description() -> tuple[LaunchDescription, dict[str, Any]]:
             # A busy machine is no error of the nodes.
             SetLaunchConfiguration('sigterm_timeout', str(PATIENCE)),
             include(
-                CASCADE, bundle=bundle, image_topics='front/image_raw,rear/image_raw/compressed'
+                CASCADE,
+                bundle=bundle,
+                image_topics='front/image_raw,rear/image_raw/compressed',
+                camera_names='front, rear',
+                threshold='1',
+                memory_file=str(folder / 'memory.npz'),
+                memory_persist='true',
+                log_level='debug',
             ),
             include(
                 ROBOT,
@@ -164,6 +177,8 @@ class TestNodes(unittest.TestCase):
         names = 'bundle', 'image_topics', 'autostart', 'use_sim_time', 'threads'
         bundle, topics = str(folder / 'tiny'), ['front/image_raw', 'rear/image_raw/compressed']
         assert self.client.get(*names) == [bundle, topics, True, False, 1]
+        given = self.client.get('camera_names', 'threshold', 'memory_persist')
+        assert given == [['front', 'rear'], 1.0, True]
         robot = self.ask('robot/dual_cnn')
         assert robot.get(*names) == [bundle, ['image'], False, True, 2]
 
@@ -213,6 +228,44 @@ class TestNodes(unittest.TestCase):
         for transition, state in (('deactivate', 'inactive'), ('cleanup', 'unconfigured')):
             assert robot.transition(transition)
             assert robot.state() == state
+
+    def test_every_example_runs_and_ends_in_order(self) -> None:
+        for name, nodes in EXAMPLES.items():
+            domain = str(int(os.environ['ROS_DOMAIN_ID']) + 100)
+            with (
+                self.subTest(name),
+                mock.patch.dict(os.environ, ROS_DOMAIN_ID=domain),
+                tempfile.TemporaryFile('w+') as log,
+            ):
+                file = ROOT / 'launch' / 'examples' / f'{name}.launch.py'
+                process = subprocess.Popen(
+                    ['ros2', 'launch', str(file)], stdout=log, stderr=log, start_new_session=True
+                )
+                try:
+                    for node in nodes:
+                        client = self.ask(node.strip('/'))
+                        client.wait_until(
+                            f'{node} is active', lambda node=client: node.state() == 'active'
+                        )
+                        if name == 'overrides':
+                            values = client.get('max_rate', 'threshold', 'memory_max_age')
+                            assert values == [5.0, 0.9, 600.0]
+                    # As a terminal sends it, to launch and to what it started.
+                    os.killpg(process.pid, signal.SIGINT)
+                    assert process.wait(PATIENCE) == 0
+                finally:
+                    process.kill()
+                    process.wait()
+                log.seek(0)
+                assert 'Traceback' not in log.read()
+
+    def test_a_failed_start_ends_the_launch(self) -> None:
+        for file, options in (CASCADE, ['on_exit_shutdown:=true']), (ROBOT, []):
+            with self.subTest(file.name):
+                command = ['ros2', 'launch', str(file), 'namespace:=wrong', 'bundle:=/nowhere']
+                result = subprocess.run([*command, *options], capture_output=True, text=True)
+                assert result.returncode == 1
+                assert '/nowhere/bundle.yaml: not found' in result.stdout + result.stderr
 
     def test_what_is_wrong_is_said(self) -> None:
         for argument, *messages in (
