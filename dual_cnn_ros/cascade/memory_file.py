@@ -86,7 +86,10 @@ def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
     np.savez(
         content,
         header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
-        keys=np.array([list(key) for key, _ in entries], dtype=np.uint8),
+        # One row for each; of bytes, an array of NumPy would drop zeros at the end.
+        keys=np.frombuffer(b''.join(key for key, _ in entries), np.uint8).reshape(
+            len(entries), -1 if entries else 0
+        ),
         probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
         labels=np.array([d.label for d in decisions], dtype=np.int64),
         scores=np.array([d.score for d in decisions], dtype=np.float64),
