@@ -246,7 +246,8 @@ class Recording:
             raise RecordingError(f'there is no recording at {self.path}')
         self.problems: list[str] = []
         metadata = self._read_metadata()
-        self.notes: dict[str, str] = dict(metadata.get('custom_data') or {})
+        notes = metadata.get('custom_data')
+        self.notes: dict[str, str] = notes if isinstance(notes, dict) else {}
         self._stack = ExitStack()
         self._files = self._open_files(metadata)
         spans = [file.span for file in self._files if file.span is not None]
