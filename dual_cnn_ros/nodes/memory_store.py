@@ -179,8 +179,9 @@ class MemoryStore:
     def _is_changed(self, memory: Memory) -> bool:
         if self._saved is None or self._saved[0] is not memory:
             return memory.changes > 0
-        # Ages that count are part of it, and always change.
-        return memory.changes != self._saved[1] or (memory.max_age > 0 and len(memory) > 0)
+        # Ages that count are part of it, and always change. A file may be removed meanwhile.
+        is_stale = memory.max_age > 0 or not self.path.exists()
+        return memory.changes != self._saved[1] or (is_stale and len(memory) > 0)
 
     def _write(self, memory: Memory, identity: str, snapshot: Snapshot) -> None:
         try:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -82,6 +83,15 @@ def test_what_changed_is_saved_and_nothing_else_is_written(path: Path) -> None:
     # After a change of the rule, the cascade has another memory.
     store.save_changes(memory_of(0), 'other rule')
     assert path.stat() == before
+    store.close()
+
+
+def test_a_file_that_was_removed_is_written_again(path: Path) -> None:
+    store, memory = MemoryStore(path, 'me'), memory_of(2)
+    store.save_changes(memory, 'id')
+    shutil.rmtree(path.parent)
+    store.save_changes(memory, 'id')
+    assert loaded(path) == 2
     store.close()
 
 
