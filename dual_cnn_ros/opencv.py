@@ -51,7 +51,9 @@ def explain(error: ImportError) -> str:
     """Return an error of an import as a sentence, with the remedy where NumPy is the reason."""
     import numpy as np
 
-    if isinstance(error, ModuleNotFoundError) or 'numpy' not in str(error):
+    # As in 'numpy.core.multiarray failed to import', and 'compiled using NumPy 1.x'.
+    is_numpy = any(word in str(error) for word in ('numpy.', 'NumPy'))
+    if isinstance(error, ModuleNotFoundError) or not is_numpy:
         return str(error)
     return (
         f'{error}, because it was built for another NumPy than {np.__version__} in '
