@@ -271,7 +271,7 @@ class TestNodes(unittest.TestCase):
         for argument, *messages in (
             ('bundle:=/nowhere', '/nowhere/bundle.yaml: not found', 'process has died'),
             ('params_file:=/nowhere.yaml', 'params_file: there is no file /nowhere.yaml'),
-            ('image_topics:=front,,rear', 'image_topics must be a list of topics'),
+            ('image_topics:=front,,rear', 'image_topics must be a list like a,b'),
             ('use_sim_time:=perhaps', 'use_sim_time'),
         ):
             with self.subTest(argument):
