@@ -164,7 +164,10 @@ def _node(context: LaunchContext) -> list[Action]:
 
 
 def _end(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
-    if event.returncode and not context.is_shutdown:
+    if context.is_shutdown:
+        # A second shutdown would be an error of launch.
+        return []
+    if event.returncode:
         # Nothing else gives the launch another exit code than 0.
         raise RuntimeError(f'{event.process_name} ended with code {event.returncode}')
     return [Shutdown(reason=f'{event.process_name} has ended')]

@@ -22,6 +22,7 @@ configured.
 
 from __future__ import annotations
 
+from itertools import product
 import os
 from pathlib import Path
 import shutil
@@ -29,6 +30,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 import unittest
 from unittest import mock
@@ -60,10 +62,17 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 CASCADE = ROOT / 'launch' / 'cascade.launch.py'
 ROBOT = ROOT / 'launch' / 'robot.launch.py'
-EXAMPLES = {
-    'lifecycle_manager': ['/dual_cnn'],
-    'overrides': ['/dual_cnn'],
-    'two_robots': ['/r1/dual_cnn', '/r2/dual_cnn'],
+FILES = {
+    CASCADE: ['/dual_cnn'],
+    ROBOT: ['/dual_cnn'],
+    **{
+        ROOT / 'launch' / 'examples' / f'{name}.launch.py': nodes
+        for name, nodes in {
+            'lifecycle_manager': ['/dual_cnn'],
+            'overrides': ['/dual_cnn'],
+            'two_robots': ['/r1/dual_cnn', '/r2/dual_cnn'],
+        }.items()
+    },
 }
 ENVIRONMENT = mock.patch.dict(os.environ)
 
@@ -229,35 +238,37 @@ class TestNodes(unittest.TestCase):
             assert robot.transition(transition)
             assert robot.state() == state
 
-    def test_every_example_runs_and_ends_in_order(self) -> None:
-        for name, nodes in EXAMPLES.items():
-            domain = str(int(os.environ['ROS_DOMAIN_ID']) + 100)
+    def test_every_file_runs_and_ends_in_order(self) -> None:
+        domain = str(int(os.environ['ROS_DOMAIN_ID']) + 100)
+        for (file, nodes), interrupts in product(FILES.items(), (1, 2)):
             with (
-                self.subTest(name),
+                self.subTest(f'{file.name}, {interrupts} interrupts'),
                 mock.patch.dict(os.environ, ROS_DOMAIN_ID=domain),
                 tempfile.TemporaryFile('w+') as log,
             ):
-                file = ROOT / 'launch' / 'examples' / f'{name}.launch.py'
                 process = subprocess.Popen(
                     ['ros2', 'launch', str(file)], stdout=log, stderr=log, start_new_session=True
                 )
                 try:
-                    for node in nodes:
-                        client = self.ask(node.strip('/'))
+                    for name in nodes:
+                        client = self.ask(name.strip('/'))
                         client.wait_until(
-                            f'{node} is active', lambda node=client: node.state() == 'active'
+                            f'{name} is active', lambda node=client: node.state() == 'active'
                         )
-                        if name == 'overrides':
+                        if file.name == 'overrides.launch.py':
                             values = client.get('max_rate', 'threshold', 'memory_max_age')
                             assert values == [5.0, 0.9, 600.0]
-                    # As a terminal sends it, to launch and to what it started.
-                    os.killpg(process.pid, signal.SIGINT)
-                    assert process.wait(PATIENCE) == 0
+                    for _ in range(interrupts):
+                        # As a terminal sends it, to launch and to what it started.
+                        os.killpg(process.pid, signal.SIGINT)
+                        time.sleep(0.05)
+                    code = process.wait(PATIENCE)
                 finally:
                     process.kill()
                     process.wait()
                 log.seek(0)
-                assert 'Traceback' not in log.read()
+                said = log.read()
+                assert code == 0 and 'Traceback' not in said and 'exception' not in said, said
 
     def test_a_failed_start_ends_the_launch(self) -> None:
         for file, options in (CASCADE, ['on_exit_shutdown:=true']), (ROBOT, []):
