@@ -26,7 +26,7 @@ test: lint
 	$(RUN) -m pytest $(ARGS)
 	$(RUN) bootstrap/check_workspace.py
 	$(PYTHON) bootstrap/environment.py oldest
-	.venv-oldest/bin/python -m pytest -m 'not ros and not slow'
+	.venv-oldest/bin/python -m pytest -m 'not ros'
 
 lint: test-environment
 	$(RUN) -m ruff check

@@ -53,12 +53,16 @@ with suppress(ImportError):
         find(path) if Path(path).stem == 'test_launch' else None
     )
 
-NEEDS_MUCH = re.compile(r'^pytestmark = .*mark\.(ros|slow)\b', re.MULTILINE)
+# By what is asked for: of which modules nothing would run.
+NEEDS_MUCH = {
+    expression: re.compile(rf'^pytestmark = .*mark\.({marks})\b', re.MULTILINE)
+    for expression, marks in {'not ros': 'ros', 'not ros and not slow': 'ros|slow'}.items()
+}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out modules of which nothing would run, since to import one takes torch or ROS."""
-    is_quick = config.getoption('markexpr') == 'not ros and not slow'
-    if is_quick and collection_path.suffix == '.py':
-        return True if NEEDS_MUCH.search(collection_path.read_text(encoding='utf-8')) else None
+    needs_much = NEEDS_MUCH.get(config.getoption('markexpr'))
+    if needs_much and collection_path.suffix == '.py':
+        return True if needs_much.search(collection_path.read_text(encoding='utf-8')) else None
     return None

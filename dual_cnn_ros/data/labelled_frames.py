@@ -258,6 +258,10 @@ class RecordedFrames:
                 message.data,
                 partial(message.image, depths[topic]),
             )
+        for topic, depth in depths.items():
+            warning = f'{topic}: {depth.warning}'
+            if depth.warning and warning not in self.warnings:
+                self.warnings.append(warning)
         if wanted is None:
             for topic, key in sorted(unused):
                 frame = f'time stamp {key[1:]} ns' if key.startswith('@') else f'frame {key}'

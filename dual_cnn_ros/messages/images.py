@@ -140,6 +140,13 @@ class SampleDepth:
     def __init__(self, bits: int = 0) -> None:
         self.given = self.bits = bits
 
+    @property
+    def warning(self) -> str:
+        """What was estimated, for people; empty where nothing was, or where it is all 16 bits."""
+        if self.given or self.bits in (0, 16):
+            return ''
+        return f'its 16-bit samples seem to hold {self.bits} bits, and are scaled by that'
+
     def to_8_bits(self, samples: npt.NDArray[np.uint16]) -> Image:
         """Return samples, uint16 of any shape, scaled to uint8; what is above the range is 255."""
         if not self.given:

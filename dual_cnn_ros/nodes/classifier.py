@@ -319,10 +319,9 @@ class ClassifierNode(LifecycleNode):
             image = images.from_compressed_msg(message, camera.depth)
         else:
             image = images.from_image_msg(message, camera.depth)
-        if before != camera.depth.bits < 16:
+        if before != camera.depth.bits and camera.depth.warning:
             self.get_logger().warning(
-                f'{camera.topic}: its 16-bit samples seem to hold {camera.depth.bits} bits, and '
-                'are scaled by that; set sample_bits where they do not'
+                f'{camera.topic}: {camera.depth.warning}; set sample_bits where they do not'
             )
         return image
 

@@ -119,6 +119,20 @@ def test_frames_of_a_recording(tmp_path: Path) -> None:
     assert source.identity() != RecordedFrames(source.path, topics=[RAW]).identity()
 
 
+def test_samples_of_12_bits_are_told(tmp_path: Path) -> None:
+    samples = np.linspace(0, 4095, 64).round().astype('<u2').view(np.uint8)
+    with Recorder(tmp_path / 'bag') as recorder:
+        for number in range(2):
+            header = recorded_header(START + number, 'lens')
+            image = recorded_types(IMAGE)(header, 8, 8, 'mono16', 0, 16, samples)
+            recorder.write(RAW, IMAGE, START + number, image)
+    source = open_frames(tmp_path / 'bag')
+    assert [frame.image().max() for frame in source.frames()] == [255, 255]
+    assert source.warnings == [
+        f'{RAW}: its 16-bit samples seem to hold 12 bits, and are scaled by that'
+    ]
+
+
 @pytest.mark.parametrize(
     ('lines', 'labels', 'problems'),
     [
