@@ -128,7 +128,8 @@ class ImageFolder:
         folders = _ancestors(places)
         used = folders | _ancestors([entry.name for entry in entries if not entry.is_folder])
         folders |= {e.name for e in entries if e.is_folder and not e.problem} - used
-        return _Listing(dict(sorted(places.items())), frozenset(folders), left_out)
+        places, left_out = dict(sorted(places.items())), dict(sorted(left_out.items()))
+        return _Listing(places, frozenset(folders), left_out)
 
     def choose_split(self, named: str | None, usual: str) -> str | None:
         """
