@@ -250,7 +250,8 @@ class Recording:
         self.notes: dict[str, str] = notes if isinstance(notes, dict) else {}
         self._stack = ExitStack()
         self._files = self._open_files(metadata)
-        spans = [file.span for file in self._files if file.span is not None]
+        self._note_damage()
+        spans = [file.span for file in self._files.values() if file.span is not None]
         self.start = min((first for first, _ in spans), default=0)
         self.duration = (max((last for _, last in spans), default=0) - self.start) / 1e9
         self.topics = self._find_topics()
@@ -270,7 +271,7 @@ class Recording:
                 return metadata
         return {}
 
-    def _open_files(self, metadata: Mapping[str, Any]) -> list[RecordingFile]:
+    def _open_files(self, metadata: Mapping[str, Any]) -> dict[Path, RecordingFile]:
         paths = recording_files(self.path)
         named = {Path(str(name)).name for name in metadata.get('relative_file_paths') or ()}
         if missing := sorted(named - {path.name for path in paths}):
@@ -280,19 +281,15 @@ class Recording:
         kind = max(
             kinds, key=lambda kind: (any(kind in name for name in named), kinds[kind]), default=''
         )
-        opened = []
+        opened = {}
         for path in paths:
             if _storage(path) != kind:
                 self.problems.append(f'{path.name} is left out: the recording is of {kind} files')
                 continue
             try:
-                file = self._stack.enter_context(open_file(path))
+                opened[path] = self._stack.enter_context(open_file(path))
             except (UnclosedError, OSError) as error:
                 self.problems.append(f'{path.name} cannot be read: {error}')
-                continue
-            if file.problem:
-                self.problems.append(f'{path.name}: {file.problem}')
-            opened.append(file)
         if not opened:
             raise RecordingError(
                 f'{self.path} cannot be read as a rosbag2 recording: '
@@ -303,7 +300,7 @@ class Recording:
     def _find_topics(self) -> dict[str, Topic]:
         counts: dict[str, Counter[str]] = {}
         latched: set[str] = set()
-        for file in self._files:
+        for file in self._files.values():
             latched |= getattr(file, 'latched', set())
             for (name, kind), count in file.counts.items():
                 counts.setdefault(name, Counter())[kind] += count
@@ -363,7 +360,7 @@ class Recording:
         Raises
         ------
         RecordingError
-            If a topic is not there, or the recording is damaged.
+            If a topic is not there, or nothing more can be read after damage.
 
         """
         wanted = set(self.topics if topics is None else topics)
@@ -376,12 +373,14 @@ class Recording:
         begin = self.start + round(start * 1e9)
         end = END_OF_TIME if duration is None else begin + round(duration * 1e9)
         rows = heapq.merge(
-            *(file.messages(kinds, begin, end) for file in self._files), key=itemgetter(2)
+            *(file.messages(kinds, begin, end) for file in self._files.values()),
+            key=itemgetter(2),
         )
         while True:
             try:
                 topic, kind, time, data = next(rows)
             except StopIteration:
+                self._note_damage()
                 return
             except Exception as error:  # sqlite, zstd and mcap each have their own
                 raise RecordingError(f'{self.path} is damaged: {error}') from error
@@ -394,6 +393,12 @@ class Recording:
                 )
                 continue
             yield Message(topic, kind, time, data)
+
+    def _note_damage(self) -> None:
+        """Add to the problems what became known of the files since they were opened."""
+        for path, file in self._files.items():
+            if file.problem and (problem := f'{path.name}: {file.problem}') not in self.problems:
+                self.problems.append(problem)
 
     def close(self) -> None:
         """Close the files."""

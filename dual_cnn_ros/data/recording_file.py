@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, ExitStack
+from contextlib import closing, contextmanager, ExitStack
 from pathlib import Path
 import shutil
 import sys
@@ -50,7 +50,7 @@ class RecordingFile(Protocol):
     span
         Times of the first and the last message in nanoseconds, None without any.
     problem
-        What is wrong with it, in words; empty for a whole file.
+        What is wrong with it, in words, as far as it has been read; empty for a whole file.
 
     """
 
@@ -84,7 +84,7 @@ class IndexedFile:
         from rosbags.interfaces import ConnectionExtRosbag2, QosDurability
         from rosbags.rosbag2 import Reader
 
-        self._reader = Reader(path)
+        self._path, self._reader = path, Reader(path)
         self._reader.open()
         counts: Counter[tuple[str, str]] = Counter()
         self.problem = ''
@@ -119,9 +119,16 @@ class IndexedFile:
     def messages(self, wanted: Collection[tuple[str, str]], begin: int, end: int) -> Iterator[Row]:
         """Yield the messages of some topics and types, from a time until before another one."""
         connections = [c for c in self._reader.connections if (c.topic, c.msgtype) in wanted]
-        if connections:
+        if not connections:
+            return
+        try:
             for connection, time, data in self._reader.messages(connections, begin, end):
+                begin = time + 1
                 yield connection.topic, connection.msgtype, time, bytes(data)
+        except Exception as error:  # sqlite, zstd and mcap each have their own
+            with closing(_unclosed(self._path)) as rest:
+                self.problem = f'it is damaged ({error}); of the rest, what is whole is read'
+                yield from rest.messages(wanted, begin, end)
 
     def close(self) -> None:
         """Close the file."""
@@ -150,22 +157,25 @@ def open_file(path: Path) -> Iterator[RecordingFile]:
 
 
 def _open(path: Path) -> RecordingFile:
-    unclosed = UnclosedMcap if path.suffix == '.mcap' else UnclosedSqlite
     if path.suffix != '.mcap' and not is_whole_sqlite(path):
-        return unclosed(path)
+        return _unclosed(path)
     try:
         file = IndexedFile(path)
     except (ImportError, OSError):
         raise
     except Exception as error:  # rosbags raises many kinds on files that are not whole
         try:
-            return unclosed(path)
+            return _unclosed(path)
         except UnclosedError:
             raise UnclosedError(f'{path.name}: {error}') from error
     if file.is_indexed:
         return file
     file.close()
-    return unclosed(path)
+    return _unclosed(path)
+
+
+def _unclosed(path: Path) -> UnclosedMcap | UnclosedSqlite:
+    return (UnclosedMcap if path.suffix == '.mcap' else UnclosedSqlite)(path)
 
 
 def _decompressed(path: Path, folder: Path) -> Path:

@@ -254,8 +254,8 @@ class UnclosedSqlite:
             raise
         damage = ''
         try:
-            for time, number, topic, _ in rows:
-                if topic in self._topics:
+            for time, number, topic, data in rows:
+                if topic in self._topics and isinstance(time, int) and isinstance(data, bytes):
                     self._rows.append((time, number, topic))
         except sqlite3.DatabaseError as error:
             damage = f'; the rest is damaged ({error})'
@@ -266,10 +266,11 @@ class UnclosedSqlite:
         """Yield the messages of some topics and types, from a time until before another one."""
         for time, number, topic in self._rows:
             if self._topics[topic] in wanted and begin <= time < end:
-                (data,) = self._database.execute(
+                # By its number, what was found in passing through may be out of reach.
+                for (data,) in self._database.execute(
                     'SELECT data FROM messages WHERE id = ?', (number,)
-                ).fetchone()
-                yield (*self._topics[topic], time, bytes(data))
+                ):
+                    yield (*self._topics[topic], time, bytes(data))
 
     def close(self) -> None:
         """Close the file."""

@@ -469,13 +469,27 @@ def test_damage_in_the_middle_is_told(tmp_path: Path, storage: str) -> None:
     begin, length = (70_000, 9_000) if storage == 'sqlite3' else (3_000, 200)
     data[begin : begin + length] = bytes(length)
     file.write_bytes(data)
-    told = ''
     with Recording(tmp_path / 'bag') as opened:
-        try:
-            assert len(list(opened.messages())) < 900
-        except RecordingError as error:
-            told = str(error)
-        assert re.search(r'bag is damaged|the rest is damaged', told + ' '.join(opened.problems))
+        messages = list(opened.messages())
+        assert len(messages) < 900 and messages == sorted(messages, key=lambda m: m.time)
+        assert re.search('damaged', ' '.join(opened.problems))
+
+
+def test_damage_that_shows_while_it_is_read_ends_nothing(tmp_path: Path) -> None:
+    """The index of an mcap file is whole, and one of its chunks is not."""
+    with Recorder(tmp_path / 'bag', storage='mcap') as recorder:
+        for number in range(9):
+            text = ''.join(map(chr, np.random.default_rng(number).integers(32, 127, 2_000_000)))
+            recorder.write('/words', STRING, START + number, string(text))
+    (file,) = recording.recording_files(tmp_path / 'bag')
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 5_000] = bytes(5_000)
+    file.write_bytes(data)
+    with Recording(tmp_path / 'bag') as opened:
+        assert opened.topics['/words'].count == 9 and opened.problems == []
+        times = [message.time - START for message in opened.messages()]
+        assert times == sorted(set(times)) and times[0] == 0 and times[-1] == 8
+        assert 'bag.mcap: it is damaged (' in opened.problems[0]
 
 
 @pytest.mark.parametrize(
