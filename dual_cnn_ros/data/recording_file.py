@@ -21,7 +21,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, ExitStack
 from pathlib import Path
 import shutil
-import sys
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
@@ -31,6 +30,7 @@ from dual_cnn_ros.data.unclosed import (
     UnclosedError,
     UnclosedMcap,
     UnclosedSqlite,
+    zstd_library,
 )
 
 SUFFIXES = ('.db3', '.mcap')
@@ -179,11 +179,7 @@ def _unclosed(path: Path) -> UnclosedMcap | UnclosedSqlite:
 
 
 def _decompressed(path: Path, folder: Path) -> Path:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    target = folder / path.stem
+    zstd, target = zstd_library(), folder / path.stem
     try:
         with zstd.open(path, 'rb') as source, target.open('wb') as file:
             shutil.copyfileobj(source, file)
@@ -194,10 +190,4 @@ def _decompressed(path: Path, folder: Path) -> Path:
 
 def decompress_message(data: bytes) -> bytes:
     """Return a serialized message that a recorder may have compressed by itself."""
-    if data[:4] != ZSTD_MAGIC:
-        return data
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd.decompress(data)
+    return bytes(zstd_library().decompress(data)) if data[:4] == ZSTD_MAGIC else data

@@ -305,16 +305,21 @@ def _text(content: bytes, at: int) -> tuple[str, int]:
     return content[at + 4 : end].decode(), end
 
 
+def zstd_library() -> Any:
+    """Return the standard library's zstd, which older Pythons have from the package of rosbags."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
 def _decompress(data: bytes, compression: str) -> bytes:
     """Return the content of a chunk as far as it can be had: it may end early."""
     if not compression:
         return data
     if compression == 'zstd':
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-        decompressor: Any = zstd.ZstdDecompressor()
+        decompressor = zstd_library().ZstdDecompressor()
     elif compression == 'lz4':
         from lz4.frame import LZ4FrameDecompressor
 
