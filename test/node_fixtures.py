@@ -146,9 +146,9 @@ def running(
 classifier = partial(running, 'classifier')
 
 
-# Fast DDS 2.14 (Jazzy) spins for ever in DomainParticipant::set_listener, with Python's lock held,
-# where a participant ends at the very moment at which it discovers another one. So nodes that are
-# made in order to fail are made where there is nobody to discover.
+# Fast DDS (seen on Jazzy and Kilted) spins for ever in DomainParticipant::set_listener, with
+# Python's lock held, where a participant ends at the very moment at which it discovers another one
+# of its process. So nodes that are made in order to fail are made where there is nobody.
 NOBODYS_DOMAIN = 101
 
 

@@ -26,7 +26,7 @@ import sys
 from threading import Event, Timer
 from typing import Any
 
-from node_fixtures import Client, PATIENCE
+from node_fixtures import Client, NOBODYS_DOMAIN, PATIENCE
 import numpy as np
 import pytest
 import rclpy
@@ -398,8 +398,9 @@ def test_the_command_ends_cleanly_when_told_to(
 
 
 def test_the_command_names_what_is_wrong(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(NOBODYS_DOMAIN))
     write_words(tmp_path / 'bag')
     cases: list[tuple[list[Any], str]] = [
         ([tmp_path / 'nothing'], f'there is no recording at {tmp_path}/nothing'),
