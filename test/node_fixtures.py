@@ -20,7 +20,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import count
+from itertools import count, cycle
 import math
 import os
 from pathlib import Path
@@ -148,14 +148,20 @@ classifier = partial(running, 'classifier')
 
 # Fast DDS (seen on Jazzy and Kilted) spins for ever in DomainParticipant::set_listener, with
 # Python's lock held, where a participant ends at the very moment at which it discovers another one
-# of its process. So nodes that are made in order to fail are made where there is nobody.
-NOBODYS_DOMAIN = 101
+# of its process; and one ends when its memory is collected, which may be much later. So nodes that
+# live for a moment are made where there is nobody, each in another domain.
+_domains = cycle(range(101, 181))
+
+
+def nobodys_domain() -> int:
+    """Return a ROS domain in which nobody is."""
+    return next(_domains)
 
 
 def assert_refused(kind: Callable[..., Node], parameters: dict[str, Any], words: str) -> None:
     """Check that no node is made of these parameters, and that the error has these words."""
     context = Context()
-    rclpy.init(context=context, domain_id=NOBODYS_DOMAIN)
+    rclpy.init(context=context, domain_id=nobodys_domain())
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
     try:
         with pytest.raises((ValueError, ParameterException), match=words):

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from node_fixtures import nobodys_domain
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -49,7 +50,7 @@ class Example:
 @pytest.fixture
 def context() -> Iterator[Context]:
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=nobodys_domain())
     yield context
     context.try_shutdown()
 

@@ -20,6 +20,7 @@ import os
 from pathlib import Path
 import signal
 
+from node_fixtures import nobodys_domain
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -35,6 +36,11 @@ pytestmark = pytest.mark.ros
 @dataclass(frozen=True)
 class Parameters:
     speed: float = parameter(1.0, 'How fast.', AT_ONCE)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(nobodys_domain()))
 
 
 def run(

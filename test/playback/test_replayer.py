@@ -26,7 +26,7 @@ import sys
 from threading import Event, Timer
 from typing import Any
 
-from node_fixtures import Client, NOBODYS_DOMAIN, PATIENCE
+from node_fixtures import Client, nobodys_domain, PATIENCE
 import numpy as np
 import pytest
 import rclpy
@@ -400,7 +400,6 @@ def test_the_command_ends_cleanly_when_told_to(
 def test_the_command_names_what_is_wrong(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(NOBODYS_DOMAIN))
     write_words(tmp_path / 'bag')
     cases: list[tuple[list[Any], str]] = [
         ([tmp_path / 'nothing'], f'there is no recording at {tmp_path}/nothing'),
@@ -409,6 +408,7 @@ def test_the_command_names_what_is_wrong(
         ([tmp_path / 'bag', '--topics', '/up', WORDS], 'no topic /up; it has /words'),
     ]
     for arguments, words in cases:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(nobodys_domain()))
         assert replay.main([str(argument) for argument in arguments]) == 1
         # Besides, some middleware says what it found on the network.
         lines = capfd.readouterr().err.splitlines()

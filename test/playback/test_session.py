@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from node_fixtures import NOBODYS_DOMAIN
+from node_fixtures import nobodys_domain
 import pytest
 import rclpy
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.ros
 def test_ros_is_shut_down_where_the_source_cannot_be_played(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(NOBODYS_DOMAIN))
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(nobodys_domain()))
     course = Recording(share_directory() / 'config' / 'recordings' / 'course')
     with pytest.raises(RecordingError, match='has no topic /nowhere'):
         play_to_nodes(course, {'/nowhere': 'front'}, Bundle.open('signs'), None, 1.0, None)
