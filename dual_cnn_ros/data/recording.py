@@ -301,7 +301,7 @@ class Recording:
         counts: dict[str, Counter[str]] = {}
         latched: set[str] = set()
         for file in self._files.values():
-            latched |= getattr(file, 'latched', set())
+            latched |= file.latched
             for (name, kind), count in file.counts.items():
                 counts.setdefault(name, Counter())[kind] += count
         topics = {}

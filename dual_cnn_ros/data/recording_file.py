@@ -49,6 +49,8 @@ class RecordingFile(Protocol):
         Number of messages by topic and type.
     span
         Times of the first and the last message in nanoseconds, None without any.
+    latched
+        Topics that were offered to late subscribers too (transient local), where that is known.
     problem
         What is wrong with it, in words, as far as it has been read; empty for a whole file.
 
@@ -56,6 +58,7 @@ class RecordingFile(Protocol):
 
     counts: Mapping[tuple[str, str], int]
     span: tuple[int, int] | None
+    latched: set[str]
     problem: str
 
     def messages(self, wanted: Collection[tuple[str, str]], begin: int, end: int) -> Iterator[Row]:
@@ -69,12 +72,10 @@ class IndexedFile:
     """
     A file that was closed, read by rosbags.
 
-    Attributes are those of RecordingFile, and these:
+    Attributes are those of RecordingFile, and this:
 
     Attributes
     ----------
-    latched
-        Topics that were offered to late subscribers too (transient local).
     is_indexed
         False for an mcap file whose messages rosbags does not bring in order.
 

@@ -64,14 +64,7 @@ class UnclosedMcap:
     path
         The file.
 
-    Attributes
-    ----------
-    counts
-        Number of messages by topic and type.
-    span
-        Times of the first and the last message in nanoseconds, None without any.
-    problem
-        What is missing, in words; empty for a file that was closed.
+    Attributes are those of RecordingFile.
 
     Raises
     ------
@@ -100,6 +93,7 @@ class UnclosedMcap:
             raise
         self._places.sort()
         channels = (self._channels[place.channel] for place in self._places)
+        self.latched: set[str] = set()
         self.counts: Mapping[tuple[str, str], int] = Counter(channels)
         self.span: tuple[int, int] | None = (
             (self._places[0].time, self._places[-1].time) if self._places else None
@@ -233,6 +227,7 @@ class UnclosedSqlite:
                 if option == options[-1]:
                     raise UnclosedError(f'{path}: {error}') from error
         self._rows.sort()
+        self.latched: set[str] = set()
         self.counts: Mapping[tuple[str, str], int] = Counter(
             self._topics[topic] for _, _, topic in self._rows
         )

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dual_cnn_ros.data.problems import MOST_NAMED
 from dual_cnn_ros.evaluation.findings import EvaluationFindings, SystemResult
 from dual_cnn_ros.evaluation.metrics import LEAST_CLUSTERS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
-
-MOST_NAMED = 10
 
 
 def summary(findings: EvaluationFindings) -> str:
