@@ -17,10 +17,11 @@ The cascade: a memory answers repeated frames, cheap CNNs easy ones, expensive C
 
 A frame is classified in four steps:
 
-1. Memory: if the answer to a frame of the same fingerprint is remembered, it is returned.
+1. Memory: if the answer to a frame that resembles this one is remembered, it is returned, unless
+   it is to be audited.
 2. Stages: the CNNs are asked in order until the confidence score of one reaches its threshold.
 3. Post-check: if more than one was asked, it decides which of their answers counts.
-4. Memory: the decision is remembered.
+4. Memory: the decision is remembered, or confirms or corrects what was remembered.
 
 Two stages are the dual CNN of Kinnas et al., "Reducing Inference Energy Consumption Using Dual
 Complementary CNNs" (arXiv 2412.01039). Two stages without memory and post-check are the
@@ -32,14 +33,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.memory import Memory
+from dual_cnn_ros.cascade.memories import Memories
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Rule, Settings
 
@@ -122,6 +123,10 @@ class Cascade:
         At least one, cheapest first. Their scores and thresholds are replaced by the settings'.
     settings
         Their rule has one criterion for each stage but the last.
+    clock
+        Returns monotonic seconds.
+    seed
+        Of the audits of the memory; None for another one each time.
 
     Raises
     ------
@@ -130,11 +135,20 @@ class Cascade:
 
     """
 
-    def __init__(self, stages: Sequence[Stage], settings: Settings) -> None:
-        memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
-        # One tuple, replaced as a whole: a frame sees settings, stages and memory that belong
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        settings: Settings,
+        clock: Callable[[], float] = monotonic,
+        seed: int | None = None,
+    ) -> None:
+        # One tuple, replaced as a whole: a frame sees settings, stages and memories that belong
         # together, without a lock.
-        self._active = settings, apply_rule(settings.rule, stages), memory
+        self._active = (
+            settings,
+            apply_rule(settings.rule, stages),
+            Memories(settings.remember, clock, seed),
+        )
         self._swap = Lock()
 
     @property
@@ -148,9 +162,9 @@ class Cascade:
         with self._swap:
             before, _, memory = self._active
             if settings.validity == before.validity:
-                memory.resize(settings.capacity, settings.max_age)
+                memory.configure(settings.remember)
             else:
-                memory = Memory(settings.fingerprint, settings.capacity, settings.max_age)
+                memory = memory.empty(settings.remember)
             self._active = settings, stages, memory
 
     @property
@@ -159,29 +173,37 @@ class Cascade:
         return self._active[1]
 
     @property
-    def memory(self) -> Memory:
-        """The memory in force: another one after a change of rule or fingerprint."""
+    def memory(self) -> Memories:
+        """The memories in force: others after a change of rule or fingerprint."""
         return self._active[2]
 
-    def classify(self, frame: Frame) -> Decision:
+    def classify(self, frame: Frame, camera: str = '') -> Decision:
         """
         Return the decision about one frame, from the memory or the stages.
 
         An exception of a stage is passed on, and nothing is remembered.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        camera
+            Whose it is: what one camera has seen is no answer for another.
+
         """
-        settings, stages, memory = self._active
+        settings, stages, memories = self._active
         if not settings.memory:
             return ask(stages, frame, settings.rule)
+        memory = memories.of(camera)
         start = perf_counter()
-        remembered = memory.recall(frame)
+        recalled = memory.recall(frame)
         seconds = {MEMORY: perf_counter() - start}
-        if remembered is not None:
-            return replace(
-                remembered, source=MEMORY, scores={}, seconds=seconds, threshold=None, distance=0
-            )
+        if recalled.answer is not None:
+            return replace(recalled.answer, seconds=seconds)
         decision = ask(stages, frame, settings.rule)
-        memory.remember(frame, decision)
-        return replace(decision, seconds={**seconds, **decision.seconds})
+        memory.remember(recalled, decision)
+        distance = recalled.distance if recalled.is_audit else None
+        return replace(decision, seconds={**seconds, **decision.seconds}, distance=distance)
 
 
 def ask(stages: Sequence[Stage], frame: Frame, rule: Rule) -> Decision:
@@ -217,17 +239,37 @@ def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
     elif len(answers) > 1 and rule.post_check == 'average':
         mean = np.mean([answer.probabilities for answer in answers], axis=0)
         winner = replace(last, stage='average', probabilities=mean)
+    label = int(winner.probabilities.argmax())
     thresholds = [answer.threshold for answer in answers if answer.threshold is not None]
     return Decision(
         winner.probabilities,
-        int(winner.probabilities.argmax()),
+        label,
         confidence(winner),
         source=last.stage,
         winner=winner.stage,
         scores={answer.stage: answer.score for answer in answers},
         seconds={answer.stage: answer.seconds for answer in answers},
         threshold=thresholds[-1] if thresholds else None,
+        margin=_margin(answers, winner, rule),
+        overruled=label != int(last.probabilities.argmax()),
     )
+
+
+def _margin(answers: Sequence[Answer], winner: Answer, rule: Rule) -> float:
+    """Return how far a decision is from another one; see Decision."""
+    *_, second, first = np.partition(winner.probabilities, -2)
+    margin = float(first - second)
+    for answer in answers:
+        if answer.probabilities.argmax() == winner.probabilities.argmax():
+            continue
+        # An earlier stage would be heard if it were sure.
+        if answer.threshold is not None:
+            margin = min(margin, answer.threshold - answer.score)
+        if rule.post_check == 'more_confident':
+            score = SCORES[rule.confidence]
+            apart = score(winner.probabilities) - score(answer.probabilities)
+            margin = min(margin, float(apart))
+    return min(max(margin, 0.0), 1.0)
 
 
 def apply_rule(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:

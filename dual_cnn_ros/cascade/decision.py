@@ -48,8 +48,16 @@ class Decision:
         Time of each step that ran: 'memory' and the stages that were asked.
     threshold
         The last threshold that a score was compared with; None where there was none.
+    margin
+        By how much a probability or a score would have to change for another answer, in [0, 1].
+    overruled
+        Whether the last stage that was asked gives another answer.
     distance
-        0 if the memory answered, which knows frames by equal fingerprints only; None otherwise.
+        From the remembered frame that this one resembles, in [0, 1]: the difference between the
+        two as a share of what is allowed. None where there is no such frame. If `source` is not
+        'memory', the stages were asked all the same, as an audit of the memory.
+    age
+        Seconds since the answer was computed, where the memory gave it; else None.
 
     """
 
@@ -61,4 +69,7 @@ class Decision:
     scores: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     threshold: float | None = None
-    distance: int | None = None
+    margin: float = 0.0
+    overruled: bool = False
+    distance: float | None = None
+    age: float | None = None

@@ -13,9 +13,11 @@
 # limitations under the License.
 
 """
-Perceptual fingerprints: short keys under which frames are remembered.
+Fingerprints: keys under which frames are remembered.
 
-To add one, write a function of a frame and name it in FINGERPRINTS.
+`thumbnail` is made for cameras: frames whose thumbnails nearly agree are compared cell by cell.
+`dhash` and `invariants` are those of the paper: two frames are the same if their keys are equal.
+To add another of that kind, write a function of a frame and name it in FINGERPRINTS.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.frame import Frame, Image, shrink
+from dual_cnn_ros.cascade.thumbnails import thumbnail
 
 # Where the cells of a frame differ by no more grey levels, it has no fingerprint: a black frame of
 # one place would be taken for a black frame of any other.
@@ -42,6 +45,9 @@ Fingerprint = Callable[[Frame], bytes | None]
 def dhash(frame: Frame) -> bytes | None:
     """
     Return the difference hash of a frame, 8 bytes, or None for a flat frame.
+
+    It sees neither colour, nor what is smaller than a ninth of the frame, nor how strong an edge
+    is: 7 % of 10,000 small pictures of garments, all different, have the key of an earlier one.
 
     Notes
     -----
@@ -60,7 +66,8 @@ def invariants(frame: Frame) -> bytes | None:
     """
     Return a digest of complex-moment invariants, 16 bytes, or None for a flat frame.
 
-    It is the same for a frame turned by any multiple of 90 degrees, mirrored or not.
+    It is the same for a frame turned by any multiple of 90 degrees, mirrored or not. It sees no
+    colour, and the noise of any camera gives each frame a key of its own.
 
     Notes
     -----
@@ -99,7 +106,11 @@ def invariants(frame: Frame) -> bytes | None:
     return blake2b(repr(values).encode(), digest_size=16).digest()
 
 
-FINGERPRINTS: dict[str, Fingerprint] = {'dhash': dhash, 'invariants': invariants}
+FINGERPRINTS: dict[str, Fingerprint] = {
+    'thumbnail': thumbnail,
+    'dhash': dhash,
+    'invariants': invariants,
+}
 
 Complex = tuple[int, int]
 

@@ -16,18 +16,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.files import write_atomically
 
-FORMAT = 'dual_cnn_ros memory 1'
+FORMAT = 'dual_cnn_ros memory 2'
 
 
 class MemoryFileError(ValueError):
@@ -35,30 +36,76 @@ class MemoryFileError(ValueError):
 
 
 class Remembered(NamedTuple):
-    """A decision, and the monotonic time in seconds at which it was made."""
+    """
+    What is remembered of a frame.
+
+    Attributes
+    ----------
+    decision
+        What was decided.
+    since
+        When, in monotonic seconds.
+    margin
+        The least margin of this and all decisions that confirmed it.
+    is_contested
+        Whether it has to be proved right before it is an answer.
+    agreements
+        How often it was proved right since it was contested.
+
+    """
 
     decision: Decision
     since: float
+    margin: float
+    is_contested: bool = False
+    agreements: int = 0
+
+    @classmethod
+    def of(cls, decision: Decision, since: float) -> Remembered:
+        """Return a decision as it is remembered; one that overrules a stage is contested."""
+        return cls(decision, since, decision.margin, decision.overruled)
 
 
-class Snapshot(NamedTuple):
+class CameraSnapshot(NamedTuple):
     """
-    What a memory held at one moment.
+    What the memory of a camera held at one moment.
 
     Attributes
     ----------
     entries
         Keys of one length and what is remembered under them, in the order of use.
-    now
-        Monotonic seconds, from which ages are counted.
-    changes
-        Those of the memory.
+    scale
+        That of its audit.
 
     """
 
     entries: Sequence[tuple[bytes, Remembered]]
+    scale: float
+
+
+class Snapshot(NamedTuple):
+    """
+    What the memories of all cameras held at one moment.
+
+    Attributes
+    ----------
+    cameras
+        By name.
+    now
+        Monotonic seconds, from which ages are counted.
+    changes
+        Those of the memories.
+
+    """
+
+    cameras: Mapping[str, CameraSnapshot]
     now: float
     changes: int
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that are remembered."""
+        return sum(len(camera.entries) for camera in self.cameras.values())
 
 
 def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
@@ -72,14 +119,19 @@ def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
     identity
         Says which bundle and rule the decisions come from.
     snapshot
-        What the memory holds.
+        What the memories hold.
 
     """
-    entries, now, _ = snapshot
-    decisions = [entry.decision for _, entry in entries]
+    entries = [entry for camera in snapshot.cameras.values() for entry in camera.entries]
+    remembered = [entry for _, entry in entries]
+    decisions = [entry.decision for entry in remembered]
     header = {
         'format': FORMAT,
         'identity': identity,
+        'cameras': {
+            name: {'frames': len(camera.entries), 'scale': camera.scale}
+            for name, camera in snapshot.cameras.items()
+        },
         'winners': [decision.winner for decision in decisions],
     }
     content = BytesIO()
@@ -93,13 +145,16 @@ def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
         probabilities=np.array([d.probabilities for d in decisions], dtype=np.float32),
         labels=np.array([d.label for d in decisions], dtype=np.int64),
         scores=np.array([d.score for d in decisions], dtype=np.float64),
-        ages=np.array([now - entry.since for _, entry in entries], dtype=np.float64),
+        margins=np.array([entry.margin for entry in remembered], dtype=np.float64),
+        contested=np.array([entry.is_contested for entry in remembered], dtype=np.bool_),
+        agreements=np.array([entry.agreements for entry in remembered], dtype=np.int64),
+        ages=np.array([snapshot.now - entry.since for entry in remembered], dtype=np.float64),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getvalue())
 
 
-def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Remembered]]:
+def read_memory(path: Path, identity: str, now: float) -> dict[str, CameraSnapshot]:
     """
     Return what `write_memory` wrote, with the times moved so that the ages are right at `now`.
 
@@ -118,14 +173,6 @@ def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Reme
             parts = {name: file[name] for name in file.files}
         header = json.loads(parts['header'].tobytes())
         found, made_by = header['format'], header['identity']
-        winners = [str(winner) for winner in header['winners']]
-        keys = [key.tobytes() for key in parts['keys']]
-        probabilities = parts['probabilities'].astype(np.float32)
-        labels = parts['labels']
-        scores, ages = (parts[name].astype(np.float64) for name in ('scores', 'ages'))
-        is_whole = len(keys) == len(probabilities) == len(winners) and all(
-            part.shape == (len(keys),) for part in (labels, scores, ages)
-        )
     except Exception as error:  # zipfile, NumPy and JSON each have their own for damaged bytes
         raise MemoryFileError(
             f'{path}: not a memory file, or a damaged one ({error}); '
@@ -138,17 +185,56 @@ def read_memory(path: Path, identity: str, now: float) -> list[tuple[bytes, Reme
             f'{path}: it was saved under another bundle, score, threshold, post-check or '
             'fingerprint, whose answers may differ'
         )
-    if not is_whole:
-        raise MemoryFileError(f'{path}: its parts do not fit each other; it is damaged')
+    try:
+        return _cameras(header, parts, now)
+    except Exception as error:  # whatever a field of another type or length brings about
+        raise MemoryFileError(
+            f'{path}: its parts do not fit each other ({error}); it is damaged'
+        ) from error
+
+
+def _cameras(
+    header: Mapping[str, Any], parts: Mapping[str, npt.NDArray[Any]], now: float
+) -> dict[str, CameraSnapshot]:
+    """Return the cameras of a file; any exception where its parts do not fit each other."""
+    keys = [key.tobytes() for key in parts['keys']]
     entries = [
-        (key, Remembered(Decision(p.copy(), label, score, MEMORY, winner), now - age))
-        for key, p, label, score, winner, age in zip(
-            keys, probabilities, labels.tolist(), scores.tolist(), winners, ages.tolist()
+        (
+            key,
+            Remembered(
+                Decision(p.copy(), int(label), float(score), MEMORY, str(winner), margin=margin),
+                now - float(age),
+                margin,
+                bool(is_contested),
+                int(agreements),
+            ),
+        )
+        for key, p, label, score, winner, margin, is_contested, agreements, age in zip(
+            keys,
+            parts['probabilities'].astype(np.float32),
+            parts['labels'],
+            parts['scores'],
+            header['winners'],
+            parts['margins'].astype(np.float64).tolist(),
+            parts['contested'],
+            parts['agreements'],
+            parts['ages'],
+            strict=True,
         )
     ]
     if not all(_is_plausible(entry, now) for _, entry in entries):
-        raise MemoryFileError(f'{path}: it holds values that no decision has; it is damaged')
-    return entries
+        raise ValueError('it holds values that no decision has')
+    cameras, begin = {}, 0
+    for name, camera in header['cameras'].items():
+        end = begin + int(camera['frames'])
+        scale = float(camera['scale'])
+        if not begin <= end <= len(entries) or not 0 < scale <= 1:
+            raise ValueError(f'camera {name!r} has {camera}')
+        cameras[name] = CameraSnapshot(entries[begin:end], scale)
+        begin = end
+    if begin != len(entries):
+        raise ValueError(f'{len(entries)} frames, of which the cameras have {begin}')
+    return cameras
 
 
 def _is_plausible(entry: Remembered, now: float) -> bool:
@@ -157,8 +243,9 @@ def _is_plausible(entry: Remembered, now: float) -> bool:
     return bool(
         p.ndim == 1
         and np.isfinite(p).all()
-        and isinstance(decision.label, int)
         and 0 <= decision.label < p.size
         and 0 <= decision.score <= 1
+        and 0 <= entry.margin <= 1
+        and entry.agreements >= 0
         and entry.since <= now
     )

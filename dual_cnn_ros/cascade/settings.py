@@ -17,9 +17,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import math
 
+from dual_cnn_ros.cascade.audit import LEAST_SCALE
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.scores import SCORES
 
@@ -90,6 +91,74 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class MemorySettings:
+    """
+    What the memory keeps, what it takes for the same, and how it makes sure.
+
+    Attributes
+    ----------
+    fingerprint
+        The key, a name of FINGERPRINTS.
+    capacity
+        Number of frames remembered of a camera at most.
+    max_age
+        Seconds after which a frame is forgotten, 0 for never.
+    audit
+        Share of the hits that are computed anyway. At 0, contested entries are not either.
+    error
+        Share of wrong hits that is accepted.
+    difference
+        By how many grey levels any cell of a thumbnail may differ at the most.
+    difference_per_margin
+        The same for each unit of the remembered decision's margin m, as atanh(m), half its
+        log-odds, because the answers of CNNs change with those: the smaller one counts.
+    brightness
+        By how many grey levels the means of two thumbnails may differ.
+    scale
+        The largest factor that the audits put on difference_per_margin.
+    patience
+        Number of misses in a row after which only every second frame is looked up, then after
+        twice as many every fourth, then every eighth, until one is a hit; 0 to look up all.
+
+    """
+
+    fingerprint: str = 'thumbnail'
+    capacity: int = 1024
+    max_age: float = 0.0
+    audit: float = 0.02
+    error: float = 0.01
+    difference: float = 15.0
+    difference_per_margin: float = 30.0
+    brightness: float = 10.0
+    scale: float = 1.0
+    patience: int = 30
+
+    def __post_init__(self) -> None:
+        """Check every field; ValueError names the one that is wrong and what it may be."""
+        _check_choice('fingerprint', self.fingerprint, FINGERPRINTS)
+        if self.capacity < 1:
+            raise ValueError(f'capacity must be at least 1 frame, not {self.capacity}')
+        if not 0 <= self.max_age < math.inf:
+            raise ValueError(f'max_age must be 0 (never) or positive seconds, not {self.max_age}')
+        if not 0 <= self.audit <= 1:
+            raise ValueError(f'audit must be in [0, 1], not {self.audit}')
+        if not 0 < self.error < 1:
+            raise ValueError(f'error must be between 0 and 1, not {self.error}')
+        for name in ('difference', 'difference_per_margin', 'brightness'):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ValueError(f'{name} must be grey levels from 0 on, not {value}')
+        if not LEAST_SCALE <= self.scale <= 1:
+            raise ValueError(f'scale must be in [{LEAST_SCALE}, 1], not {self.scale}')
+        if self.patience < 0:
+            raise ValueError(f'patience must be frames from 0 on, not {self.patience}')
+
+    @property
+    def rule(self) -> MemorySettings:
+        """What decides which hits are right: how often they are is counted anew once it changes."""
+        return replace(self, capacity=1, max_age=0.0, patience=0)
+
+
+@dataclass(frozen=True)
 class Settings:
     """
     The live settings of a cascade.
@@ -99,31 +168,17 @@ class Settings:
     rule
         Who answers.
     memory
-        Whether frames are remembered.
-    fingerprint
-        The key of the memory, a name of FINGERPRINTS.
-    capacity
-        Number of frames remembered at most.
-    max_age
-        Seconds after which a frame is forgotten, 0 for never.
+        Whether frames are looked up and remembered.
+    remember
+        Which frames, and for how long.
 
     """
 
     rule: Rule = field(default_factory=Rule)
     memory: bool = True
-    fingerprint: str = 'dhash'
-    capacity: int = 1024
-    max_age: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check every field; ValueError names the one that is wrong and what it may be."""
-        _check_choice('fingerprint', self.fingerprint, FINGERPRINTS)
-        if self.capacity < 1:
-            raise ValueError(f'capacity must be at least 1 frame, not {self.capacity}')
-        if not 0 <= self.max_age < math.inf:
-            raise ValueError(f'max_age must be 0 (never) or positive seconds, not {self.max_age}')
+    remember: MemorySettings = field(default_factory=MemorySettings)
 
     @property
     def validity(self) -> tuple[Rule, str]:
         """What a remembered answer depends on: it is worthless once this has changed."""
-        return self.rule, self.fingerprint
+        return self.rule, self.remember.fingerprint

@@ -202,7 +202,8 @@ def store_baseline(found: Measurement, options: MeasureOptions) -> MeasuredBasel
 
 def _works(stages: Sequence[Stage], settings: Settings, image: Image) -> dict[str, Work]:
     """Return what is measured of a bundle, by name; each call does one image from the start."""
-    cascade = Cascade(stages, replace(settings, memory=True, max_age=0.0))
+    remember = replace(settings.remember, max_age=0.0, audit=0.0)
+    cascade = Cascade(stages, replace(settings, memory=True, remember=remember))
     cascade.classify(Frame(image))
     if cascade.classify(Frame(image)).source != MEMORY:
         raise ValueError('the frame is not remembered: it has no fingerprint')

@@ -101,6 +101,7 @@ def decision_message(
         'source': decision.source,
         'winner': decision.winner,
         'distance': decision.distance,
+        'age': decision.age,
         'threshold': decision.threshold,
         **{f'score.{stage}': score for stage, score in decision.scores.items()},
         **{f'seconds.{step}': seconds for step, seconds in decision.seconds.items()},

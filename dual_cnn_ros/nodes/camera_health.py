@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dual_cnn_ros.cascade.audit import AuditRecord
 from dual_cnn_ros.messages.diagnostics import Level
 from dual_cnn_ros.nodes.camera_input import CameraInput
 from dual_cnn_ros.nodes.statistics import Statistics
 
-ARRIVING = 'arriving'
+ARRIVING, DISTRUSTED = 'arriving', 'distrusted'
 
 
 class CameraHealth(NamedTuple):
@@ -45,7 +46,11 @@ class CameraHealth(NamedTuple):
 
 
 def camera_health(
-    topic: str, statistics: Statistics, camera: CameraInput, silent_after: float
+    topic: str,
+    statistics: Statistics,
+    camera: CameraInput,
+    silent_after: float,
+    memory: AuditRecord | None = None,
 ) -> CameraHealth:
     """
     Tell what is wrong with a camera, and if nothing is, how many frames come in a second.
@@ -60,6 +65,8 @@ def camera_health(
         Its subscription, which knows the publishers.
     silent_after
         Seconds without a frame after which something is wrong.
+    memory
+        How right its memory is; None without a memory.
 
     """
     newest, silence = statistics.newest, statistics.silence()
@@ -73,9 +80,28 @@ def camera_health(
         )
     if newest.lost:
         return CameraHealth('WARN', f'{statistics.rate} Hz, {newest.lost} frames lost on the way')
+    if memory is not None and not memory.is_trusted:
+        return CameraHealth(
+            'WARN',
+            f'{statistics.rate} Hz; the memory does not answer, as too many hits were wrong: '
+            f'{memory.contradictions} of {memory.audits} audited. See memory_error',
+            DISTRUSTED,
+        )
     if not statistics.has_received:
         return CameraHealth('OK', 'waiting for the first frame', '')
     return CameraHealth('OK', f'{statistics.rate} Hz')
+
+
+def memory_values(memory: AuditRecord) -> dict[str, object]:
+    """Return what the diagnostics say of how right a memory is."""
+    return {
+        'memory.hits': memory.hits,
+        'memory.audits': memory.audits,
+        'memory.contradictions': memory.contradictions,
+        'memory.scale': round(memory.scale, 4),
+        'memory.wrong_at_most': round(memory.bound, 4),
+        'memory.wrong_at_most_recently': round(memory.recent_bound, 4),
+    }
 
 
 def _silent(

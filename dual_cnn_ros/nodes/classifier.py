@@ -45,7 +45,7 @@ from dual_cnn_ros.cascade.region import crop
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
 from dual_cnn_ros.messages.types import installed
-from dual_cnn_ros.nodes.camera_health import ARRIVING, camera_health
+from dual_cnn_ros.nodes.camera_health import ARRIVING, camera_health, DISTRUSTED, memory_values
 from dual_cnn_ros.nodes.camera_input import CameraInput
 from dual_cnn_ros.nodes.cameras import CameraOutputs, make_cameras
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
@@ -284,7 +284,7 @@ class ClassifierNode(LifecycleNode):
         image = crop(self._decode(camera, message), self._live.values.region)
         decode_seconds = perf_counter() - start
         with self._inference:
-            decision = cascade.classify(Frame(image))
+            decision = cascade.classify(Frame(image), camera.name)
         decision = replace(decision, seconds={'decode': decode_seconds, **decision.seconds})
         finished = self.get_clock().now().nanoseconds * 1e-9
         header, labels, top_k = message.header, bundle.labels, self._live.values.top_k
@@ -456,22 +456,20 @@ class ClassifierNode(LifecycleNode):
         if self._loaded is None:
             statuses = [self._diagnostics.status('cascade', 'STALE', 'not configured', {})]
         else:
-            bundle, cascade = self._loaded
             statuses = [
-                self._cascade_status(bundle, cascade),
-                *(self._camera_status(*camera, bundle) for camera in self._cameras.items()),
+                self._cascade_status(*self._loaded),
+                *(self._camera_status(*each, self._loaded) for each in self._cameras.items()),
             ]
         self._diagnostics.publish(statuses)
 
     def _cascade_status(self, bundle: Bundle, cascade: Cascade) -> DiagnosticStatus:
         settings = cascade.settings
-        fill = f'{len(cascade.memory)}/{cascade.memory.capacity}'
         values = {
             'bundle': str(bundle.path),
             'score': ' '.join(c.score for c in settings.rule.criteria),
             'threshold': ' '.join(f'{c.threshold:.4f}' for c in settings.rule.criteria),
             'post_check': settings.rule.post_check,
-            'memory': fill if settings.memory else 'off',
+            'memory': f'{len(cascade.memory)} frames' if settings.memory else 'off',
         }
         message = 'active' if self._cameras else 'inactive'
         if self._store is not None:
@@ -481,17 +479,26 @@ class ClassifierNode(LifecycleNode):
         return self._diagnostics.status('cascade', 'OK', message, values)
 
     def _camera_status(
-        self, camera: CameraOutputs, camera_input: CameraInput, bundle: Bundle
+        self, camera: CameraOutputs, camera_input: CameraInput, loaded: Loaded
     ) -> DiagnosticStatus:
+        bundle, cascade = loaded
         sources = ('memory', *(stage.name for stage in bundle.stages))
         values = {'topic': camera.topic, **camera.statistics.summary(sources)}
+        record = None
+        if cascade.settings.memory:
+            memory = cascade.memory.of(camera.name)
+            record = memory.record()
+            values |= {'memory': f'{len(memory)}/{cascade.memory.settings.capacity}'}
+            values |= memory_values(record)
         health = camera_health(
-            camera.topic, camera.statistics, camera_input, self._live.values.silent_after
+            camera.topic, camera.statistics, camera_input, self._live.values.silent_after, record
         )
         if health.condition != camera.condition:
             log = self.get_logger()
             if health.condition != ARRIVING:
                 log.warning(f'camera {camera.name}: {health.message}')
+            elif camera.condition == DISTRUSTED:
+                log.info(f'camera {camera.name}: the memory answers again')
             elif camera.condition:
                 log.info(f'camera {camera.name}: frames arrive on {camera.topic} again')
             camera.condition = health.condition
@@ -504,7 +511,7 @@ def _describe(settings: Settings) -> str:
     rule = settings.rule
     sure = ', '.join(f'{c.score} >= {c.threshold:.4f}' for c in rule.criteria)
     memory = (
-        f'memory of {settings.capacity} frames by {settings.fingerprint}'
+        f'memory of {settings.remember.capacity} frames by {settings.remember.fingerprint}'
         if settings.memory
         else 'no memory'
     )

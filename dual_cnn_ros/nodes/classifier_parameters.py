@@ -20,10 +20,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from dual_cnn_ros.bundle import Bundle, find_bundle
+from dual_cnn_ros.cascade.audit import LEAST_SCALE
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
 from dual_cnn_ros.cascade.region import is_region, Region, WHOLE
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule, Settings
+from dual_cnn_ros.cascade.settings import (
+    Criterion,
+    MemorySettings,
+    POST_CHECKS,
+    Rule,
+    Settings,
+)
 from dual_cnn_ros.inference import BACKENDS, DEVICES
 from dual_cnn_ros.nodes.parameter import (
     AT_ONCE,
@@ -203,22 +210,76 @@ class ClassifierParameters:
         ON_NEXT_FRAME,
         choices=(FROM_BUNDLE, *POST_CHECKS),
     )
+    memory: bool = parameter(
+        True, 'Answer frames that resemble a remembered one from the memory.', ON_NEXT_FRAME
+    )
     fingerprint: str = parameter(
-        'dhash',
-        'Key under which frames are remembered; invariants: also when rotated by quarter turns or '
-        'mirrored.',
+        MemorySettings.fingerprint,
+        'Key under which frames are remembered. thumbnail: 32 x 24 cells in colour, compared cell '
+        'by cell; made for cameras. dhash and invariants: those of the paper, which have to be '
+        'equal. dhash sees neither colour nor what is small, and takes some frames for others. '
+        'invariants finds rotated and mirrored frames too, sees no colour, and finds no frame '
+        'again that has noise.',
         ON_NEXT_FRAME,
         choices=tuple(FINGERPRINTS),
     )
-    memory: bool = parameter(True, 'Answer repeated frames from the memory.', ON_NEXT_FRAME)
     memory_capacity: int = parameter(
-        1024,
-        'Frames remembered at most; the least recently used go first.',
+        MemorySettings.capacity,
+        'Frames of each camera remembered at most; the least recently used go first. A thumbnail '
+        'takes 5 kB.',
         ON_NEXT_FRAME,
-        range=(1, 1_000_000),
+        range=(1, 100_000),
     )
     memory_max_age: float = parameter(
-        0.0, 'Seconds after which a frame is forgotten; 0: never.', ON_NEXT_FRAME, range=(0, 1e9)
+        MemorySettings.max_age,
+        'Seconds after which a frame is forgotten; 0: never.',
+        ON_NEXT_FRAME,
+        range=(0, 1e9),
+    )
+    memory_audit: float = parameter(
+        MemorySettings.audit,
+        'Share of the hits that are computed anyway, to find out how many are wrong; 0: none, nor '
+        'those on which the CNNs contradict each other.',
+        ON_NEXT_FRAME,
+        range=(0, 1),
+    )
+    memory_error: float = parameter(
+        MemorySettings.error,
+        'Share of wrong hits that is accepted: what the audits hold the memory to.',
+        ON_NEXT_FRAME,
+        range=(0.0001, 0.5),
+    )
+    memory_difference: float = parameter(
+        MemorySettings.difference,
+        'Grey levels by which any cell of a thumbnail may differ from that of a hit, at most.',
+        ON_NEXT_FRAME,
+        range=(0, 64),
+    )
+    memory_difference_per_margin: float = parameter(
+        MemorySettings.difference_per_margin,
+        'The same for each unit of the margin m of the remembered decision, as atanh(m); the '
+        'smaller of the two counts.',
+        ON_NEXT_FRAME,
+        range=(0, 1000),
+    )
+    memory_brightness: float = parameter(
+        MemorySettings.brightness,
+        'Grey levels by which the mean of a thumbnail may differ from that of a hit.',
+        ON_NEXT_FRAME,
+        range=(0, 255),
+    )
+    memory_scale: float = parameter(
+        MemorySettings.scale,
+        'The largest factor that the audits may put on memory_difference_per_margin.',
+        ON_NEXT_FRAME,
+        range=(LEAST_SCALE, 1),
+    )
+    memory_patience: int = parameter(
+        MemorySettings.patience,
+        'Misses in a row after which only every second frame is looked up, then every fourth and '
+        'every eighth, until one is a hit; 0: every frame is.',
+        ON_NEXT_FRAME,
+        range=(0, 1_000_000),
     )
     top_k: int = parameter(
         5, 'Classes in a Classification message, best first.', ON_NEXT_FRAME, range=(1, 65536)
@@ -242,10 +303,19 @@ class ClassifierParameters:
         """
         return Settings(
             self._rule(bundle),
-            memory=self.memory,
-            fingerprint=self.fingerprint,
-            capacity=self.memory_capacity,
-            max_age=self.memory_max_age,
+            self.memory,
+            MemorySettings(
+                self.fingerprint,
+                self.memory_capacity,
+                self.memory_max_age,
+                self.memory_audit,
+                self.memory_error,
+                self.memory_difference,
+                self.memory_difference_per_margin,
+                self.memory_brightness,
+                self.memory_scale,
+                self.memory_patience,
+            ),
         )
 
     def _rule(self, bundle: Bundle) -> Rule:

@@ -22,14 +22,14 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic
 
-from dual_cnn_ros.cascade.memory import Memory
+from dual_cnn_ros.cascade.memories import Memories
 from dual_cnn_ros.cascade.memory_file import MemoryFileError, Snapshot, write_memory
 from dual_cnn_ros.files import locked
 
 
 class MemoryStore:
     """
-    Loads a memory from a file, and saves it there whenever it has changed.
+    Loads memories from a file, and saves it there whenever it has changed.
 
     Nobody else may write the file until `close`. A process that is killed leaves what was saved
     last, and the file free for the next one.
@@ -58,7 +58,7 @@ class MemoryStore:
         self.path = path.resolve()
         self.fault = ''
         self._held = ExitStack()
-        self._saved: tuple[Memory, int] | None = None
+        self._saved: tuple[Memories, int] | None = None
         self._looked = monotonic()
         self._writing: Thread | None = None
         # The file has something that is not ours to replace.
@@ -79,7 +79,7 @@ class MemoryStore:
             'for it there, or name another file'
         )
 
-    def load(self, memory: Memory, identity: str) -> str:
+    def load(self, memory: Memories, identity: str) -> str:
         """
         Load the file into a memory, which stays as it is where there is none or a foreign one.
 
@@ -103,7 +103,7 @@ class MemoryStore:
     def _aside(self) -> Path:
         return self.path.with_name(f'{self.path.name}.old')
 
-    def save(self, memory: Memory, identity: str) -> int:
+    def save(self, memory: Memories, identity: str) -> int:
         """
         Save a memory now.
 
@@ -121,16 +121,16 @@ class MemoryStore:
         self._wait()
         snapshot = memory.snapshot()
         self._write(memory, identity, snapshot)
-        return len(snapshot.entries)
+        return snapshot.frames
 
-    def save_changes(self, memory: Memory, identity: str) -> None:
+    def save_changes(self, memory: Memories, identity: str) -> None:
         """Save a memory now, unless it is as it was saved last; OSError as by `save`."""
         self._wait()
         if self._is_changed(memory):
             self.save(memory, identity)
 
     def save_changes_every(
-        self, seconds: float, memory: Memory, identity: str, report: Callable[[str], None]
+        self, seconds: float, memory: Memories, identity: str, report: Callable[[str], None]
     ) -> None:
         """
         Begin to save a memory that has changed, where it is so long since the last time.
@@ -176,14 +176,14 @@ class MemoryStore:
             self._writing.join()
             self._writing = None
 
-    def _is_changed(self, memory: Memory) -> bool:
+    def _is_changed(self, memory: Memories) -> bool:
         if self._saved is None or self._saved[0] is not memory:
             return memory.changes > 0
         # Ages that count are part of it, and always change. A file may be removed meanwhile.
-        is_stale = memory.max_age > 0 or not self.path.exists()
+        is_stale = memory.settings.max_age > 0 or not self.path.exists()
         return memory.changes != self._saved[1] or (is_stale and len(memory) > 0)
 
-    def _write(self, memory: Memory, identity: str, snapshot: Snapshot) -> None:
+    def _write(self, memory: Memories, identity: str, snapshot: Snapshot) -> None:
         try:
             if self._is_foreign:
                 with suppress(FileNotFoundError):

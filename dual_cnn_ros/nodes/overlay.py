@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from dual_cnn_ros.cascade.decision import Decision
+from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.frame import Image, twice_if_lone
 from dual_cnn_ros.typeface import draw_text, text_width
 
@@ -93,8 +93,11 @@ def draw_overlay(
     draw_text(
         drawn, f'{label} {decision.score:.2f}', (2 * edge, baseline), round(32 * scale), WHITE
     )
-    right = width - 2 * edge - text_width(decision.source, small)
-    draw_text(drawn, decision.source, (right, baseline), small, WHITE)
+    who = decision.source
+    if decision.source == MEMORY and decision.distance is not None:
+        who += f' {decision.distance:.2f}'
+    right = width - 2 * edge - text_width(who, small)
+    draw_text(drawn, who, (right, baseline), small, WHITE)
     outline = BLACK, max(1, round(2 * scale))
     for i, line in enumerate(reversed(lines)):
         at = 2 * edge, height - 2 * edge - i * line_height
