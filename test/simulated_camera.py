@@ -99,12 +99,11 @@ class Classifier:
 
 
 class Tally(NamedTuple):
-    """What became of the frames: how many the memory answered, and how many of these wrongly."""
+    """How many frames the memory answered, how many wrongly, and the most that it held."""
 
     frames: int
     answered: int
     wrong: int
-    computed: int
     most: int
 
 
@@ -126,7 +125,7 @@ def play(memory: Memory, frames: int, sharpness: float = 1.0, settle: int = 0) -
             answered += 1
             wrong += recollection.answer.label != truth.label
         most = max(most, len(memory))
-    return Tally(frames, answered, wrong, frames - answered, most)
+    return Tally(frames, answered, wrong, most)
 
 
 def main(frames: int = 1_000_000) -> None:
@@ -139,11 +138,10 @@ def main(frames: int = 1_000_000) -> None:
         for sharpness in (1.0, 3.0):
             memory = Memory(settings, seed=0)
             tally, record = play(memory, frames, sharpness=sharpness), memory.record()
+            shares = tally.answered / frames, tally.wrong / max(1, tally.answered)
             print(
-                f'{name}, sharpness {sharpness:g}: answered {tally.answered / frames:.1%}, wrong '
-                f'{tally.wrong / max(1, tally.answered):.3%}, audits '
-                f'{record.audits / max(1, record.hits):.2%} of the hits, bound {record.bound:.2%}, '
-                f'scale {record.scale:.2f}, trusted {record.is_trusted}, most {tally.most}',
+                f'{name}, sharpness {sharpness:g}: answered {shares[0]:.1%}, '
+                f'wrong {shares[1]:.2%}, held at most {tally.most}; {record}',
                 flush=True,
             )
 

@@ -229,7 +229,9 @@ class Frame:
         # Halved once less than can be: a pixel of the level lies in one cell, but for a few.
         level = self._pyramid.level(_halvings(rows, columns, 2 * height, 2 * width))
         cells = shrink(level, height, width)
-        return cells if cells.shape[:2] == (height, width) else cv2.resize(cells, (width, height))
+        if cells.shape[:2] == (height, width):
+            return cells
+        return cv2.resize(twice_if_lone(cells), (width, height))
 
     def blob(self, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
         """Return the input of a CNN, float32 (1, C, height, width); it is made once and kept."""

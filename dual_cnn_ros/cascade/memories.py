@@ -20,9 +20,18 @@ from collections.abc import Callable
 from pathlib import Path
 import time
 
+from dual_cnn_ros.cascade.audit import AuditRecord
 from dual_cnn_ros.cascade.memory import Memory
-from dual_cnn_ros.cascade.memory_file import read_memory, Snapshot, write_memory
+from dual_cnn_ros.cascade.memory_file import (
+    CameraSnapshot,
+    MemoryFileError,
+    read_memory,
+    Snapshot,
+    write_memory,
+)
 from dual_cnn_ros.cascade.settings import MemorySettings
+
+NOTHING = CameraSnapshot([], 1.0)
 
 
 class Memories:
@@ -78,6 +87,10 @@ class Memories:
         self.settings = settings
         for memory in self._all():
             memory.configure(settings)
+
+    def records(self) -> list[AuditRecord]:
+        """Return how right the hits of each camera have been."""
+        return [memory.record() for memory in self._all()]
 
     def clear(self) -> int:
         """Forget everything; return how many frames that were."""
@@ -143,7 +156,10 @@ class Memories:
 
         """
         cameras = read_memory(path, identity, self._clock())
-        self.clear()
-        for name, snapshot in cameras.items():
-            self.of(name).restore(snapshot)
+        try:
+            # Keys of a file have one length, so that the first camera shows whether it is right.
+            for name in {**cameras, **self._cameras}:
+                self.of(name).restore(cameras.get(name, NOTHING))
+        except ValueError as error:
+            raise MemoryFileError(f'{path}: its keys are none ({error}); it is damaged') from error
         return len(self)

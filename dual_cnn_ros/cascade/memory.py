@@ -357,11 +357,13 @@ class Memory:
             )
 
     def restore(self, snapshot: CameraSnapshot) -> None:
-        """Replace the content by that of a snapshot."""
+        """Replace the content by that of a snapshot; ValueError where it has other keys."""
+        kept = snapshot.entries[-self._settings.capacity :]
+        thumbnails = [self._thumbnail(key) for key, _ in kept]
         self.clear()
         with self._lock:
             self._audit = self._new_audit()
             self._audit.scale = min(self._settings.scale, snapshot.scale)
-            for key, remembered in snapshot.entries[-self._settings.capacity :]:
+            for (key, remembered), thumbnail in zip(kept, thumbnails):
                 self._looks += 1
-                self._add(key, self._thumbnail(key), remembered)
+                self._add(key, thumbnail, remembered)

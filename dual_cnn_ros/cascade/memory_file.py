@@ -202,7 +202,7 @@ def _cameras(
         (
             key,
             Remembered(
-                Decision(p.copy(), int(label), float(score), MEMORY, str(winner), margin=margin),
+                Decision(p.copy(), label, float(score), MEMORY, str(winner), margin=margin),
                 now - float(age),
                 margin,
                 bool(is_contested),
@@ -212,7 +212,7 @@ def _cameras(
         for key, p, label, score, winner, margin, is_contested, agreements, age in zip(
             keys,
             parts['probabilities'].astype(np.float32),
-            parts['labels'],
+            parts['labels'].tolist(),
             parts['scores'],
             header['winners'],
             parts['margins'].astype(np.float64).tolist(),
@@ -243,6 +243,7 @@ def _is_plausible(entry: Remembered, now: float) -> bool:
     return bool(
         p.ndim == 1
         and np.isfinite(p).all()
+        and isinstance(decision.label, int)
         and 0 <= decision.label < p.size
         and 0 <= decision.score <= 1
         and 0 <= entry.margin <= 1

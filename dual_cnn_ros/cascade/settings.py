@@ -154,7 +154,7 @@ class MemorySettings:
 
     @property
     def rule(self) -> MemorySettings:
-        """What decides which hits are right: how often they are is counted anew once it changes."""
+        """What decides which hits are right: audits are counted anew once it changes."""
         return replace(self, capacity=1, max_age=0.0, patience=0)
 
 

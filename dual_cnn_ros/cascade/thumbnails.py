@@ -23,11 +23,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.cascade.frame import Frame
+from dual_cnn_ros.cascade.frame import Frame, Image, shrink
 
 ROWS, COLUMNS = 24, 32
-# Columns and rows of the two sketches.
-COARSE, FINE = (4, 3), (8, 6)
+# Rows and columns of the two sketches.
+COARSE, FINE = (3, 4), (6, 8)
 # Rounding to whole grey levels moves two blocks of a sketch apart by this at the most.
 ROUNDED = 1
 
@@ -67,14 +67,12 @@ class Thumbnail(NamedTuple):
         """Return that of the bytes that `thumbnail` makes."""
         pixels = np.frombuffer(key, np.uint8).reshape(ROWS, COLUMNS, 3)
         level = sum(cv2.mean(pixels)) / 3
-        fine, coarse = (
-            cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) for size in (FINE, COARSE)
-        )
-        parts = (
-            part.astype(np.int16).reshape(-1) - np.int16(round(level))
-            for part in (pixels, fine, coarse)
-        )
-        return cls(*parts, level)
+        fine, coarse = (shrink(pixels, *size) for size in (FINE, COARSE))
+
+        def less_mean(image: Image) -> Ints:
+            return image.astype(np.int16).reshape(-1) - np.int16(round(level))
+
+        return cls(less_mean(pixels), less_mean(fine), less_mean(coarse), level)
 
 
 class ThumbnailIndex(Generic[Item]):
@@ -175,7 +173,7 @@ class ThumbnailIndex(Generic[Item]):
         ]
 
     def difference(self, place: int, thumbnail: Thumbnail, brightness: float) -> float:
-        """Return how far that at a place differs, inf if its mean does by more than `brightness`."""
+        """Return how far that at a place differs, inf if by more than `brightness` in the mean."""
         if abs(self._levels[place] - thumbnail.level) > brightness:
             return math.inf
         return float(np.abs(self._cells[place] - thumbnail.cells).max())

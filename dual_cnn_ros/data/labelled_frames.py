@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Frames with or without true labels, one after another: of image files, or of a recording."""
+"""Frames with or without true labels, one after another: images, a recording, or a video."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
+import numpy as np
+
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.data import DataError
 from dual_cnn_ros.data.cameras import CAMERA, name_cameras, without_copies
@@ -31,6 +34,8 @@ from dual_cnn_ros.data.image_folder import ImageFolder
 from dual_cnn_ros.data.recording import NANOSECONDS, Recording, recording_files
 from dual_cnn_ros.data.true_labels import read_labels, recorded_labels
 from dual_cnn_ros.messages.images import ImageError, SampleDepth
+
+VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 
 
 class LabelledFrame(NamedTuple):
@@ -271,7 +276,84 @@ class RecordedFrames:
                 )
 
 
-FrameSource = ImageFrames | RecordedFrames
+class VideoFrames:
+    """
+    The frames of a video, which have no labels.
+
+    Parameters
+    ----------
+    path
+        A file that OpenCV can read.
+    block
+        Seconds of the video that are one cluster.
+
+    Attributes
+    ----------
+    kind
+        'video'.
+    count
+        The number of frames.
+    cameras, warnings, problems
+        As of images; there is nothing wrong.
+
+    Raises
+    ------
+    DataError
+        If OpenCV reads no frame of it.
+
+    """
+
+    kind = 'video'
+    cameras = (CAMERA,)
+    warnings: Sequence[str] = ()
+    problems: Sequence[str] = ()
+
+    def __init__(self, path: Path, block: float = 2.0) -> None:
+        self.path = path
+        capture = self._open()
+        # What the file says of their number may be wrong.
+        self.count = 0
+        while capture.grab():
+            self.count += 1
+        if not self.count:
+            raise DataError(f'{path} is no video that OpenCV can read')
+        self._rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self._block = block
+
+    def _open(self) -> cv2.VideoCapture:
+        return cv2.VideoCapture(str(self.path))
+
+    def identity(self) -> str:
+        """Return a digest of the file, by name, size and time."""
+        state = self.path.stat()
+        known = self.path.name, state.st_size, state.st_mtime_ns
+        return hashlib.sha256(repr(known).encode()).hexdigest()
+
+    def frames(self, wanted: Collection[int] | None = None) -> Iterator[LabelledFrame]:
+        """Yield all frames, or those of the wanted numbers."""
+        capture = self._open()
+        for number in range(self.count):
+            if not capture.grab():
+                return
+            if wanted is not None and number not in wanted:
+                continue
+            image = np.asarray(capture.retrieve()[1], np.uint8)
+            stamp = round((number + 1) * NANOSECONDS / self._rate)
+            yield LabelledFrame(
+                number,
+                f'frame {number}',
+                None,
+                int(number / self._rate / self._block),
+                stamp,
+                stamp,
+                CAMERA,
+                CAMERA,
+                image.tobytes(),
+                partial(np.array, image),
+            )
+
+
+FrameSource = ImageFrames | RecordedFrames | VideoFrames
 """What can be evaluated on."""
 
 
@@ -284,7 +366,7 @@ def open_frames(
     block: float = 2.0,
     topics: Collection[str] | None = None,
 ) -> FrameSource:
-    """Return the images or the recording at a path; see ImageFrames and RecordedFrames."""
+    """Return what is at a path; see ImageFrames, RecordedFrames and VideoFrames."""
     if recording_files(path):
         return RecordedFrames(path, labels, block, topics)
     if labels is not None or topics:
@@ -292,6 +374,8 @@ def open_frames(
             f'{path} is no rosbag2 recording, and --labels and --topics are for '
             'those; the labels of image files are the names of their folders'
         )
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return VideoFrames(path, block)
     return ImageFrames(path, split, exclude)
 
 

@@ -26,14 +26,13 @@ from time import perf_counter
 
 import cv2
 
-from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, Rule, Settings
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, MemorySettings, Rule
 from dual_cnn_ros.data.dataset import read_names
 from dual_cnn_ros.data.labelled_frames import open_frames
 from dual_cnn_ros.evaluation.energy import find_sensor, measure_energy, read_sample
 from dual_cnn_ros.evaluation.findings import (
     Conditions,
     EvaluationFindings,
-    NO_MEMORY,
     SystemResult,
     write_evaluation,
 )
@@ -62,7 +61,7 @@ class EvaluationOptions:
     Attributes
     ----------
     data
-        Folder or tar of images, or a recording.
+        Folder or tar of images, a recording, or a video.
     systems
         As parse_system reads them.
     out
@@ -76,7 +75,9 @@ class EvaluationOptions:
     fingerprints
         Of the memory, one after another.
     capacity
-        Of the memory; None for as many frames as there are images, or Settings.capacity.
+        Of the memory; None for as many frames as there are images, or the default.
+    audit
+        Share of the memory's hits that are computed anyway.
     reference
         Name of the system that all others are compared with; None for the first.
     split
@@ -112,8 +113,9 @@ class EvaluationOptions:
     repeat: tuple[float, ...] = (0.0,)
     rotate: bool = False
     memory: bool | None = None
-    fingerprints: tuple[str, ...] = (Settings.fingerprint,)
+    fingerprints: tuple[str, ...] = (MemorySettings.fingerprint,)
     capacity: int | None = None
+    audit: float = MemorySettings.audit
     reference: str | None = None
     split: str | None = None
     exclude: Path | None = None
@@ -174,14 +176,19 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
     if source.kind == 'images':
         cluster, least_capacity = 'image with its repeats', source.count
     else:
-        cluster, least_capacity = f'{options.block:g} s of the recording', 0
-    capacity = options.capacity or max(Settings.capacity, least_capacity)
-    memories = [] if options.memory is True else [NO_MEMORY]
-    memories += [] if options.memory is False else options.fingerprints
+        cluster, least_capacity = f'{options.block:g} s of the {source.kind}', 0
+    capacity = options.capacity or max(MemorySettings.capacity, least_capacity)
+    # Images are no stream in which to wait for a scene to stand still.
+    patience = 0 if source.kind == 'images' else MemorySettings.patience
+    memories: list[MemorySettings | None] = [] if options.memory is True else [None]
+    for fingerprint in () if options.memory is False else options.fingerprints:
+        memories.append(
+            MemorySettings(fingerprint, capacity, audit=options.audit, patience=patience)
+        )
     players = [
-        Player(system, networks, labels, memory, capacity)
+        Player(system, networks, labels, remember, options.seed)
         for system in systems
-        for memory in memories
+        for remember in memories
     ]
     probes = _probes(systems, networks, labels)
 

@@ -42,7 +42,7 @@ class EvaluatedData:
     name
         Of the folder, tar or recording.
     kind
-        'images' or 'recording'.
+        'images', 'recording' or 'video'.
     digest
         Hexadecimal, of all frames and labels in whatever order.
     frames, labelled, unlabelled
@@ -189,6 +189,40 @@ class EnergyResult:
 
 
 @dataclass(frozen=True)
+class MemoryFindings:
+    """
+    How right a memory was, by what the cascade itself says of the frames that the memory answered.
+
+    Attributes
+    ----------
+    hits
+        Share of the frames that resembled a remembered one.
+    answered
+        Share of the frames that the memory answered: the hits that were not audited.
+    wrong
+        Share of the answered frames of which the cascade says another label.
+    changed
+        Share of the answered frames whose content had changed; None where it was not compared.
+    audits, contradictions
+        Of the hits that the memory itself had computed: how many, and how many said otherwise.
+    scale
+        To which these brought it, see AuditRecord; the least of all cameras.
+    bound
+        With 95 % confidence, by the audits alone, no larger share of the hits is wrong.
+
+    """
+
+    hits: float
+    answered: float
+    wrong: float
+    changed: float | None
+    audits: int
+    contradictions: int
+    scale: float
+    bound: float
+
+
+@dataclass(frozen=True)
 class SystemResult:
     """
     How one system with one memory answered all frames of one protocol.
@@ -215,6 +249,8 @@ class SystemResult:
         From true label to answer to number of frames.
     timing, energy
         Time and energy of an image, as measured.
+    remembered
+        How right the memory was; None without one.
 
     """
 
@@ -234,6 +270,7 @@ class SystemResult:
     confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     energy: EnergyResult | None = None
+    remembered: MemoryFindings | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:

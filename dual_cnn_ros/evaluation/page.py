@@ -35,7 +35,7 @@ from dual_cnn_ros.evaluation.findings import (
     ThresholdCurve,
 )
 from dual_cnn_ros.evaluation.plots import INK, LegendEntry, Line, PALETTE, Point
-from dual_cnn_ros.evaluation.summary import notes, result_tables
+from dual_cnn_ros.evaluation.summary import memory_table, notes, result_tables
 from dual_cnn_ros.tables import millions
 
 # The memory, the first stage, the second one, deeper ones: as the overlay draws them.
@@ -72,6 +72,7 @@ def make_page(findings: EvaluationFindings, images: Mapping[int, Image], method:
             (
                 title,
                 rows,
+                memory_table(findings, protocol),
                 list(_cost_charts(findings, protocol)),
                 _share_bars(findings, findings.of_protocol(protocol)),
                 _latency_bars(findings.of_protocol(protocol)),

@@ -28,14 +28,17 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from dual_cnn_ros.cascade.audit import AuditRecord
+from dual_cnn_ros.cascade.cascade import ask
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.frame import Frame, Image
-from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.settings import MemorySettings, Settings
 from dual_cnn_ros.data.labelled_frames import FrameSource, LabelledFrame
 from dual_cnn_ros.evaluation.findings import NO_MEMORY, title
 from dual_cnn_ros.evaluation.protocol import turn
 from dual_cnn_ros.evaluation.publication import DecisionRecorder
 from dual_cnn_ros.evaluation.systems import AnswerFile, Networks, System
+from dual_cnn_ros.evaluation.views import Views
 
 
 @dataclass
@@ -55,6 +58,15 @@ class AnswerLog:
         Of the first CNN asked; NaN where the memory answered.
     macs
         Of the CNNs asked.
+    hits
+        Whether the frame resembled a remembered one.
+    wrong
+        Whether the memory answered, and the cascade itself says another label.
+    changed
+        Share of the pixels that differ from the frame that the memory answered by; NaN where it
+        did not answer, or not by one of the same pass.
+    records
+        Of the memory of each camera, at the end of each pass.
     timed
         Number of a frame to its CPU seconds and wall seconds.
     timed_alone
@@ -67,6 +79,10 @@ class AnswerLog:
     confidence: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     macs: list[int] = field(default_factory=list)
+    hits: list[bool] = field(default_factory=list)
+    wrong: list[bool] = field(default_factory=list)
+    changed: list[float] = field(default_factory=list)
+    records: list[AuditRecord] = field(default_factory=list)
     timed: dict[int, tuple[float, float]] = field(default_factory=dict)
     timed_alone: dict[str, list[float]] = field(default_factory=dict)
 
@@ -84,6 +100,10 @@ class AnswerLog:
             self.confidence + later.confidence,
             self.scores + later.scores,
             self.macs + later.macs,
+            self.hits + later.hits,
+            self.wrong + later.wrong,
+            self.changed + later.changed,
+            self.records + later.records,
             self.timed | {i + len(self.labels): t for i, t in later.timed.items()},
             self.timed_alone | later.timed_alone,
         )
@@ -101,10 +121,10 @@ class Player:
         The CNNs.
     labels
         The classes in common order.
-    memory
-        Its fingerprint, or NO_MEMORY.
-    capacity
-        Of the memory.
+    remember
+        How the memory works; None for no memory.
+    seed
+        Of its audits.
 
     """
 
@@ -113,15 +133,17 @@ class Player:
         system: System,
         networks: Networks,
         labels: Sequence[str],
-        memory: str = NO_MEMORY,
-        capacity: int = Settings.capacity,
+        remember: MemorySettings | None = None,
+        seed: int = 0,
     ) -> None:
-        self.system, self.memory, self.log = system, memory, AnswerLog()
-        has_memory = memory != NO_MEMORY
-        fingerprint = memory if has_memory else Settings.fingerprint
-        settings = Settings(system.rule, has_memory, fingerprint, capacity)
-        self.cascade = networks.cascade(system, settings)
-        self._again = partial(Player, system, networks, labels, memory, capacity)
+        self.system, self.log = system, AnswerLog()
+        self.memory = NO_MEMORY if remember is None else remember.fingerprint
+        settings = Settings(system.rule, remember is not None, remember or MemorySettings())
+        self._number = -1
+        # By a clock of frames, an answer tells by its age which one it is from.
+        self.cascade = networks.cascade(system, settings, lambda: self._number, seed)
+        self._again = partial(Player, system, networks, labels, remember, seed)
+        self._networks = networks
         self._place = [labels.index(label) for label in system.bundle.labels]
         self._macs = {spec.name: spec.macs for spec in system.bundle.stages}
 
@@ -130,10 +152,11 @@ class Player:
         """The system's name, and its memory if it has one."""
         return title(self.system.name, self.memory)
 
-    def play(self, frame: Frame, timed: bool = False) -> Decision:
-        """Answer a frame and log it, with the clocks running or not."""
+    def play(self, frame: Frame, camera: str, timed: bool = False) -> Decision:
+        """Answer a frame of a camera and log it, with the clocks running or not."""
+        self._number += 1
         wall, cpu = perf_counter(), process_time()
-        decision = self.cascade.classify(frame)
+        decision = self.cascade.classify(frame, camera)
         if timed:
             self.log.timed[len(self.log.labels)] = process_time() - cpu, perf_counter() - wall
         self.log.labels.append(self._place[decision.label])
@@ -141,7 +164,18 @@ class Player:
         self.log.confidence.append(float(decision.probabilities.max()))
         self.log.scores.append(next(iter(decision.scores.values()), float('nan')))
         self.log.macs.append(sum(self._macs[name] for name in decision.scores))
+        self.log.hits.append(decision.distance is not None)
+        self.log.wrong.append(
+            decision.source == MEMORY and decision.label != self._own_label(frame)
+        )
         return decision
+
+    def _own_label(self, frame: Frame) -> int:
+        """Return what the stages say of the frame, by what is known of them."""
+        was_live, self._networks.live = self._networks.live, False
+        label = ask(self.cascade.stages, frame, self.system.rule).label
+        self._networks.live = was_live
+        return label
 
     def time_alone(self, image: Image, source: str) -> float | None:
         """Return the CPU seconds of a frame that this source answers, None if another one does."""
@@ -290,7 +324,7 @@ class Playthrough:
             Is given the decisions of the players.
 
         """
-        played = PlayedFrames()
+        played, views = PlayedFrames(), Views(self.source.count)
         for labelled in self.frames(what, wanted):
             content = f'{labelled.label}\0'.encode() + labelled.data
             played.digests.append(hashlib.blake2b(content, digest_size=16).digest())
@@ -307,16 +341,20 @@ class Playthrough:
                 continue
             self.networks.answers = np.split(row, self._splits)
             for probe in probes:
-                probe.play(frame)
+                probe.play(frame, labelled.camera)
+            views.add(image)
             self.networks.live = timed = labelled.number in self._timed
             # A large CNN leaves the caches full of its weights, which slows down whoever is next.
             order = np.random.default_rng((self.seed, labelled.number)).permutation(len(players))
             for player in map(players.__getitem__, order.tolist()):
-                decision = player.play(Frame(image) if timed else frame, timed)
+                decision = player.play(Frame(image) if timed else frame, labelled.camera, timed)
+                player.log.changed.append(views.changed(decision.age))
                 if recorder is not None:
                     recorder.write(labelled, player.title, player.system.bundle, decision)
             self.networks.live = False
             played.numbers.append(labelled.number)
             played.labels.append(labelled.label)
             played.clusters.append(labelled.cluster)
+        for player in players:
+            player.log.records += player.cascade.memory.records()
         return played

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from dual_cnn_ros.calibration.reliability import reliability
 from dual_cnn_ros.calibration.thresholds import curve
+from dual_cnn_ros.cascade.audit import upper_bound
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.data.labelled_frames import FrameSource
 from dual_cnn_ros.evaluation.findings import (
@@ -34,6 +35,7 @@ from dual_cnn_ros.evaluation.findings import (
     EvaluatedData,
     EvaluatedStage,
     EvaluatedSystem,
+    MemoryFindings,
     NO_MEMORY,
     SourceShare,
     SystemResult,
@@ -44,6 +46,7 @@ from dual_cnn_ros.evaluation.player import AnswerLog, PlayedFrames, Player, Play
 from dual_cnn_ros.evaluation.protocol import Protocol
 from dual_cnn_ros.evaluation.systems import System
 from dual_cnn_ros.evaluation.timing import summarise_times
+from dual_cnn_ros.evaluation.views import CHANGED
 
 _CURVE_POINTS = 101
 _SHOWN = 24
@@ -113,7 +116,27 @@ def protocol_results(
             reliability(confidence, right[i]) if len(truth) else None,
             confusion(truth, answers[i], playthrough.labels),
             summarise_times(log, shares, first_pass),
+            remembered=_memory_findings(player, log),
         )
+
+
+def _memory_findings(player: Player, log: AnswerLog) -> MemoryFindings | None:
+    if player.memory == NO_MEMORY:
+        return None
+    answered = np.array(log.sources) == MEMORY
+    changed = np.array(log.changed)[~np.isnan(log.changed)]
+    audits = sum(record.audits for record in log.records)
+    contradictions = sum(record.contradictions for record in log.records)
+    return MemoryFindings(
+        float(np.mean(log.hits)),
+        float(np.mean(answered)),
+        float(np.sum(log.wrong) / max(1, answered.sum())),
+        float(np.mean(changed > CHANGED)) if len(changed) else None,
+        audits,
+        contradictions,
+        min(record.scale for record in log.records),
+        upper_bound(contradictions, audits),
+    )
 
 
 def _compared_with(player: Player, players: Sequence[Player], reference: str) -> int | None:

@@ -21,14 +21,17 @@ from collections.abc import Sequence
 from dual_cnn_ros.data.problems import MOST_NAMED
 from dual_cnn_ros.evaluation.findings import EvaluationFindings, SystemResult
 from dual_cnn_ros.evaluation.metrics import LEAST_CLUSTERS
+from dual_cnn_ros.evaluation.views import CHANGED, DIFFERENT
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
 
 def summary(findings: EvaluationFindings) -> str:
     """Return the results as text, a table for each protocol, and notes."""
     lines = []
-    for title, rows in result_tables(findings):
+    for protocol, (title, rows) in zip(findings.protocols, result_tables(findings)):
         lines += [title, *text_table(rows), '']
+        if memories := memory_table(findings, protocol):
+            lines += [*text_table(memories), '']
     return '\n'.join([*lines, *notes(findings)])
 
 
@@ -86,6 +89,27 @@ def _row(result: SystemResult, sources: Sequence[str], has_energy: bool) -> list
     ]
 
 
+def memory_table(findings: EvaluationFindings, protocol: str) -> list[list[str]]:
+    """Return the rows of the table of a protocol's memories, the head first; none without any."""
+    head = ['system', 'memory', 'hits', 'answered', 'wrong', 'changed']
+    head += ['audits', 'contradicted', 'wrong by audits', 'scale']
+    rows = [
+        [
+            result.system,
+            result.memory,
+            *(percent(share) for share in (found.hits, found.answered, found.wrong)),
+            percent(found.changed),
+            str(found.audits),
+            str(found.contradictions),
+            f'<= {percent(found.bound)}',
+            f'{found.scale:.3f}',
+        ]
+        for result in findings.of_protocol(protocol)
+        if (found := result.remembered) is not None
+    ]
+    return [head, *rows] if rows else []
+
+
 def notes(findings: EvaluationFindings) -> list[str]:
     """Return what a reader of the tables has to know: references, frames left out, energy."""
     data, conditions = findings.data, findings.conditions
@@ -94,6 +118,12 @@ def notes(findings: EvaluationFindings) -> list[str]:
         'points; harm/help: frames that only the reference, and only this system, got right; '
         'p50, p95: of the latency'
     ]
+    if any(result.remembered for result in findings.results):
+        lines.append(
+            'hits: frames that resemble a remembered one; of the answered, wrong: the CNNs say '
+            f'another label, changed: over {percent(CHANGED)} of the pixels differ by over '
+            f'{DIFFERENT} grey levels; wrong by audits: 95 % bound'
+        )
     untimed = [result for result in findings.results if result.timing.cpu_seconds is None]
     if untimed:
         lines.append(

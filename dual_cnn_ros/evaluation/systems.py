@@ -24,6 +24,7 @@ import json
 import math
 from pathlib import Path
 import re
+from time import monotonic
 
 import numpy as np
 import numpy.typing as npt
@@ -170,9 +171,16 @@ class Networks:
         """Return what each CNN answers to a frame."""
         return [stage.predict(frame) for stage in self._stages]
 
-    def cascade(self, system: System, settings: Settings) -> Cascade:
-        """Return the cascade of a system, whose CNNs must be among these."""
-        return Cascade([self._stage(spec) for spec in system.bundle.stages], settings)
+    def cascade(
+        self,
+        system: System,
+        settings: Settings,
+        clock: Callable[[], float] = monotonic,
+        seed: int | None = None,
+    ) -> Cascade:
+        """Return the cascade of a system, whose CNNs must be among these; see Cascade."""
+        stages = [self._stage(spec) for spec in system.bundle.stages]
+        return Cascade(stages, settings, clock, seed)
 
     def _stage(self, spec: StageSpec) -> Stage:
         number = self.keys.index(_key(spec))

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Compare cascades and single CNNs on labelled images or a rosbag2 recording, frame by frame.
+Compare cascades and single CNNs on images, a rosbag2 recording or a video, frame by frame.
 
 A SYSTEM is BUNDLE (its own rule), BUNDLE@POINT (an operating point of it, by name), or
 BUNDLE@first, BUNDLE@second, ... (that CNN alone). BUNDLE is the name of one that comes with the
@@ -92,15 +92,17 @@ def _compare(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser('evaluate', f'{__doc__}\n{METHOD}')
     add = parser.add_argument
-    add('data', type=Path, nargs='?', help='images as <class>/<file>, or a recording')
+    add('data', type=Path, nargs='?', help='images as <class>/<file>, a recording or a video')
     add('systems', nargs='*', metavar='SYSTEM', help='see above')
     add('--out', type=Path, help='folder of the results')
     add('--repeat', type=number(0, 1), nargs='+', default=[0.0], metavar='D', help='see above (0)')
     add('--rotate', action='store_true', help='protocols with repeats also with turned ones')
     add('--memory', action=argparse.BooleanOptionalAction, help='only with it, or without (both)')
     keys, dest = tuple(FINGERPRINTS), 'fingerprints'
-    memories = 'of the memory, a system each (dhash)'
-    add('--fingerprint', nargs='+', choices=keys, default=['dhash'], dest=dest, help=memories)
+    memories = 'of the memory, a system each (thumbnail)'
+    add('--fingerprint', nargs='+', choices=keys, default=[keys[0]], dest=dest, help=memories)
+    audits = "share of the memory's hits that are computed anyway (0.02)"
+    add('--audit', type=number(0, 1), default=0.02, metavar='X', help=audits)
     add('--capacity', type=number(1, kind=int), metavar='FRAMES', help='of memory (all images)')
     add('--reference', metavar='NAME', help='the system that all are compared with (the first)')
     add('--split', help="of the images, where there are several ('test')")
@@ -108,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     columns = 'columns label, frame or stamp, and topic'
     add('--labels', type=Path, metavar='CSV', help=f'{columns} (the ground_truth of a recording)')
     add('--topics', nargs='+', default=[], metavar='TOPIC', help='of a recording (all images)')
-    clusters = 'of a recording, drawn as one by the bootstrap: neighbours resemble (2)'
+    clusters = 'of a recording or video, drawn as one by the bootstrap: neighbours resemble (2)'
     add('--block', type=positive, default=2.0, metavar='SECONDS', help=clusters)
     add('--timed', type=number(0, kind=int), default=500, metavar='N', help='images to time (500)')
     add('--seed', type=number(0, kind=int), default=0, help='of everything drawn (0)')

@@ -32,6 +32,6 @@ done < "$out/pairs.txt"
 
 largest=$("$PYTHON" "$here/pairs.py" --largest "$out"/pool/*/)
 tool evaluate "$test" "${systems[@]}" --reference "$largest" --repeat 0 1 --rotate \
-  --fingerprint dhash invariants --timed 1000 --out "$out/evaluate"
+  --fingerprint dhash invariants --audit 0 --timed 1000 --out "$out/evaluate"
 "$PYTHON" "$here/table.py" "$out/evaluate/evaluate.json" "$out/pair/recommendation.json" > "$out/table.md"
 "$PYTHON" "$here/chart.py" "$out/evaluate/evaluate.json" "$out"

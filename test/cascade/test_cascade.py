@@ -25,7 +25,13 @@ import pytest
 from dual_cnn_ros.cascade.cascade import Cascade, Stage
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, Criterion, Rule, Settings
+from dual_cnn_ros.cascade.settings import (
+    ALWAYS_DEFER,
+    Criterion,
+    MemorySettings,
+    Rule,
+    Settings,
+)
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -54,11 +60,10 @@ def thresholds(*values: float, score: str = 'max_probability') -> tuple[Criterio
     return tuple(Criterion(score, value) for value in values)
 
 
-def make(*cnns: FakeCnn, rule: Rule | None = None, **settings: Any) -> Cascade:
+def make(*cnns: FakeCnn, rule: Rule | None = None, memory: bool = True, **kept: Any) -> Cascade:
     rule = rule or Rule(thresholds(*[0.8] * (len(cnns) - 1)))
-    return Cascade(
-        [Stage(name, cnn) for name, cnn in zip(NAMES, cnns)], Settings(rule, **settings)
-    )
+    stages = [Stage(name, cnn) for name, cnn in zip(NAMES, cnns)]
+    return Cascade(stages, Settings(rule, memory, MemorySettings(**{'audit': 0.0, **kept})))
 
 
 def decide(*answers: tuple[float, ...], rule: Rule | None = None) -> Decision:
@@ -198,6 +203,34 @@ def test_average_is_the_mean_of_the_distributions() -> None:
     assert (decision.label, decision.score) == (1, 0.4375)
 
 
+# How sure a decision is --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('check', 'answers', 'margin', 'is_overruled'),
+    [
+        # The first two probabilities of the answer.
+        ('more_confident', [SURE_OF_0, SURE_OF_2], 0.84, False),
+        ('none', [UNSURE_OF_0, (0.6, 0.2, 0.2)], 0.4, False),
+        ('average', [UNSURE_OF_0, (0.75, 0.15, 0.1)], 0.4, False),
+        # Where a stage contradicts it, the scores of the two,
+        ('more_confident', [(0.25, 0.7, 0.05), (0.04, 0.06, 0.9)], 0.1, False),
+        ('more_confident', [(0.6, 0.4, 0.0), (0.1, 0.55, 0.35)], 0.05, True),
+        # and the threshold at which it would not have been asked.
+        ('more_confident', [(0.75, 0.25), (0.05, 0.95)], 0.05, False),
+        ('none', [(0.7, 0.3), (0.1, 0.9)], 0.1, False),
+        ('average', [(0.6, 0.4), (0.1, 0.9)], 0.2, False),
+        ('average', [(0.75, 0.25), (0.4, 0.6)], 0.15, True),
+    ],
+)
+def test_a_decision_says_how_far_it_is_from_another_one(
+    check: str, answers: list[tuple[float, ...]], margin: float, is_overruled: bool
+) -> None:
+    decision = decide(*answers, rule=Rule(thresholds(0.8), check))
+    assert decision.margin == pytest.approx(margin, abs=1e-6)
+    assert decision.overruled == is_overruled
+
+
 # The memory --------------------------------------------------------------------------------------
 
 
@@ -213,6 +246,23 @@ def test_a_repeated_frame_asks_nobody() -> None:
         assert repeated.probabilities is decided.probabilities
     assert len(first.asked) == len(second.asked) == 1
     assert decided.source == 'second'  # what was remembered did not change
+
+
+def test_a_frame_that_is_audited_is_computed_and_says_what_it_resembles() -> None:
+    first, second = FakeCnn(UNSURE_OF_0), FakeCnn(SURE_OF_2)
+    cascade = make(first, second, audit=1.0)
+    assert cascade.classify(frame()).distance is None
+    audited = cascade.classify(frame())
+    assert (audited.source, audited.distance, audited.age) == ('second', 0.0, None)
+    assert list(audited.seconds) == ['memory', 'first', 'second']
+    assert len(first.asked) == 2 and len(cascade.memory) == 1
+
+
+def test_each_camera_has_a_memory_of_its_own() -> None:
+    cascade = make(FakeCnn(SURE_OF_0))
+    cameras = ('left', 'right', 'left', '')
+    found = [cascade.classify(frame(), camera).source for camera in cameras]
+    assert found == ['first', 'first', 'memory', 'first']
 
 
 def test_without_memory_no_frame_is_remembered_or_recalled() -> None:
@@ -242,9 +292,9 @@ def test_what_a_stage_raises_is_passed_on_and_nothing_is_remembered(failing: int
         ({'rule': Rule(thresholds(0.8, score='entropy'))}, False),
         ({'rule': Rule(thresholds(0.7))}, False),
         ({'rule': Rule(thresholds(0.8), 'none')}, False),
-        ({'fingerprint': 'invariants'}, False),
-        ({'capacity': 7}, True),
-        ({'max_age': 100.0}, True),
+        ({'remember': MemorySettings('invariants', audit=0.0)}, False),
+        ({'remember': MemorySettings(capacity=7, audit=0.0)}, True),
+        ({'remember': MemorySettings(max_age=100.0, audit=0.0)}, True),
         ({'memory': False}, True),
         ({}, True),
     ],
@@ -255,19 +305,22 @@ def test_another_rule_or_fingerprint_forgets_the_answers_and_nothing_else_does(
 ) -> None:
     cascade = make(FakeCnn(SURE_OF_0), FakeCnn(SURE_OF_2), capacity=5, max_age=50.0)
     cascade.classify(frame())
-    assert (cascade.memory.capacity, cascade.memory.max_age) == (5, 50.0)
     changed = replace(cascade.settings, **change)
     cascade.settings = changed
-    assert (cascade.memory.capacity, cascade.memory.max_age) == (changed.capacity, changed.max_age)
+    assert cascade.memory.settings == changed.remember
     assert len(cascade.memory) == is_kept
     cascade.settings = replace(changed, memory=True)
     assert (cascade.classify(frame()).source == 'memory') == is_kept
     turned = Frame(np.ascontiguousarray(np.rot90(frame().image)))
-    assert (cascade.classify(turned).source == 'memory') == ('fingerprint' in change)
+    assert (cascade.classify(turned).source == 'memory') == (
+        changed.remember.fingerprint == 'invariants'
+    )
 
 
 @pytest.mark.parametrize(
-    'change', [{'rule': Rule(thresholds(0.4))}, {'fingerprint': 'invariants'}], ids=str
+    'change',
+    [{'rule': Rule(thresholds(0.4))}, {'remember': MemorySettings('invariants')}],
+    ids=str,
 )
 def test_a_frame_is_finished_under_the_settings_it_began_with(change: dict[str, Any]) -> None:
     def swap_meanwhile(frame: Frame) -> np.ndarray:
@@ -310,11 +363,18 @@ def test_a_rule_has_one_criterion_for_each_stage_but_the_last(stages: int, crite
         (Criterion, 'threshold', 1.1, r'in \[0, 1\], not 1.1'),
         (Criterion, 'threshold', float('nan'), r'in \[0, 1\]'),
         (Rule, 'post_check', 'vote', "one of none, more_confident, average, not 'vote'"),
-        (Settings, 'fingerprint', 'md5', "one of dhash, invariants, not 'md5'"),
-        (Settings, 'capacity', 0, 'at least 1 frame, not 0'),
-        (Settings, 'max_age', -1.0, r'0 \(never\) or positive seconds, not -1.0'),
-        (Settings, 'max_age', float('inf'), '0 .* or positive seconds, not inf'),
-        (Settings, 'max_age', float('nan'), '0 .* or positive seconds, not nan'),
+        (MemorySettings, 'fingerprint', 'md5', "one of thumbnail, dhash, invariants, not 'md5'"),
+        (MemorySettings, 'capacity', 0, 'at least 1 frame, not 0'),
+        (MemorySettings, 'max_age', -1.0, r'0 \(never\) or positive seconds, not -1.0'),
+        (MemorySettings, 'max_age', float('inf'), '0 .* or positive seconds, not inf'),
+        (MemorySettings, 'max_age', float('nan'), '0 .* or positive seconds, not nan'),
+        (MemorySettings, 'audit', 1.1, r'in \[0, 1\], not 1.1'),
+        (MemorySettings, 'error', 0.0, 'between 0 and 1, not 0.0'),
+        (MemorySettings, 'difference', -1.0, 'grey levels from 0 on, not -1.0'),
+        (MemorySettings, 'difference_per_margin', float('nan'), 'grey levels from 0 on, not nan'),
+        (MemorySettings, 'brightness', float('inf'), 'grey levels from 0 on, not inf'),
+        (MemorySettings, 'scale', 0.01, r'in \[0.015625, 1\], not 0.01'),
+        (MemorySettings, 'patience', -1, 'frames from 0 on, not -1'),
     ],
 )
 def test_a_wrong_setting_is_named(kind: Any, field: str, value: Any, message: str) -> None:

@@ -26,6 +26,7 @@ import pytest
 
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.memory_file import (
+    CameraSnapshot,
     FORMAT,
     MemoryFileError,
     read_memory,
@@ -42,9 +43,12 @@ PROBABILITIES = np.array([[0.75, 0.25], [0.25, 0.75]], dtype=np.float32)
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """Return a file of two frames."""
-    decisions = [Decision(p, n, float(n), 'second', 'first') for n, p in enumerate(PROBABILITIES)]
-    entries = [(bytes([n] * 8), Remembered(decision, 1.0)) for n, decision in enumerate(decisions)]
-    write_memory(tmp_path / 'memory.npz', 'id', Snapshot(entries, 2.0, 2))
+    cameras = {}
+    for n, p in enumerate(PROBABILITIES):
+        decision = Decision(p, n, float(n), 'second', 'first')
+        remembered = Remembered(decision, 1.0, 0.5, is_contested=n == 0, agreements=7 * n)
+        cameras[f'camera {n}'] = CameraSnapshot([(bytes([n] * 8), remembered)], 0.25 + n / 4)
+    write_memory(tmp_path / 'memory.npz', 'id', Snapshot(cameras, 2.0, 2))
     return tmp_path / 'memory.npz'
 
 
@@ -57,17 +61,31 @@ def refused(path: Path, identity: str = 'id') -> str:
 
 def contents(path: Path) -> list[tuple[Any, ...]]:
     return [
-        (key, since, d.probabilities.tobytes(), d.label, d.score, d.source, d.winner)
-        for key, (d, since) in read_memory(path, 'id', 10.0)
+        (name, camera.scale, key, *rest, d.probabilities.tobytes(), d.label, d.score, d.winner)
+        for name, camera in read_memory(path, 'id', 10.0).items()
+        for key, (d, *rest) in camera.entries
     ]
 
 
 def test_what_is_written_is_read_again_as_of_the_memory(saved: Path) -> None:
     assert contents(saved) == [
-        (bytes([n] * 8), 9.0, p.tobytes(), n, float(n), 'memory', 'first')
+        (
+            f'camera {n}',
+            0.25 + n / 4,
+            bytes([n] * 8),
+            9.0,
+            0.5,
+            n == 0,
+            7 * n,
+            p.tobytes(),
+            n,
+            float(n),
+            'first',
+        )
         for n, p in enumerate(PROBABILITIES)
     ]
-    decision = read_memory(saved, 'id', 10.0)[0][1].decision
+    decision = read_memory(saved, 'id', 10.0)['camera 0'].entries[0][1].decision
+    assert (decision.source, decision.margin) == ('memory', 0.5)
     assert (type(decision.label), type(decision.score)) == (int, float)
     assert decision.probabilities.dtype == np.float32
 
@@ -154,6 +172,20 @@ def test_a_file_that_was_rewritten_without_a_change_is_good(saved: Path) -> None
     [
         *((header, 'damaged') for header in (b'[]', b'', b'{', b'\xff', b'null')),
         *(({'winners': winners}, 'damaged') for winners in (None, ['first'], 7)),
+        *(
+            ({'cameras': cameras}, 'damaged')
+            for cameras in (
+                None,
+                [],
+                {},
+                {'a': {'frames': 1, 'scale': 1.0}},
+                {'a': {'frames': 3, 'scale': 1.0}},
+                {'a': {'frames': -1, 'scale': 1.0}, 'b': {'frames': 3, 'scale': 1.0}},
+                {'a': {'frames': 2, 'scale': 0.0}},
+                {'a': {'frames': 2, 'scale': None}},
+                {'a': {'frames': 2}},
+            )
+        ),
         ({'identity': None}, 'saved under another bundle'),
         ({'format': 'memory 9'}, f"its format is 'memory 9', not {FORMAT!r}"),
     ],
@@ -179,6 +211,9 @@ def test_a_bad_header_is_refused(header: Any, said: str, saved: Path) -> None:
             ],
         ),
         ('labels', [None, *map(np.array, ([0, 2], [-1, 0], [0.0, 1.0], [0, 1, 0], 0))]),
+        ('margins', [None, *map(np.array, ([0.5, np.nan], [0.5, 1.5], ['a', 'b'], [0.5]))]),
+        ('contested', [None, *map(np.array, ([True], [[True, False]] * 2))]),
+        ('agreements', [None, *map(np.array, ([1, -1], ['a', 'b'], [1]))]),
         ('scores', [None, *map(np.array, ([0.8, np.nan], [0.8, 7], ['a', 'b'], [[0.8, 0.6]]))]),
         ('ages', [None, *map(np.array, ([1.0, -1.0], [1.0, np.nan], [[1.0, 1.0]] * 2))]),
     ],

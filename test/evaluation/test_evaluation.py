@@ -30,7 +30,7 @@ from tiny_bundle import LABELS, make_bundle, picture
 from dual_cnn_ros.bundle import read_bundle, write_bundle
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.settings import Settings
+from dual_cnn_ros.cascade.settings import MemorySettings, Settings
 from dual_cnn_ros.evaluation import systems
 from dual_cnn_ros.evaluation.findings import (
     Conditions,
@@ -103,18 +103,19 @@ def test_agrees_with_a_plain_loop(odd: Path, images: Path, tmp_path: Path, timed
         rotate=True,
         timed=timed,
         fingerprints=('dhash', 'invariants'),
+        audit=0.0,
     )
     rules = {'tiny': RULE} | {f'tiny@{name}': r for name, r in read_bundle(odd).rules.items()}
     assert len(findings.results) == len(rules) * 3 * 5
     # A half is drawn, once for all protocols.
     half = sorted(np.random.default_rng((0, 0)).permutation(24).tolist()[:12])
     for found in findings.results:
-        memory = {'memory': False} if found.memory == 'off' else {'fingerprint': found.memory}
+        has_memory = found.memory != 'off'
+        remember = MemorySettings(found.memory if has_memory else 'dhash', audit=0.0)
         share, _, turned = found.protocol.partition(' ')
         repeats = {'d=0': [], 'd=0.5': half, 'd=1': list(range(24))}[share]
-        plain = plainly(
-            images, odd, Settings(rules[found.system], **memory), bool(turned), repeats
-        )
+        settings = Settings(rules[found.system], has_memory, remember)
+        plain = plainly(images, odd, settings, bool(turned), repeats)
         assert found.frames == found.judged == 24 + len(repeats) and found.clusters == 24
         shares = {name: share.share for name, share in found.sources.items()}
         assert (found.accuracy, found.macs) == pytest.approx(plain[:2])
@@ -131,7 +132,7 @@ def test_agrees_with_a_plain_loop(odd: Path, images: Path, tmp_path: Path, timed
 
 def test_a_small_memory_forgets(odd: Path, images: Path, tmp_path: Path) -> None:
     findings = run(images, tmp_path, odd, memory=True, repeat=(1.0,), capacity=1, timed=0)
-    assert 'memory' not in result_of(findings, 'tiny', 'dhash', 'd=1').sources
+    assert 'memory' not in result_of(findings, 'tiny', 'thumbnail', 'd=1').sources
 
 
 def test_single_stages_and_the_reference(odd: Path, images: Path, tmp_path: Path) -> None:
@@ -187,7 +188,9 @@ def test_systems_may_have_their_labels_in_another_order(
 
 def test_frames_of_a_recording(bundle: Path, tmp_path: Path) -> None:
     bag = write_recording(tmp_path / 'bag')
-    findings = run(bag, tmp_path / 'out', bundle, f'{bundle}@second')
+    findings = run(
+        bag, tmp_path / 'out', bundle, f'{bundle}@second', fingerprints=('dhash',), audit=0.0
+    )
     data = findings.data
     assert (data.frames, data.unlabelled, data.unknown_labels) == (23, 2, {'purple': 2})
     assert list(data.bad) == ['/rear/image/compressed 1700000003.500']
@@ -335,3 +338,51 @@ def test_rules_that_differ_in_the_threshold_have_one_curve(
     assert counts == [(3, 2)]
     assert [curve.system for curve in curves] == ['tiny', 'tiny@never ask', 'tiny@always ask']
     assert len({replace(curve, system='') for curve in curves}) == 1
+
+
+# How right the memory is --------------------------------------------------------------------
+
+
+def write_video(path: Path, pictures: list[np.ndarray]) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 10, (64, 48))
+    for image in pictures:
+        writer.write(cv2.resize(image, (64, 48), interpolation=cv2.INTER_NEAREST))
+    writer.release()
+    return path
+
+
+def test_a_memory_is_judged_by_what_the_cnns_say_of_every_frame(
+    bundle: Path, tmp_path: Path
+) -> None:
+    red, blue = picture('red'), picture('blue')
+    # What is so small that a thumbnail hardly shows it, and what a dhash does not see at all.
+    pictures = [*[red] * 10, *[blue] * 5, *[red] * 5, *[np.roll(blue, 1, axis=1)] * 5]
+    video = write_video(tmp_path / 'video.avi', pictures)
+    findings = run(
+        video,
+        tmp_path / 'out',
+        bundle,
+        fingerprints=('thumbnail', 'dhash'),
+        audit=0.0,
+        timed=0,
+    )
+    assert (findings.data.kind, findings.data.frames) == ('video', 25)
+    thumbnail, dhash, off = (
+        result_of(findings, 'tiny', memory) for memory in ('thumbnail', 'dhash', 'off')
+    )
+    assert off.remembered is None
+    assert thumbnail.remembered is not None and dhash.remembered is not None
+    assert thumbnail.remembered.wrong == thumbnail.remembered.changed == 0
+    assert thumbnail.remembered.hits == thumbnail.remembered.answered >= 0.8
+    assert thumbnail.remembered.audits == 0 and thumbnail.remembered.bound == 1
+    said = summary(findings)
+    assert 'wrong by audits' in said and '<= 100.00%' in said
+
+
+def test_an_audited_memory_says_how_often(bundle: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / 'video.avi', [picture('red')] * 20)
+    findings = run(video, tmp_path / 'out', bundle, audit=1.0, memory=True, timed=0)
+    found = result_of(findings, 'tiny', 'thumbnail').remembered
+    assert found is not None
+    assert (found.hits, found.answered, found.audits, found.contradictions) == (0.95, 0, 19, 0)
+    assert found.changed is None and found.bound == pytest.approx(1 - 0.05 ** (1 / 19), abs=1e-5)

@@ -127,7 +127,7 @@ def test_the_table_has_the_change_of_every_figure(findings: EvaluationFindings) 
 def test_what_cannot_be_compared_is_said(findings: EvaluationFindings) -> None:
     fewer = replace(findings, results=tuple(r for r in findings.results if r.system == 'tiny'))
     for before, after, said in (
-        (findings, fewer, 'the second report has no result of tiny@second, memory dhash, d=0;'),
+        (findings, fewer, 'the second report has no result of tiny@second, memory off, d=0;'),
         (fewer, findings, 'the first report has no result of tiny@second'),
         (findings, replace(findings, seed=9), 'not of the same seed'),
         (findings, replace(findings, labels=('red',)), 'not of the same labels'),

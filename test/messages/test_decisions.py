@@ -89,6 +89,7 @@ def test_a_decision_is_written_as_text(bundle: Bundle, header: Any) -> None:
         'source': 'second',
         'winner': 'first',
         'distance': '',
+        'age': '',
         'threshold': '0.8',
         'score.first': '0.7',
         'score.second': '0.612346',
@@ -144,9 +145,10 @@ def test_only_the_macs_of_stages_that_were_asked_count(bundle: Bundle, header: A
 def test_a_decision_of_the_memory_has_a_distance_and_takes_no_macs(
     bundle: Bundle, header: Any
 ) -> None:
-    decision = decided(source='memory', scores={}, distance=0, threshold=None)
+    decision = decided(source='memory', scores={}, distance=0.25, age=2.5, threshold=None)
     written = values(message_of(decision, bundle, header))
-    assert [written[key] for key in ('distance', 'threshold', 'macs')] == ['0', '', '0']
+    found = [written[key] for key in ('distance', 'age', 'threshold', 'macs')]
+    assert found == ['0.25', '2.5', '', '0']
 
 
 @pytest.mark.parametrize(

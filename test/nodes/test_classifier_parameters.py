@@ -24,7 +24,7 @@ import pytest
 from tiny_bundle import make_bundle
 
 from dual_cnn_ros.bundle import Bundle, OperatingPoint
-from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
+from dual_cnn_ros.cascade.settings import Criterion, MemorySettings, Rule, Settings
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.parameter import declared_parameters, ParameterError
 
@@ -88,9 +88,21 @@ def test_a_value_at_the_limit_is_accepted(name: str, value: Any) -> None:
 
 def test_parameters_become_settings(bundle: Bundle) -> None:
     values = ClassifierParameters(
-        memory=False, fingerprint='invariants', memory_capacity=7, memory_max_age=2.5
+        memory=False,
+        fingerprint='invariants',
+        memory_capacity=7,
+        memory_max_age=2.5,
+        memory_audit=0.1,
+        memory_error=0.05,
+        memory_difference=11.0,
+        memory_difference_per_margin=12.0,
+        memory_brightness=13.0,
+        memory_scale=0.5,
+        memory_patience=3,
     )
-    assert values.settings(bundle) == Settings(OWN, False, 'invariants', 7, 2.5)
+    remember = MemorySettings('invariants', 7, 2.5, 0.1, 0.05, 11.0, 12.0, 13.0, 0.5, 3)
+    assert values.settings(bundle) == Settings(OWN, False, remember)
+    assert ClassifierParameters().settings(bundle) == Settings(OWN)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ import pytest
 
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.memory import Memory
+from dual_cnn_ros.cascade.memories import Memories
+from dual_cnn_ros.cascade.settings import MemorySettings
 from dual_cnn_ros.nodes import memory_store
 from dual_cnn_ros.nodes.memory_store import MemoryStore
 
@@ -41,16 +42,20 @@ def frame(seed: int) -> Frame:
     return Frame(np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 
 
-def memory_of(count: int, max_age: float = 0.0) -> Memory:
-    memory = Memory('dhash', 10_000, max_age)
+def memory_of(count: int, max_age: float = 0.0) -> Memories:
+    memory = Memories(MemorySettings('dhash', 10_000, max_age, audit=0.0, patience=0))
     for seed in range(count):
-        memory.remember(frame(seed), DECISION)
+        learn(memory, seed)
     return memory
 
 
+def learn(memory: Memories, seed: int) -> None:
+    camera = memory.of('front')
+    camera.remember(camera.recall(frame(seed)), DECISION)
+
+
 def loaded(path: Path, identity: str = 'id') -> int:
-    memory = Memory('dhash', 10_000)
-    return memory.load(path, identity)
+    return memory_of(0).load(path, identity)
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def test_what_changed_is_saved_and_nothing_else_is_written(path: Path) -> None:
     store.save_changes(memory, 'id')
     first = path.stat()
     assert loaded(path) == 3
-    memory.recall(frame(0))
+    memory.of('front').recall(frame(0))
     store.save_changes(memory, 'id')
     assert path.stat() == first
     memory.clear()
@@ -126,7 +131,7 @@ def test_a_file_that_cannot_be_loaded_is_kept(path: Path, content: bytes) -> Non
     assert 'memory.npz: not a memory file' in store.load(memory, 'id')
     store.save_changes(memory, 'id')
     assert path.read_bytes() == content
-    memory.remember(frame(1), DECISION)
+    learn(memory, 1)
     for _ in range(2):
         store.save(memory, 'id')
         assert path.with_name('memory.npz.old').read_bytes() == content
@@ -155,7 +160,7 @@ def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
         assert f'memory_file {path} ' in str(caught.value)
 
 
-def wait(store: MemoryStore, memory: Memory, reports: list[str], seconds: float = 0.0) -> None:
+def wait(store: MemoryStore, memory: Memories, reports: list[str], seconds: float = 0.0) -> None:
     """Let the time come, and what is then written be written."""
     with mock.patch.object(memory_store, 'monotonic', return_value=time.monotonic() + seconds):
         store.save_changes_every(60.0, memory, 'id', reports.append)
@@ -190,7 +195,7 @@ from pathlib import Path
 import sys
 
 sys.path.insert(0, sys.argv[2])
-from test_memory_store import frame, memory_of, DECISION
+from test_memory_store import learn, memory_of
 from dual_cnn_ros.nodes.memory_store import MemoryStore
 
 store = MemoryStore(Path(sys.argv[1]), 'the one before')
@@ -198,7 +203,7 @@ memory = memory_of(0)
 assert not store.load(memory, 'id')
 seed = len(memory)
 while True:
-    memory.remember(frame(seed), DECISION)
+    learn(memory, seed)
     store.save_changes(memory, 'id')
     seed += 1
     print(seed, flush=True)
