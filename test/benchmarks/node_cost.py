@@ -1,0 +1,346 @@
+# Copyright 2026 The dual_cnn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+What a frame costs the classifier, beside a subscriber that does nothing and a node without us.
+
+Every figure is CPU time of a whole process by /proc, for a frame of a camera that publishes 30 of
+them a second, reliably, into the shared memory of config/fastdds_large_images.xml. All are taken
+in one run, one after another, so that their ratios mean something on any machine. The latency is
+from the publication of a frame to the arrival of its classification in the camera's process.
+
+Run it with the root of the checkout in PYTHONPATH; --seconds says how long each is measured.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+import time
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.cascade.scores import softmax
+from dual_cnn_ros.nodes.heap import keep_freed_blocks
+from dual_cnn_ros.playback.large_images import make_room_for_large_images
+
+RATE, SETTLE = 30.0, 2.0
+TOPICS = {'raw': '/camera/image_raw', 'jpeg': '/camera/image_raw/compressed'}
+RESULT = '/cost/classification'
+
+
+class Row(NamedTuple):
+    """What a camera publishes."""
+
+    width: int
+    height: int
+    kind: str
+
+    @property
+    def title(self) -> str:
+        """As shown."""
+        return f'{self.width} x {self.height} {"JPEG" if self.kind == "jpeg" else "raw"}'
+
+
+class Cost(NamedTuple):
+    """CPU milliseconds of a frame, and percentiles of the latency in milliseconds."""
+
+    cpu: float
+    p50: float
+    p95: float
+
+
+ROWS = (
+    Row(640, 480, 'raw'),
+    Row(1920, 1080, 'raw'),
+    Row(640, 480, 'jpeg'),
+    Row(1280, 720, 'jpeg'),
+    Row(1920, 1080, 'jpeg'),
+)
+NODE = [sys.executable, '-m', 'dual_cnn_ros.nodes.start', 'classifier', '--ros-args']
+NODE += ['-r', '__node:=cost']
+# What each of our columns sets.
+OURS = {
+    'hit': ['-p', 'memory_audit:=0.0'],
+    'first': ['-p', 'memory:=false', '-p', 'threshold:=0.0'],
+    'both': ['-p', 'memory:=false', '-p', 'threshold:=1.0'],
+}
+COLUMNS = ('bare', 'bare, blocks kept', *OURS, 'plain')
+
+
+def picture(row: Row) -> np.ndarray:
+    """Return smooth shapes with the grain of a sensor, of which both CNNs are sure enough."""
+    random = np.random.default_rng(3)
+    coarse = random.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (row.width, row.height), interpolation=cv2.INTER_CUBIC)
+    grain = random.normal(0, 3, smooth.shape)
+    return np.asarray(np.clip(smooth + grain, 0, 255), np.uint8)
+
+
+def jpeg(image: np.ndarray) -> np.ndarray:
+    """Return an image as a camera driver compresses it."""
+    return np.asarray(cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].ravel())
+
+
+# Processes ---------------------------------------------------------------------------------------
+
+
+def camera(row: Row, seconds: float, cameras: int) -> None:
+    """Publish frames on time once somebody subscribes; print when it begins, and the latencies."""
+    import rclpy
+    from rclpy.qos import QoSProfile
+    from sensor_msgs.msg import CompressedImage, Image
+    from vision_msgs.msg import Classification
+
+    rclpy.init()
+    node = rclpy.create_node('cost_camera')
+    image = picture(row)
+    if row.kind == 'raw':
+        data = array('B', image.tobytes())
+        size = {'height': row.height, 'width': row.width, 'step': 3 * row.width}
+        message: Any = Image(encoding='bgr8', data=data, **size)
+    else:
+        message = CompressedImage(format='jpeg', data=array('B', jpeg(image).tobytes()))
+    topics = [TOPICS[row.kind]]
+    if cameras > 1:
+        topics = [topic.replace('camera', f'camera{i}') for i in range(cameras) for topic in topics]
+    publishers = [node.create_publisher(type(message), topic, QoSProfile(depth=1)) for topic in topics]
+    latencies: list[float] = []
+    answers = 0
+
+    def arrived(answer: Classification) -> None:
+        nonlocal answers
+        answers += 1
+        stamp = answer.header.stamp
+        latencies.append(time.time() - stamp.sec - 1e-9 * stamp.nanosec)
+
+    results = [RESULT]
+    if cameras > 1:
+        results = [f'/cost/camera{i}/classification' for i in range(cameras)]
+    for result in results:
+        node.create_subscription(Classification, result, arrived, 10)
+    while not all(publisher.get_subscription_count() for publisher in publishers):
+        rclpy.spin_once(node, timeout_sec=0.1)
+    begin = time.monotonic()
+    count = round((seconds + SETTLE) * RATE)
+    for number in range(count):
+        due = begin + number / RATE
+        while (left := due - time.monotonic()) > 0:
+            rclpy.spin_once(node, timeout_sec=left)
+        if number == round(SETTLE * RATE):
+            print('begin', flush=True)
+            latencies.clear()
+            answers = 0
+        for publisher in publishers:
+            now = time.time_ns()
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 1_000_000_000)
+            publisher.publish(message)
+    print('end', flush=True)
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        rclpy.spin_once(node, timeout_sec=0.05)
+    frames = (count - round(SETTLE * RATE)) * cameras
+    print(json.dumps({'latencies': latencies, 'answers': answers, 'frames': frames}), flush=True)
+
+
+def subscriber(row: Row, work: Callable[[Any], np.ndarray | None]) -> None:
+    """Answer every frame with a Classification and a Float64, of what `work` says of it."""
+    import rclpy
+    from rclpy.qos import QoSProfile
+    from sensor_msgs.msg import CompressedImage, Image
+    from std_msgs.msg import Float64
+    from vision_msgs.msg import Classification, ObjectHypothesis
+
+    rclpy.init()
+    node = rclpy.create_node('cost')
+    results = node.create_publisher(Classification, RESULT, 10)
+    confidence = node.create_publisher(Float64, '/cost/confidence', 10)
+
+    def on_image(message: Any) -> None:
+        p = work(message)
+        answer = Classification(header=message.header)
+        if p is not None:
+            best = int(p.argmax())
+            answer.results = [ObjectHypothesis(class_id=str(best), score=float(p[best]))]
+        results.publish(answer)
+        confidence.publish(Float64(data=1.0))
+
+    kind = Image if row.kind == 'raw' else CompressedImage
+    node.create_subscription(kind, TOPICS[row.kind], on_image, QoSProfile(depth=1))
+    rclpy.spin(node)
+
+
+def plain_network() -> Callable[[Any], np.ndarray]:
+    """Return what a node does without us: the second CNN of `scenes` on every frame."""
+    import onnxruntime
+
+    stage = Bundle.open('scenes').stages[1]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session: Any = onnxruntime.InferenceSession(str(stage.files['onnx'].path), options)
+    name = session.get_inputs()[0].name
+    mean, std = (np.array(v, np.float32) for v in (stage.input.mean, stage.input.std))
+
+    def classify(message: Any) -> np.ndarray:
+        data = np.frombuffer(message.data, np.uint8)
+        if hasattr(message, 'format'):
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        else:
+            image = data.reshape(message.height, message.width, 3)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        small = cv2.resize(
+            image, (stage.input.width, stage.input.height), interpolation=cv2.INTER_AREA
+        )
+        blob = ((small / np.float32(255) - mean) / std).transpose(2, 0, 1)[np.newaxis]
+        return softmax(session.run(None, {name: blob.astype(np.float32)})[0][0])
+
+    return classify
+
+
+# Measuring ---------------------------------------------------------------------------------------
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of all threads that a process has, to the nanosecond."""
+    tasks = Path(f'/proc/{pid}/task').glob('*/schedstat')
+    return sum(int(task.read_text().split()[0]) for task in tasks) * 1e-9
+
+
+@contextmanager
+def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a process until the end of the block."""
+    with subprocess.Popen(command, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def measure(command: list[str], row: Row, seconds: float, cameras: int = 1) -> tuple[Cost, float]:
+    """Return the cost of a frame to the process of a command, and the share that was answered."""
+    source = [sys.executable, __file__, 'camera', *map(str, row), str(seconds), str(cameras)]
+    with running(command) as node, running(source, stdout=subprocess.PIPE) as publisher:
+        assert publisher.stdout is not None
+        assert publisher.stdout.readline() == 'begin\n'
+        before = cpu_seconds(node.pid)
+        assert publisher.stdout.readline() == 'end\n'
+        used = cpu_seconds(node.pid) - before
+        found = json.loads(publisher.stdout.readline())
+    latencies = 1e3 * np.array(found['latencies'])
+    p50, p95 = np.percentile(latencies, (50, 95)) if len(latencies) else (np.nan, np.nan)
+    frames = found['frames']
+    return Cost(1e3 * used / frames, float(p50), float(p95)), found['answers'] / frames
+
+
+def command_of(column: str, row: Row) -> list[str]:
+    """Return the command of a process to measure."""
+    if column in OURS:
+        topic = ['-p', f'image_topics:=[{TOPICS[row.kind]}]', '-p', 'power_topic:=""']
+        return [*NODE, *topic, '-p', 'energy_topic:=""', *OURS[column]]
+    return [sys.executable, __file__, column, *map(str, row)]
+
+
+def full_decode(row: Row) -> float:
+    """Return the CPU milliseconds of one full decode of the JPEG of a row."""
+    data = jpeg(picture(row))
+    times = []
+    for _ in range(60):
+        start = time.thread_time()
+        cv2.imdecode(data, cv2.IMREAD_COLOR)
+        times.append(time.thread_time() - start)
+    return 1e3 * float(np.median(times))
+
+
+def inactive_share(seconds: float) -> float:
+    """Return the share of a core that an inactive node takes beside a camera, in percent."""
+    row = [*map(str, ROWS[0])]
+    idle = [*NODE, '-p', 'autostart:=false']
+    bare = [sys.executable, __file__, 'bare', *row]
+    source = [sys.executable, __file__, 'camera', *row, str(seconds), '1']
+    with (
+        running(idle) as node,
+        running(bare),
+        running(source, stdout=subprocess.PIPE) as publisher,
+    ):
+        assert publisher.stdout is not None
+        publisher.stdout.readline()
+        before = cpu_seconds(node.pid)
+        publisher.stdout.readline()
+        used = cpu_seconds(node.pid) - before
+    return 100 * used / seconds
+
+
+def report(seconds: float, rows: tuple[Row, ...]) -> None:
+    """Measure everything, and print the tables."""
+    costs: dict[Row, dict[str, Cost]] = {}
+    for row in rows:
+        costs[row] = {}
+        for column in COLUMNS:
+            costs[row][column], share = measure(command_of(column, row), row, seconds)
+            if share < 0.98:
+                print(f'{row.title}, {column}: only {share:.0%} answered', file=sys.stderr)
+    for what, part in (('CPU ms per frame', 0), ('latency p50 ms', 1), ('latency p95 ms', 2)):
+        print(f'\n| {what} | ' + ' | '.join(COLUMNS) + ' |')
+        print('|---' * (len(COLUMNS) + 1) + '|')
+        for row, found in costs.items():
+            print(f'| {row.title} | ' + ' | '.join(f'{found[c][part]:.2f}' for c in COLUMNS) + ' |')
+    print('\n| ratio, same run | |\n|---|---|')
+    for row, found in costs.items():
+        hit = found['hit'].cpu
+        if row.kind == 'raw':
+            kept = found['bare, blocks kept'].cpu
+            print(f'| {row.title}: hit / bare, blocks kept | {hit / kept:.2f} |')
+        else:
+            print(f'| {row.title}: hit / one full decode | {hit / full_decode(row):.2f} |')
+    print(f'| inactive node beside a 30 Hz camera, % of a core | {inactive_share(seconds):.2f} |')
+    four = Row(1280, 720, 'jpeg')
+    topics = [TOPICS['jpeg'].replace('camera', f'camera{i}') for i in range(4)]
+    command = ['taskset', '-c', '0', *NODE, '-p', f'image_topics:=[{",".join(topics)}]']
+    cost, share = measure([*command, *OURS['hit']], four, seconds, cameras=4)
+    print(f'| four cameras, {four.title}, on one core: answered | {share:.0%} |')
+    print(f'| the same: CPU ms per frame of a camera | {cost.cpu:.2f} |')
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, or be one of the processes."""
+    if arguments and arguments[0] in ('camera', 'bare', 'bare, blocks kept', 'plain'):
+        role, width, height, kind, *rest = arguments
+        row = Row(int(width), int(height), kind)
+        if role == 'camera':
+            return camera(row, float(rest[0]), int(rest[1]))
+        if role == 'bare, blocks kept':
+            keep_freed_blocks()
+        cv2.setNumThreads(1)
+        return subscriber(row, plain_network() if role == 'plain' else lambda _: None)
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument('--seconds', type=float, default=8.0)
+    parser.add_argument('--rows', type=int, nargs='+', default=list(range(len(ROWS))))
+    options = parser.parse_args(arguments)
+    os.environ.update(ROS_DOMAIN_ID='87', ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
+    make_room_for_large_images()
+    return report(options.seconds, tuple(ROWS[i] for i in options.rows))
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
