@@ -177,7 +177,7 @@ class Memory:
                 self._audit = self._new_audit()
                 for entry in self._entries.values():
                     self._tolerate(entry)
-            self._shrink()
+            self._shrink(settings.capacity)
 
     def recall(self, frame: Frame) -> Recollection:
         """Return what is known of a frame; where no answer is, `remember` wants to know it."""
@@ -321,11 +321,11 @@ class Memory:
     def _add(self, key: bytes, thumbnail: Thumbnail | None, remembered: Remembered) -> None:
         if (old := self._entries.get(key)) is not None:
             self._forget(old)
+        self._shrink(self._settings.capacity - 1)
         entry = self._entries[key] = Entry(key, remembered, used=self._looks)
         if self._index is not None and thumbnail is not None:
             entry.place = self._index.add(entry, thumbnail, self._tolerance(entry))
         self.changes += 1
-        self._shrink()
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.key]
@@ -335,8 +335,8 @@ class Memory:
             if moved is not None:
                 moved.place = entry.place
 
-    def _shrink(self) -> None:
-        while len(self._entries) > self._settings.capacity:
+    def _shrink(self, size: int) -> None:
+        while len(self._entries) > size:
             self._forget(next(iter(self._entries.values())))
 
     def clear(self) -> int:

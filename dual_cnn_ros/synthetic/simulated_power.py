@@ -31,6 +31,7 @@ import re
 import numpy as np
 
 from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.power_trace import remarks, write_power_trace
@@ -82,9 +83,10 @@ class SimulatedTrace:
 
 def classify_recording(recording: Recording, bundle: Bundle) -> Iterator[tuple[Message, Decision]]:
     """Yield every image of a recording, in order of time, with what a bundle decides about it."""
-    cascade = bundle.cascade()
+    # Of the audits of the memory: each run is to decide the same.
+    cascade = Cascade(bundle.load(), bundle.settings, seed=0)
     for message in recording.messages(recording.image_topics):
-        yield message, cascade.classify(Frame(message.image()))
+        yield message, cascade.classify(Frame(message.image()), message.topic)
 
 
 def simulate_power(recording: Recording, bundle: Bundle) -> SimulatedTrace:

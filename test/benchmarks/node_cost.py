@@ -124,8 +124,12 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
         message = CompressedImage(format='jpeg', data=array('B', jpeg(image).tobytes()))
     topics = [TOPICS[row.kind]]
     if cameras > 1:
-        topics = [topic.replace('camera', f'camera{i}') for i in range(cameras) for topic in topics]
-    publishers = [node.create_publisher(type(message), topic, QoSProfile(depth=1)) for topic in topics]
+        topics = [
+            topic.replace('camera', f'camera{i}') for i in range(cameras) for topic in topics
+        ]
+    publishers = [
+        node.create_publisher(type(message), topic, QoSProfile(depth=1)) for topic in topics
+    ]
     latencies: list[float] = []
     answers = 0
 
@@ -304,7 +308,9 @@ def report(seconds: float, rows: tuple[Row, ...]) -> None:
         print(f'\n| {what} | ' + ' | '.join(COLUMNS) + ' |')
         print('|---' * (len(COLUMNS) + 1) + '|')
         for row, found in costs.items():
-            print(f'| {row.title} | ' + ' | '.join(f'{found[c][part]:.2f}' for c in COLUMNS) + ' |')
+            print(
+                f'| {row.title} | ' + ' | '.join(f'{found[c][part]:.2f}' for c in COLUMNS) + ' |'
+            )
     print('\n| ratio, same run | |\n|---|---|')
     for row, found in costs.items():
         hit = found['hit'].cpu

@@ -80,7 +80,8 @@ class Heard:
 def node(tmp_path: Path) -> Iterator[NodeProcess]:
     careful = OperatingPoint('careful', (Criterion('max_probability', 1.0),), 'average')
     bundle = make_bundle(tmp_path / 'bundle', operating_points=(careful,))
-    with classifier(tmp_path, bundle=str(bundle), image_topics=[FRONT]) as process:
+    given = {'image_topics': [FRONT], 'memory_audit': 0.0}
+    with classifier(tmp_path, bundle=str(bundle), **given) as process:
         yield process
 
 
@@ -227,17 +228,22 @@ def test_models_change_after_cleanup_only(front: Camera, client: Client, tmp_pat
     assert client.transition('shutdown') and client.state() == 'finalized'
 
 
-def test_cameras_share_the_memory(client: Client, tmp_path: Path) -> None:
+def test_each_camera_has_a_memory_of_its_own(client: Client, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / 'bundle')
-    given = {'image_topics': ['/front/image', '/rear/image'], 'image_transport': 'compressed'}
+    given = {
+        'image_topics': ['/front/image', '/rear/image'],
+        'image_transport': 'compressed',
+        'memory_audit': 0.0,
+    }
     with classifier(tmp_path, bundle=str(bundle), **given):
         front = client.camera('/front/image/compressed', 'front')
         rear = client.camera('/rear/image/compressed', 'rear')
         decisions = Heard(client, DiagnosticArray, '/dual_cnn/rear/decision')
         front.ask(compressed('green', '.png'))
-        message = compressed('green', '.png')
-        assert rear.label_of(message) == 'green'
-        assert decisions.decision(message)['source'] == 'memory'
+        for source in 'first', 'memory':
+            message = compressed('green', '.png')
+            assert rear.label_of(message) == 'green'
+            assert decisions.decision(message)['source'] == source
 
 
 def test_slow_frame_blocks_neither_parameters_nor_lifecycle(
@@ -246,10 +252,10 @@ def test_slow_frame_blocks_neither_parameters_nor_lifecycle(
     begun, go_on = Event(), Event()
     quick = Cascade.classify
 
-    def slow(cascade: Cascade, image: Any) -> Any:
+    def slow(cascade: Cascade, *frame_and_camera: Any) -> Any:
         begun.set()
         assert go_on.wait(60)
-        return quick(cascade, image)
+        return quick(cascade, *frame_and_camera)
 
     monkeypatch.setattr(Cascade, 'classify', slow)
     context = Context()

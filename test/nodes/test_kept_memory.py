@@ -39,7 +39,7 @@ def parameters(tmp_path: Path) -> dict[str, Any]:
 
 
 def remembered(client: Client) -> str:
-    """Return how full the memory of the node is."""
+    """Return how much the memory of the node holds."""
     return client.values('cascade')['memory']
 
 
@@ -54,13 +54,13 @@ def test_it_is_there_again_after_a_kill_a_signal_and_a_deactivation(
         # Killed, at the end of this block.
     parameters['memory_save_s'] = 3600.0
     with NodeProcess(tmp_path, 'classifier', parameters) as node:
-        assert remembered(client) == '1/1024'
+        assert remembered(client) == '1 frames'
         client.camera(FRONT).ask(frame('green'))
         assert node.interrupt() == 0, node.log
         assert f'the memory of 1 frames is kept in {file}' in node.log
         assert 'Traceback' not in node.log
     with NodeProcess(tmp_path, 'classifier', parameters) as node:
-        assert remembered(client) == '2/1024'
+        assert remembered(client) == '2 frames'
         client.camera(FRONT).ask(frame('blue'))
         saved = file.stat()
         assert client.transition('deactivate')
@@ -69,9 +69,9 @@ def test_it_is_there_again_after_a_kill_a_signal_and_a_deactivation(
         assert client.transition('cleanup')
         assert client.set('memory_file', str(tmp_path / 'other.npz')).successful
         assert client.transition('configure')
-        assert remembered(client) == '0/1024'
+        assert remembered(client) == '0 frames'
     with NodeProcess(tmp_path, 'classifier', parameters) as node:
-        assert remembered(client) == '3/1024'
+        assert remembered(client) == '3 frames'
 
 
 def test_a_second_node_of_one_file_is_refused(
