@@ -17,10 +17,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import CallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -65,9 +68,46 @@ class Publishers:
     other_types: tuple[str, ...] = ()
 
 
+class Taken(NamedTuple):
+    """
+    A frame of a camera.
+
+    Attributes
+    ----------
+    message
+        The image.
+    missed
+        How many frames the camera published since the one taken before, as far as is known.
+
+    """
+
+    message: Image | CompressedImage
+    missed: int = 0
+
+
+class _NotByTheExecutor(CallbackGroup):
+    """
+    Keeps a subscription and its events from the executor.
+
+    With Fast DDS, who waits for an event of a subscription is also woken by each of its messages,
+    again and again until another thread has taken it.
+    """
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
+
+
 class CameraInput:
     """
     A subscription to images that is reliable where all publishers offer that, else best effort.
+
+    It takes frames when told to, and no executor takes them.
 
     A best-effort subscription loses what does not fit into the shared memory of Fast DDS, a
     reliable one hears nothing from a best-effort publisher. The type is that which is published,
@@ -79,8 +119,6 @@ class CameraInput:
         Subscribes.
     topic
         Resolved name of the image topic.
-    on_image
-        Called with each message.
     on_lost
         Called with the number of messages that were lost on the way, where the middleware tells.
 
@@ -100,19 +138,25 @@ class CameraInput:
         self,
         node: LifecycleNode,
         topic: str,
-        on_image: Callable[[Image | CompressedImage], None],
         on_lost: Callable[[int], None],
     ) -> None:
-        self._node, self._topic, self._on_image = node, topic, on_image
+        self._node, self._topic = node, topic
 
         def on_event(event: Any) -> None:
             on_lost(event.total_count_change)
 
-        self._events = SubscriptionEventCallbacks(message_lost=on_event)
+        # What the default ones would log, the diagnostics say.
+        self._events = SubscriptionEventCallbacks(
+            message_lost=on_event, use_default_callbacks=False
+        )
         self._stated = _stated_reliability(node, topic)
         self._subscription: Any = None
         self._current: tuple[str, QoSReliabilityPolicy] | None = None
         self._logged = ''
+        # Of the frame taken last, by its one publisher.
+        self._number: int | None = None
+        self._gids: set[bytes] = set()
+        self._group = _NotByTheExecutor()
         self.publishers = Publishers()
         self.follow()
 
@@ -121,8 +165,19 @@ class CameraInput:
         """Whether a stated reliability keeps it from hearing some of its publishers."""
         return self._stated == RELIABLE and bool(self.publishers.best_effort)
 
-    def follow(self) -> None:
-        """Look who publishes, and subscribe anew where that asks for another subscription."""
+    def follow(self) -> bool:
+        """
+        Look who publishes, and subscribe anew where that asks for another subscription.
+
+        What was lost on the way since the last time is told, too.
+
+        Returns
+        -------
+        bool
+            Whether it subscribed anew.
+
+        """
+        self._tell_lost()
         found = self._node.get_publishers_info_by_topic(self._topic)
         types = {info.topic_type for info in found}
         named = 'CompressedImage' if self._topic.endswith(COMPRESSED) else 'Image'
@@ -139,9 +194,13 @@ class CameraInput:
             ),
             tuple(sorted(types - {kind})),
         )
+        gids = {bytes(info.endpoint_gid) for info in images}
+        if gids != self._gids:
+            self._gids, self._number = gids, None
         is_reliable = images and not self.publishers.best_effort
         reliability = self._stated or (RELIABLE if is_reliable else BEST_EFFORT)
-        if (kind, reliability) != self._current:
+        is_new = (kind, reliability) != self._current
+        if is_new:
             self.close()
             self._current = kind, reliability
             self._subscribe(KINDS[kind], reliability)
@@ -149,21 +208,50 @@ class CameraInput:
         if quality not in ('', self._logged):
             self._node.get_logger().info(f'{self._topic}: {quality}, {self._reason()}')
         self._logged = quality
+        return is_new
 
     def close(self) -> None:
-        """Unsubscribe."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-        self._subscription = self._current = None
+        """Unsubscribe; another thread that waits or takes keeps it alive until it is done."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            self._node.destroy_subscription(subscription)
+        self._current = self._number = None
+
+    def enter(self, in_use: ExitStack) -> Any:
+        """Return the handle of the subscription, to wait for, in use until then; None if none."""
+        if (subscription := self._subscription) is None:
+            return None
+        try:
+            in_use.enter_context(subscription.handle)
+        except rclpy_implementation.InvalidHandle:
+            return None  # unsubscribed this very moment
+        return subscription.handle
+
+    def take(self) -> Taken | None:
+        """Return the newest frame that has come since the one taken before, None if none has."""
+        subscription = self._subscription
+        with ExitStack() as in_use:
+            if (handle := self.enter(in_use)) is None:
+                return None
+            found = handle.take_message(subscription.msg_type, False)
+        if found is None:
+            return None
+        message, information = found
+        before, self._number = self._number, information.get('publication_sequence_number')
+        # Each publisher has numbers of its own. Humble tells none.
+        if before is None or self._number is None or len(self._gids) != 1:
+            return Taken(message)
+        return Taken(message, max(0, self._number - before - 1))
 
     def _subscribe(self, kind: type[Any], reliability: QoSReliabilityPolicy) -> None:
         def create(**events: Any) -> Any:
             return self._node.create_subscription(
                 kind,
                 self._topic,
-                self._on_image,
+                lambda _: None,
                 # Only the newest frame counts. A new profile each time: overrides change it.
                 QoSProfile(depth=1, reliability=reliability),
+                callback_group=self._group,
                 qos_overriding_options=QoSOverridingOptions(policy_kinds=POLICIES),
                 **events,
             )
@@ -172,6 +260,17 @@ class CameraInput:
             self._subscription = create(event_callbacks=self._events)
         except UnsupportedEventTypeError:
             self._subscription = create()
+
+    def _tell_lost(self) -> None:
+        handlers = [] if self._subscription is None else self._subscription.event_handlers
+        for handler in handlers:
+            context: Any = self._node.context.handle
+            wait_set = rclpy_implementation.WaitSet(0, 0, 0, 0, 0, 1, context)
+            wait_set.clear_entities()
+            handler.add_to_wait_set(wait_set)
+            wait_set.wait(0)
+            if handler.is_ready(wait_set) and (event := handler.take_data()) is not None:
+                handler.callback(event)
 
     def _reason(self) -> str:
         if self._stated:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -56,8 +57,6 @@ class CameraOutputs:
         Of its frames.
     condition
         Of its health, as logged last.
-    limit
-        Of the frames that are looked at.
     depth
         Of its 16-bit samples.
 
@@ -67,7 +66,7 @@ class CameraOutputs:
         self.name, self.topic = name, topic
         self.statistics = Statistics()
         self.condition = ''
-        self.limit = RateLimit()
+        self._limit, self._is_held = RateLimit(), False
         self.depth = SampleDepth()
         self._node = node
         # Held while messages are published, so that no publisher is destroyed meanwhile.
@@ -78,6 +77,20 @@ class CameraOutputs:
         self.confidence = create(Float64, f'~/{prefix}confidence')
         self.decision = create(DiagnosticArray, f'~/{prefix}decision')
         self.overlay = create(Image, f'~/{prefix}overlay')
+
+    def due(self, rate: float) -> float:
+        """Return the seconds until the next frame is wanted, at most `rate` a second."""
+        seconds = self._limit.wait(rate, monotonic())
+        if seconds > 0:
+            self._is_held = True
+            self.statistics.hold()
+        return seconds
+
+    def took(self, missed: int, rate: float) -> None:
+        """Count a frame that was taken, and those missed before it."""
+        self._limit.took(rate, monotonic())
+        self.statistics.took(missed, 'skipped' if self._is_held else 'dropped')
+        self._is_held = False
 
     def is_wanted(self, publisher: Any) -> bool:
         """Return True if somebody subscribes to one of the publishers."""

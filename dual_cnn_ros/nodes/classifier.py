@@ -26,6 +26,7 @@ from threading import Lock
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity
@@ -46,11 +47,12 @@ from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
 from dual_cnn_ros.messages.types import installed
 from dual_cnn_ros.nodes.camera_health import ARRIVING, camera_health, DISTRUSTED, memory_values
-from dual_cnn_ros.nodes.camera_input import CameraInput
+from dual_cnn_ros.nodes.camera_input import CameraInput, Taken
 from dual_cnn_ros.nodes.cameras import CameraOutputs, make_cameras
 from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.diagnostics import Diagnostics
 from dual_cnn_ros.nodes.endpoints import add_steady_timer, header_now
+from dual_cnn_ros.nodes.frame_loop import FrameLoop
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.memory_store import MemoryStore
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
@@ -61,13 +63,10 @@ from dual_cnn_ros.nodes.parameter import (
     WHILE_UNCONFIGURED,
 )
 from dual_cnn_ros.nodes.run import run_node, THROTTLE_SECONDS
-from dual_cnn_ros.nodes.worker import NewestWorker
 from dual_cnn_ros.typeface import NoTypefaceError
 
 NAME = 'dual_cnn'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-# How often the publishers of the cameras, and the time of the memory's last save, are looked at.
-LOOK_SECONDS = 0.25
 # For so many seconds the overlay shows a reading of power or energy.
 FRESH_SECONDS = 3.0
 METER_LINES = (watts_line, joules_line)
@@ -91,8 +90,8 @@ class ClassifierNode(LifecycleNode):
     Classifies the newest frame of each camera with one cascade.
 
     configure loads the bundle, activate subscribes, deactivate unsubscribes, cleanup frees the
-    models. The executor's thread only hands frames to a worker, so that parameters, services and
-    lifecycle requests are answered while a CNN runs.
+    models. Frames are taken and classified in a thread of their own, so that parameters, services
+    and lifecycle requests are answered while a CNN runs.
 
     Parameters
     ----------
@@ -107,12 +106,13 @@ class ClassifierNode(LifecycleNode):
         # Where the memory is kept, from configure to cleanup.
         self._store: MemoryStore | None = None
         self._cameras: dict[CameraOutputs, CameraInput] = {}
-        self._meters: list[Any] = []
-        self._worker: NewestWorker[CameraOutputs, Image | CompressedImage] | None = None
+        # By line of the overlay.
+        self._meters: dict[Callable[[float], str], Any] = {}
+        self._frames: FrameLoop[CameraOutputs] | None = None
         self._latched: list[Any] = []
         # By line of the overlay: the newest reading, and when it came.
         self._readings: dict[Callable[[float], str], tuple[float, float]] = {}
-        # After a reactivation, the worker of before may still be in its last frame.
+        # After a reactivation, the thread of before may still be in its last frame.
         self._inference = Lock()
         self._live = LiveParameters(
             self, ClassifierParameters, self._accept_parameters, self._locked_parameters
@@ -124,8 +124,8 @@ class ClassifierNode(LifecycleNode):
         ):
             self.create_service(Trigger, f'~/{service}', partial(self._answer, callback))
         self._diagnostics = Diagnostics(self)
-        add_steady_timer(self, 1.0, self._publish_diagnostics)
-        add_steady_timer(self, LOOK_SECONDS, self._look)
+        # One timer for all: the executor looks at everything that the node has each time it wakes.
+        add_steady_timer(self, 1.0, self._every_second)
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -156,18 +156,15 @@ class ClassifierNode(LifecycleNode):
         try:
             cameras = make_cameras(self, values)
             result = super().on_activate(state)
-            self._worker = NewestWorker(self._work)
             for camera in cameras:
-                self._cameras[camera] = CameraInput(
-                    self,
-                    camera.topic,
-                    partial(self._on_image, camera),
-                    partial(camera.statistics.count, 'lost'),
-                )
-            for topic, line in zip((values.power_topic, values.energy_topic), METER_LINES):
-                if topic:
-                    on_reading = partial(self._on_reading, line)
-                    self._meters.append(self.create_subscription(Float64, topic, on_reading, 1))
+                self._cameras[camera] = CameraInput(self, camera.topic, camera.statistics.lost)
+            self._frames = FrameLoop(
+                self.context,
+                self._cameras,
+                lambda camera: camera.due(self._live.values.max_rate),
+                self._work,
+                self._report_deaf,
+            )
         except Exception as error:
             return self._fail('activate', error)
         self.get_logger().info(
@@ -212,14 +209,12 @@ class ClassifierNode(LifecycleNode):
         return FAILURE
 
     def _stop(self) -> None:
-        for subscription in self._meters:
-            self.destroy_subscription(subscription)
-        self._meters = []
+        self._read_meters(False)
         for camera_input in self._cameras.values():
             camera_input.close()
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        if self._frames is not None:
+            self._frames.stop()
+            self._frames = None
         cameras, self._cameras = self._cameras, {}
         for camera in cameras:
             camera.close()
@@ -233,9 +228,15 @@ class ClassifierNode(LifecycleNode):
 
     # Frames ----------------------------------------------------------------------------------
 
+    def _every_second(self) -> None:
+        self._look()
+        self._publish_diagnostics()
+
     def _look(self) -> None:
         for camera_input in self._cameras.values():
-            camera_input.follow()
+            if camera_input.follow() and self._frames is not None:
+                self._frames.wake()
+        self._read_meters(any(camera.is_wanted(camera.overlay) for camera in self._cameras))
         if self._loaded is not None and self._store is not None:
             self._store.save_changes_every(
                 self._live.values.memory_save_s,
@@ -244,21 +245,32 @@ class ClassifierNode(LifecycleNode):
                 self._report_unsaved,
             )
 
-    def _on_image(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
-        camera.statistics.count('received')
-        if not camera.limit.admits(self._live.values.max_rate, monotonic()):
-            camera.statistics.count('skipped')
-        elif self._worker is not None and self._worker.put(camera, message):
-            camera.statistics.count('dropped')
+    def _read_meters(self, is_wanted: bool) -> None:
+        """Subscribe to power and energy while somebody looks at an overlay, which shows them."""
+        topics = dict(
+            zip(METER_LINES, (self._live.values.power_topic, self._live.values.energy_topic))
+        )
+        for line, topic in topics.items():
+            if is_wanted and topic and line not in self._meters:
+                on_reading = partial(self._on_reading, line)
+                self._meters[line] = self.create_subscription(Float64, topic, on_reading, 1)
+            elif not is_wanted and line in self._meters:
+                self.destroy_subscription(self._meters.pop(line))
 
     def _on_reading(self, line: Callable[[float], str], message: Float64) -> None:
         self._readings[line] = message.data, monotonic()
 
-    def _work(self, camera: CameraOutputs, message: Image | CompressedImage) -> None:
-        """Classify a frame, counting what becomes of it; in the worker's thread, never raises."""
+    def _report_deaf(self, error: str) -> None:
+        self.get_logger().error(
+            f'no frame can be taken: {error}', throttle_duration_sec=THROTTLE_SECONDS
+        )
+
+    def _work(self, camera: CameraOutputs, taken: Taken) -> None:
+        """Classify a frame, counting what becomes of it; in the thread of the frames."""
         start = perf_counter()
+        camera.took(taken.missed, self._live.values.max_rate)
         try:
-            if (decision := self._classify(camera, message)) is not None:
+            if (decision := self._classify(camera, taken.message)) is not None:
                 seconds = perf_counter() - start
                 camera.statistics.answered(decision.source, seconds)
                 log = self.get_logger()
@@ -447,6 +459,11 @@ class ClassifierNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Save the memory, where it is kept, before the node is gone."""
+        frames = self._frames
+        self._stop()
+        if frames is not None:
+            # Not for ever, as a CNN may hang.
+            frames.join(1.0)
         self._close_store()
         super().destroy_node()
 
@@ -520,6 +537,8 @@ def _describe(settings: Settings) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the node until it is stopped; return 1 where it could not start by itself."""
+    # What is left to do for a frame is less than telling threads of it.
+    cv2.setNumThreads(1)
     return run_node(
         NAME,
         ClassifierNode,

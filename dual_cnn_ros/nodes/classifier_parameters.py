@@ -182,7 +182,7 @@ class ClassifierParameters:
         60.0,
         'Seconds from one save of a memory that is kept to the next: what a crash can lose.',
         AT_ONCE,
-        range=(0.25, 86400),
+        range=(1, 86400),
     )
     operating_point: str = parameter(
         '',

@@ -20,18 +20,18 @@ import math
 
 
 class RateLimit:
-    """Admits frames evenly, so that their mean rate is the limit whatever the camera's rate."""
+    """Takes frames evenly, so that their mean rate is the limit whatever the camera's rate."""
 
     def __init__(self) -> None:
-        self._next = -math.inf
+        # When the last frame was due; in step with itself, unless frames come seldom anyway.
+        self._due = -math.inf
 
-    def admits(self, rate: float, now: float) -> bool:
-        """Return whether a frame that comes now, in steady seconds, is within a rate in Hz."""
-        if rate <= 0:
-            return True
-        if now < self._next:
-            return False
-        # In step with itself, unless frames come seldom anyway.
-        is_seldom = now > self._next + 1 / rate
-        self._next = (now if is_seldom else self._next) + 1 / rate
-        return True
+    def wait(self, rate: float, now: float) -> float:
+        """Return for how many of the steady seconds after now no frame is due at a rate in Hz."""
+        return max(0.0, self._due + 1 / rate - now) if rate > 0 else 0.0
+
+    def took(self, rate: float, now: float) -> None:
+        """Note that a frame is taken now."""
+        if rate > 0:
+            due = self._due + 1 / rate
+            self._due = due if now <= due + 1 / rate else now

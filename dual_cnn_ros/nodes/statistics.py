@@ -66,7 +66,9 @@ class Statistics:
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
         self._recent: deque[tuple[str, float]] = deque(maxlen=RECENT)
-        self._last_received = self._last_summary = time.monotonic()
+        self._last_received = self._rated = time.monotonic()
+        self._rated_frames = self._lost = 0
+        self._is_held = False
         self._before: Counter[str] = Counter()
         self._reason = self._logged_reason = ''
         self._logged = -LOG_SECONDS
@@ -77,18 +79,34 @@ class Statistics:
         """Whether a frame came."""
         return self._counts['received'] > 0
 
-    def count(self, what: str, frames: int = 1) -> None:
-        """Count frames as one of COUNTS."""
+    def took(self, missed: int, what: str) -> None:
+        """Count a frame that was taken, and those missed before it, as `what` of COUNTS."""
         with self._lock:
-            self._counts[what] += frames
-            if what == 'received':
-                self._last_received = time.monotonic()
+            # What was lost on the way is missed, too, and counted already.
+            lost = min(missed, self._lost)
+            self._lost -= lost
+            self._counts['received'] += 1 + missed - lost
+            self._counts[what] += missed - lost
+            self._is_held = False
+            self._last_received = time.monotonic()
+
+    def lost(self, frames: int) -> None:
+        """Count frames that were lost on the way."""
+        with self._lock:
+            self._counts['lost'] += frames
+            self._lost += frames
+
+    def hold(self) -> None:
+        """Note that no frame is wanted at the moment: that none is taken is no silence."""
+        with self._lock:
+            self._is_held = True
+            self._last_received = time.monotonic()
 
     def failed(self, reason: str) -> bool:
         """Count a frame as bad; return True if the log shall say why: once, not too often."""
-        self.count('bad')
         now = time.monotonic()
         with self._lock:
+            self._counts['bad'] += 1
             self._reason = reason
             if reason == self._logged_reason or now - self._logged < LOG_SECONDS:
                 return False
@@ -97,8 +115,8 @@ class Statistics:
 
     def answered(self, source: str, seconds: float) -> None:
         """Count a frame as classified, by the memory or a stage, in so many seconds."""
-        self.count('classified')
         with self._lock:
+            self._counts['classified'] += 1
             self._recent.append((source, seconds))
             self._logged_reason = ''
 
@@ -126,11 +144,12 @@ class Statistics:
         """
         with self._lock:
             counts, recent = self._counts.copy(), list(self._recent)
-            now = time.monotonic()
-            seconds = max(now - self._last_summary, 1e-3)
-            new = counts - self._before
-            self._last_summary, self._before = now, counts
-            self.rate = round(new['received'] / seconds, 2)
+            new, self._before = counts - self._before, counts
+            # Frames that were not wanted become known with the next one that is taken.
+            if (frames := counts['received'] - self._rated_frames) or not self._is_held:
+                now = time.monotonic()
+                self.rate = round(frames / max(now - self._rated, 1e-3), 2)
+                self._rated, self._rated_frames = now, counts['received']
             finished = new if new['classified'] or new['bad'] else self.newest._asdict()
             self.newest = Newest(
                 finished['classified'], finished['bad'], new['lost'], self._reason

@@ -33,7 +33,7 @@ def parameters(tmp_path: Path) -> dict[str, Any]:
         'bundle': str(make_bundle(tmp_path / 'bundle')),
         'image_topics': [FRONT],
         'memory_persist': True,
-        'memory_save_s': 0.5,
+        'memory_save_s': 1.0,
         'memory_file': str(tmp_path / 'kept' / 'memory.npz'),
     }
 
