@@ -29,6 +29,8 @@ Image = npt.NDArray[np.uint8]
 T = TypeVar('T')
 
 _MEAN_OF_CHANNELS = np.full((1, 3), 1 / 3)
+# Pixels of an image of which not every one is read.
+LARGE = 1 << 20
 
 # For each channel of a CNN's input, the index of this channel in a BGR image.
 COLOURS = {'rgb': (2, 1, 0), 'bgr': (0, 1, 2), 'grey': (0,)}
@@ -109,7 +111,8 @@ class Pyramid:
     """
     An image, and that image halved again and again by the exact mean of 2 x 2 pixels.
 
-    Each level is made when it is first asked for.
+    Each level is made when it is first asked for. Of a large image, the second level is the mean
+    of the middle 2 x 2 of each 4 x 4 pixels, which reads a quarter of the image.
 
     Parameters
     ----------
@@ -124,16 +127,23 @@ class Pyramid:
     """
 
     def __init__(self, image: Image) -> None:
-        self._levels = [image]
+        self._levels = {0: image}
 
     def level(self, depth: int) -> Image:
         """Return the image halved `depth` times, or fewer where a side becomes odd before that."""
-        while depth >= len(self._levels):
-            rows, columns = self._levels[-1].shape[:2]
-            if rows % 2 or columns % 2:
-                return self._levels[-1]
-            self._levels.append(shrink(self._levels[-1], rows // 2, columns // 2))
+        if depth not in self._levels:
+            self._levels[depth] = self._made(depth)
         return self._levels[depth]
+
+    def _made(self, depth: int) -> Image:
+        whole = self._levels[0]
+        rows, columns = whole.shape[:2]
+        if depth == 2 and rows * columns >= LARGE and rows % 4 == columns % 4 == 0:
+            # Linear interpolation, asked for the very middle of four pixels.
+            return cv2.resize(whole, (columns // 4, rows // 4), interpolation=cv2.INTER_LINEAR)
+        above = self.level(depth - 1)
+        rows, columns = above.shape[:2]
+        return above if rows % 2 or columns % 2 else shrink(above, rows // 2, columns // 2)
 
 
 class Frame:
@@ -168,7 +178,6 @@ class Frame:
             )
         self.image = image
         self._pyramid = Pyramid(image)
-        self._grey = self._bytes = self._pyramid if image.ndim == 2 else None
         self._blobs: dict[Preprocessing, npt.NDArray[np.float32]] = {}
         self._found: dict[Callable[[Frame], Any], Any] = {}
 
@@ -186,31 +195,18 @@ class Frame:
         The result is the same to the last bit whether the frame is turned or mirrored before this
         or after it.
         """
-        if self._grey is None:
-            self._grey = Pyramid(_to_grey(self.image))
-        rows, columns = self.image.shape[:2]
-        return self._grey.level(_halvings(rows, columns, height, width))
+        return _to_grey(self._halved(height, width))
 
     def brightness(self, height: int, width: int) -> Image:
-        """
-        Return the mean of the channels, uint8, halved while it stays at least height x width.
-
-        Notes
-        -----
-        The bytes of a row are halved as if they were pixels of one channel. That mixes
-        neighbouring channels, but the mean of each three bytes that are left is the mean of whole
-        pixels again. `grey` first weighs the channels of every pixel, which alone takes longer
-        than all of this.
-
-        """
-        rows, columns = self.image.shape[:2]
-        if self._bytes is None:
-            self._bytes = Pyramid(self.image.reshape(rows, -1))
-        level = self._bytes.level(_halvings(rows, columns, height, width))
-        if self.image.ndim == 2:
+        """Return the mean of the channels, uint8, halved while it stays >= height x width."""
+        level = self._halved(height, width)
+        if level.ndim == 2:
             return level
-        pixels = level.reshape(len(level), -1, 3)
-        return np.asarray(cv2.transform(pixels, _MEAN_OF_CHANNELS), np.uint8)
+        return np.asarray(cv2.transform(level, _MEAN_OF_CHANNELS), np.uint8)
+
+    def _halved(self, height: int, width: int) -> Image:
+        rows, columns = self.image.shape[:2]
+        return self._pyramid.level(_halvings(rows, columns, height, width))
 
     def averaged(self, height: int, width: int) -> Image:
         """
@@ -225,10 +221,8 @@ class Frame:
             uint8, (height, width, 3) BGR or (height, width), as the frame is.
 
         """
-        rows, columns = self.image.shape[:2]
         # Halved once less than can be: a pixel of the level lies in one cell, but for a few.
-        level = self._pyramid.level(_halvings(rows, columns, 2 * height, 2 * width))
-        cells = shrink(level, height, width)
+        cells = shrink(self._halved(2 * height, 2 * width), height, width)
         if cells.shape[:2] == (height, width):
             return cells
         return cv2.resize(twice_if_lone(cells), (width, height))

@@ -218,7 +218,7 @@ class Memory:
         self._skip = self._pace - 1
 
     def _thumbnail(self, key: bytes) -> Thumbnail | None:
-        return None if self._index is None else Thumbnail.of(key)
+        return None if self._index is None else Thumbnail(key)
 
     def _find(self, key: bytes, thumbnail: Thumbnail | None) -> tuple[Entry | None, float]:
         """Return the entry that resembles a key, or else one that is near, and its distance."""

@@ -16,8 +16,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 import math
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -42,37 +43,47 @@ def thumbnail(frame: Frame) -> bytes:
     return (cv2.cvtColor(cells, cv2.COLOR_GRAY2BGR) if cells.ndim == 2 else cells).tobytes()
 
 
-class Thumbnail(NamedTuple):
+class Thumbnail:
     """
     A thumbnail as it is compared.
 
+    Parameters
+    ----------
+    key
+        The bytes that `thumbnail` makes.
+
     Attributes
     ----------
-    cells
-        int16, (2304,): its cells less their mean, so that a change of exposure is no change.
-    fine, coarse
-        int16, (144,) and (36,): the means of blocks of 4 x 4 and of 8 x 8 of these cells.
     level
         The mean of the cells, grey levels.
+    cells
+        int16, (2304,): the cells less their mean, so that a change of exposure is no change.
+    fine, coarse
+        int16, (144,) and (36,): the means of blocks of 4 x 4 and of 8 x 8 of these cells.
+
+    Raises
+    ------
+    ValueError
+        The key is not of that many bytes.
 
     """
 
-    cells: Ints
-    fine: Ints
-    coarse: Ints
-    level: float
+    def __init__(self, key: bytes) -> None:
+        self._pixels: Image = np.frombuffer(key, np.uint8).reshape(ROWS, COLUMNS, 3)
+        self.level = sum(cv2.mean(self._pixels)) / 3
+        self.cells = self._less_mean(self._pixels)
 
-    @classmethod
-    def of(cls, key: bytes) -> Thumbnail:
-        """Return that of the bytes that `thumbnail` makes."""
-        pixels = np.frombuffer(key, np.uint8).reshape(ROWS, COLUMNS, 3)
-        level = sum(cv2.mean(pixels)) / 3
-        fine, coarse = (shrink(pixels, *size) for size in (FINE, COARSE))
+    # Only a search needs these, and most hits need no search.
+    @cached_property
+    def fine(self) -> Ints:  # noqa: D102
+        return self._less_mean(shrink(self._pixels, *FINE))
 
-        def less_mean(image: Image) -> Ints:
-            return image.astype(np.int16).reshape(-1) - np.int16(round(level))
+    @cached_property
+    def coarse(self) -> Ints:  # noqa: D102
+        return self._less_mean(shrink(self._pixels, *COARSE))
 
-        return cls(less_mean(pixels), less_mean(fine), less_mean(coarse), level)
+    def _less_mean(self, image: Image) -> Ints:
+        return image.astype(np.int16).reshape(-1) - np.int16(round(self.level))
 
 
 class ThumbnailIndex(Generic[Item]):

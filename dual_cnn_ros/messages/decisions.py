@@ -168,10 +168,11 @@ def classification_message(
     """Return a Classification: the top_k classes, best first; class_id is the label's name."""
     p = decision.probabilities
     order = np.argsort(-p, kind='stable')[:top_k]
+    best = zip(order.tolist(), p[order].tolist())
     hypothesis = types('vision_msgs/msg/ObjectHypothesis')
     return types('vision_msgs/msg/Classification')(
         header=header,
-        results=[hypothesis(class_id=labels[i], score=float(p[i])) for i in order],
+        results=[hypothesis(class_id=labels[i], score=score) for i, score in best],
     )
 
 

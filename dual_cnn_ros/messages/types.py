@@ -22,6 +22,7 @@ nodes build the installed ROS messages, and tools without ROS those of rosbags, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +30,7 @@ MessageTypes = Callable[[str], Any]
 """From a full name such as 'sensor_msgs/msg/Image' to the class of that message."""
 
 
+@cache
 def installed(kind: str) -> Any:
     """
     Return the class of a message that is installed with ROS; these are the nodes' MessageTypes.

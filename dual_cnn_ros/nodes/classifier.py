@@ -298,7 +298,6 @@ class ClassifierNode(LifecycleNode):
         with self._inference:
             decision = cascade.classify(Frame(image), camera.name)
         decision = replace(decision, seconds={'decode': decode_seconds, **decision.seconds})
-        finished = self.get_clock().now().nanoseconds * 1e-9
         header, labels, top_k = message.header, bundle.labels, self._live.values.top_k
         outputs: list[tuple[Any, Any]] = [
             (
@@ -314,7 +313,7 @@ class ClassifierNode(LifecycleNode):
                 camera.name,
                 self.get_fully_qualified_name(),
                 bundle,
-                finished,
+                self.get_clock().now().nanoseconds * 1e-9,
                 header,
             )
             outputs.append((camera.decision, published))

@@ -69,6 +69,9 @@ class FrameLoop(Generic[Key]):
         self._context, self._cameras = context, dict(cameras)
         self._due, self._work, self._report = due, work, report
         self._guard = GuardCondition(None, None, context=context)
+        # For so many subscriptions.
+        self._wait_set: Any = None
+        self._size = 0
         self._is_running = True
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -111,7 +114,10 @@ class FrameLoop(Generic[Key]):
                     nanoseconds = least if nanoseconds < 0 else min(nanoseconds, least)
                 elif (handle := camera_input.enter(in_use)) is not None:
                     waiting.append((camera, handle))
-            wait_set = rclpy_implementation.WaitSet(len(waiting), 1, 0, 0, 0, 0, context)
+            if self._wait_set is None or self._size != len(waiting):
+                self._size = len(waiting)
+                self._wait_set = rclpy_implementation.WaitSet(self._size, 1, 0, 0, 0, 0, context)
+            wait_set = self._wait_set
             wait_set.clear_entities()
             wait_set.add_guard_condition(self._guard.handle)
             for _, handle in waiting:

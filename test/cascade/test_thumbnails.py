@@ -73,7 +73,7 @@ def test_a_grey_frame_has_the_thumbnail_of_the_same_frame_in_colour(
 
 def test_a_thumbnail_is_compared_without_its_mean() -> None:
     key = noise(24, 32).tobytes()
-    found = Thumbnail.of(key)
+    found = Thumbnail(key)
     assert found.level == pytest.approx(pixels(key).mean())
     cells = pixels(key) - round(found.level)
     np.testing.assert_array_equal(found.cells, cells.reshape(-1))
@@ -84,7 +84,7 @@ def test_a_thumbnail_is_compared_without_its_mean() -> None:
 
 def test_a_key_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match='reshape'):
-        Thumbnail.of(bytes(2303))
+        Thumbnail(bytes(2303))
 
 
 @settings(max_examples=30, deadline=None)
@@ -100,7 +100,7 @@ def test_the_search_finds_what_comparing_with_all_of_them_finds(
 
     def some(spread: float) -> Thumbnail:
         changed = base + random.normal(0, spread, base.shape) + random.normal(0, 5)
-        return Thumbnail.of(np.clip(changed, 0, 255).astype(np.uint8).tobytes())
+        return Thumbnail(np.clip(changed, 0, 255).astype(np.uint8).tobytes())
 
     for number in range(data.draw(st.integers(0, 60))):
         if kept and random.random() < 0.3:
