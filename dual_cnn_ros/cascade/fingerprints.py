@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.frame import Frame, Image, shrink
-from dual_cnn_ros.cascade.thumbnails import thumbnail
+from dual_cnn_ros.cascade.thumbnails import COLUMNS, ROWS, thumbnail
 
 # Where the cells of a frame differ by no more grey levels, it has no fingerprint: a black frame of
 # one place would be taken for a black frame of any other.
@@ -111,6 +111,10 @@ FINGERPRINTS: dict[str, Fingerprint] = {
     'dhash': dhash,
     'invariants': invariants,
 }
+
+# Rows and columns of a smaller version of a frame of which the fingerprint is as good as that of
+# the frame. Those that are compared for equality need every pixel.
+ENOUGH = {'thumbnail': (2 * ROWS, 2 * COLUMNS)}
 
 Complex = tuple[int, int]
 

@@ -80,6 +80,11 @@ class Preprocessing:
         if min(self.std) <= 0:
             raise ValueError(f'std must be positive, not {self.std}')
 
+    def halvings(self, rows: int, columns: int) -> int:
+        """Return how often a frame can be halved and has no fewer pixels than the input."""
+        taken = _taken(rows, columns, self.height, self.width, self.crop)
+        return halvings(*taken, self.height, self.width)
+
     def blob(self, pixels: Image) -> npt.NDArray[np.float32]:
         """
         Return the input of the CNN for pixels that have its height and width already.
@@ -206,7 +211,7 @@ class Frame:
 
     def _halved(self, height: int, width: int) -> Image:
         rows, columns = self.image.shape[:2]
-        return self._pyramid.level(_halvings(rows, columns, height, width))
+        return self._pyramid.level(halvings(rows, columns, height, width))
 
     def averaged(self, height: int, width: int) -> Image:
         """
@@ -253,10 +258,8 @@ class Frame:
 
         """
         rows, columns = self.image.shape[:2]
-        if crop is not None:
-            scale = crop * min(rows / height, columns / width)
-            rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-        level = self._pyramid.level(_halvings(rows, columns, height, width))
+        rows, columns = _taken(rows, columns, height, width, crop)
+        level = self._pyramid.level(halvings(rows, columns, height, width))
         if crop is not None:
             shrunk = level.shape[0] / self.image.shape[0]
             rows, columns = max(1, round(rows * shrunk)), max(1, round(columns * shrunk))
@@ -288,9 +291,19 @@ def shrink(image: Image, height: int, width: int) -> Image:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _halvings(rows: int, columns: int, height: int, width: int) -> int:
+def halvings(rows: int, columns: int, height: int, width: int) -> int:
     """Return how often rows x columns can be halved and stay at least height x width."""
     return max(0, min(rows // height, columns // width).bit_length() - 1)
+
+
+def _taken(
+    rows: int, columns: int, height: int, width: int, crop: float | None
+) -> tuple[int, int]:
+    """Return rows and columns of the part of a frame that an input is made of."""
+    if crop is None:
+        return rows, columns
+    scale = crop * min(rows / height, columns / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _to_grey(image: Image) -> Image:

@@ -41,11 +41,20 @@ import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.cascade.frame import Image, twice_if_lone
+from dual_cnn_ros.cascade.needs import Needs
 
 # No robot's camera comes near these. Some of OpenCV's loops count columns in 16 bits, and a
 # compressed image of a few bytes can declare any size.
 MAX_SIDE = 32767
 MAX_PIXELS = 100_000_000
+
+# For each number of halvings, of which the decoder of JPEG can do so many at once.
+REDUCED = (
+    0,
+    cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    cv2.IMREAD_REDUCED_GRAYSCALE_8,
+)
 
 # What sensors have.
 SAMPLE_BITS = (10, 12, 14, 16)
@@ -215,7 +224,9 @@ def from_image_msg(message: Any, depth: SampleDepth | None = None) -> Image:
     return np.ascontiguousarray(samples)
 
 
-def from_compressed_msg(message: Any, depth: SampleDepth | None = None) -> Image:
+def from_compressed_msg(
+    message: Any, depth: SampleDepth | None = None, needs: Needs | None = None
+) -> Image:
     """
     Return the image of a message with the fields of a sensor_msgs/msg/CompressedImage.
 
@@ -230,6 +241,9 @@ def from_compressed_msg(message: Any, depth: SampleDepth | None = None) -> Image
         The message.
     depth
         See `from_image_msg`.
+    needs
+        What of the image is needed: a JPEG is decoded to a half, a quarter or an eighth of its
+        size, and in grey, where that is enough. None for all of it.
 
     Raises
     ------
@@ -243,7 +257,8 @@ def from_compressed_msg(message: Any, depth: SampleDepth | None = None) -> Image
     target = codec.partition('compressed')[2].strip()
     _refuse_depth('compressedDepth' if 'compressedDepth' in codec else source)
     data = bytes(message.data)
-    if data.startswith(b'\xff\xd8'):
+    is_jpeg = data.startswith(b'\xff\xd8')
+    if is_jpeg:
         width, height = check_jpeg(data)
     elif data.startswith(b'\x89PNG\r\n\x1a\n') and len(data) >= 24:
         width, height = struct.unpack_from('>II', data, 16)
@@ -258,11 +273,16 @@ def from_compressed_msg(message: Any, depth: SampleDepth | None = None) -> Image
     mosaic = unconverted and source.startswith('bayer_') and source in ENCODINGS
     encoding = ENCODINGS[source] if mosaic else ENCODINGS['mono8']
     _check_size(width, height, message.format, encoding)
+    is_swapped = unconverted and source.startswith(('rgb', 'bgr'))
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    if needs is None or not is_jpeg or mosaic:
+        flags |= cv2.IMREAD_ANYCOLOR
+    else:
+        flags |= REDUCED[min(needs.halvings(height, width), len(REDUCED) - 1)]
+        # Of exchanged colours, grey is another one.
+        flags |= 0 if needs.is_grey and not is_swapped else cv2.IMREAD_ANYCOLOR
     try:
-        image = cv2.imdecode(
-            np.frombuffer(data, np.uint8),
-            cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION,
-        )
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(f'data cannot be decoded: {error}') from error
     if image is None:
@@ -271,7 +291,7 @@ def from_compressed_msg(message: Any, depth: SampleDepth | None = None) -> Image
         image = (depth or SampleDepth()).to_8_bits(image)
     if image.ndim == 2 and encoding.conversion is not None:
         image = cv2.cvtColor(image, encoding.conversion)
-    elif unconverted and image.ndim == 3 and source.startswith(('rgb', 'bgr')):
+    elif is_swapped and image.ndim == 3:
         image = cv2.cvtColor(twice_if_lone(image), cv2.COLOR_RGB2BGR)[:, : image.shape[1]]
     return cast(Image, image)
 
@@ -372,7 +392,8 @@ def check_jpeg(data: bytes) -> tuple[int, int]:
         marker = data[at + 1]
         if marker == 0xDA and has_size:
             # Within a scan, no byte after 0xFF is that of a marker.
-            if data.find(b'\xff\xd9', at) < 0:
+            # From behind, where it is.
+            if data.rfind(b'\xff\xd9', at) < 0:
                 raise ImageError(
                     f'data is truncated: its {len(data)} bytes hold no end of the JPEG image'
                 )

@@ -42,6 +42,7 @@ from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.frame import Image as Pixels
 from dual_cnn_ros.cascade.memory_file import MemoryFileError
+from dual_cnn_ros.cascade.needs import Needs
 from dual_cnn_ros.cascade.region import crop
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
@@ -292,12 +293,14 @@ class ClassifierNode(LifecycleNode):
         if self._loaded is None:
             return None
         bundle, cascade = self._loaded
+        settings, region = cascade.settings, self._live.values.region
+        key = settings.remember.fingerprint if settings.memory else None
+        needs = Needs(tuple(stage.input for stage in bundle.stages), key, region)
         start = perf_counter()
-        image = crop(self._decode(camera, message), self._live.values.region)
+        image = crop(self._decode(camera, message, needs), region)
         decode_seconds = perf_counter() - start
         with self._inference:
             decision = cascade.classify(Frame(image), camera.name)
-        decision = replace(decision, seconds={'decode': decode_seconds, **decision.seconds})
         header, labels, top_k = message.header, bundle.labels, self._live.values.top_k
         outputs: list[tuple[Any, Any]] = [
             (
@@ -309,7 +312,7 @@ class ClassifierNode(LifecycleNode):
         if camera.is_wanted(camera.decision):
             published = decisions.decision_message(
                 installed,
-                decision,
+                replace(decision, seconds={'decode': decode_seconds, **decision.seconds}),
                 camera.name,
                 self.get_fully_qualified_name(),
                 bundle,
@@ -318,16 +321,22 @@ class ClassifierNode(LifecycleNode):
             )
             outputs.append((camera.decision, published))
         if camera.is_wanted(camera.overlay):
-            drawn = self._draw(image, decision, bundle)
+            whole = crop(self._decode(camera, message), region)
+            drawn = self._draw(whole, decision, bundle)
             outputs.append((camera.overlay, images.to_image_msg(drawn, header, 'bgr8', Image)))
         return decision if camera.publish(outputs) else None
 
-    def _decode(self, camera: CameraOutputs, message: Image | CompressedImage) -> Pixels:
+    def _decode(
+        self,
+        camera: CameraOutputs,
+        message: Image | CompressedImage,
+        needs: Needs | None = None,
+    ) -> Pixels:
         if camera.depth.given != self._live.values.sample_bits:
             camera.depth = images.SampleDepth(self._live.values.sample_bits)
         before = camera.depth.bits
         if isinstance(message, CompressedImage):
-            image = images.from_compressed_msg(message, camera.depth)
+            image = images.from_compressed_msg(message, camera.depth, needs)
         else:
             image = images.from_image_msg(message, camera.depth)
         if before != camera.depth.bits and camera.depth.warning:

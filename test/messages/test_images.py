@@ -36,6 +36,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dual_cnn_ros.cascade.frame import COLOURS, Frame, Preprocessing
+from dual_cnn_ros.cascade.needs import Needs
+from dual_cnn_ros.cascade.thumbnails import thumbnail
 from dual_cnn_ros.data.recording import COMPRESSED_IMAGE, IMAGE, typestore
 from dual_cnn_ros.messages.images import (
     DepthImageError,
@@ -453,3 +456,77 @@ def test_a_deep_png_is_scaled_as_a_raw_image_is() -> None:
     raw = from_image_msg(deep_message('mono16', samples, 16))
     np.testing.assert_array_equal(from_compressed_msg(message), raw)
     assert raw.max() == 255
+
+
+# Less of an image -------------------------------------------------------------------------------
+
+
+def picture(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return smooth colours with grain, as cameras have it."""
+    random = np.random.default_rng(5)
+    coarse = random.integers(0, 256, (6, 8, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth + random.normal(0, 3, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def needing(side: int, colour: str = 'bgr', key: str | None = None) -> Needs:
+    channels = len(COLOURS[colour])
+    return Needs((Preprocessing(side, side, colour, None, (0,) * channels, (1,) * channels),), key)
+
+
+@pytest.mark.parametrize(
+    ('size', 'side', 'scale'),
+    [
+        *(((480, 640), side, scale) for side, scale in ((300, 1), (150, 2), (80, 4), (10, 8))),
+        ((364, 644), 40, 4),
+        ((361, 643), 40, 1),
+    ],
+)
+def test_jpeg_is_decoded_at_the_scale_that_is_needed(
+    size: tuple[int, int], side: int, scale: int
+) -> None:
+    message = compressed('.jpg', picture(*size), 'bgr8; jpeg compressed bgr8')
+    part = from_compressed_msg(message, needs=needing(side))
+    assert part.shape == (size[0] // scale, size[1] // scale, 3)
+    whole = from_compressed_msg(message)
+    expected = Frame(whole).reduced(side, side).astype(int)
+    assert np.abs(Frame(part).reduced(side, side) - expected).mean() < 1.5
+
+
+@pytest.mark.parametrize('size', [(480, 640), (1080, 1920), (361, 643), (240, 320)])
+def test_key_of_the_memory_agrees_whatever_the_scale(size: tuple[int, int]) -> None:
+    message = compressed('.jpg', picture(*size), '')
+    whole, part = (
+        np.frombuffer(thumbnail(Frame(from_compressed_msg(message, needs=needs))), np.uint8)
+        for needs in (None, needing(8, key='thumbnail'))
+    )
+    assert np.abs(whole.astype(int) - part).max() <= 3
+    for key in ('dhash', 'invariants'):
+        image = from_compressed_msg(message, needs=needing(8, key=key))
+        assert np.array_equal(image, from_compressed_msg(message))
+
+
+def test_grey_alone_is_decoded_where_it_is_enough() -> None:
+    grey = needing(120, 'grey')
+    image = picture(480, 640)
+    part = from_compressed_msg(compressed('.jpg', image, ''), needs=grey)
+    assert part.shape == (120, 160)
+    expected = cv2.cvtColor(Frame(image).reduced(120, 120), cv2.COLOR_BGR2GRAY).astype(int)
+    assert np.abs(Frame(part).reduced(120, 120) - expected).mean() < 1.5
+    # The grey of exchanged colours would be another one.
+    swapped = from_compressed_msg(compressed('.jpg', image[..., ::-1], 'rgb8; jpeg'), needs=grey)
+    assert swapped.shape == (120, 160, 3)
+    assert np.abs(swapped[..., 0].mean() - image[..., 0].mean()) < 1
+
+
+def test_other_images_are_decoded_whole() -> None:
+    needs = needing(8)
+    mosaicked = mosaic('rggb').repeat(4, 0).repeat(4, 1)
+    for extension, image, text in (
+        ('.png', picture(480, 640), ''),
+        ('.jpg', mosaicked, 'bayer_rggb8; jpeg'),
+    ):
+        message = compressed(extension, image, text)
+        whole = from_compressed_msg(message)
+        assert np.array_equal(from_compressed_msg(message, needs=needs), whole)
+        assert whole.shape == (*image.shape[:2], 3)

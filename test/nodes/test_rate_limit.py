@@ -24,11 +24,25 @@ from dual_cnn_ros.nodes.rate_limit import RateLimit
 )
 def test_mean_rate_is_the_limit(camera: int, rate: float, admitted: int) -> None:
     limit = RateLimit()
-    count = sum(limit.admits(rate, number / camera) for number in range(10 * camera))
+    count = 0
+    for number in range(10 * camera):
+        if limit.wait(rate, number / camera) == 0:
+            limit.took(rate, number / camera)
+            count += 1
     assert abs(count - admitted) <= 1
 
 
 def test_silence_is_not_made_up_for() -> None:
     limit = RateLimit()
-    assert limit.admits(10.0, 0.0) and limit.admits(10.0, 100.0)
-    assert not limit.admits(10.0, 100.05)
+    for now in 0.0, 100.0:
+        assert limit.wait(10.0, now) == 0
+        limit.took(10.0, now)
+    assert limit.wait(10.0, 100.05) == pytest.approx(0.05)
+
+
+def test_another_rate_counts_from_the_last_frame() -> None:
+    limit = RateLimit()
+    limit.took(0.001, 50.0)
+    assert limit.wait(0.001, 50.1) == pytest.approx(999.9)
+    assert limit.wait(10.0, 50.1) == pytest.approx(0.0)
+    assert limit.wait(0.0, 50.0) == 0

@@ -52,19 +52,29 @@ def test_statistics_of_a_camera_that_sent_nothing(clock: Clock) -> None:
 
 def test_frames_are_counted_by_what_becomes_of_them(clock: Clock) -> None:
     counted = Statistics()
-    for what in ('received', 'received', 'dropped', 'received', 'bad'):
-        counted.count(what)
+    counted.took(0, 'dropped')
     counted.answered('first', 0.01)
-    counted.count('lost', 7)
+    counted.took(2, 'dropped')
+    counted.failed('truncated')
+    counted.took(4, 'skipped')
     summary = counted.summary(())
-    assert [summary[name] for name in COUNTS] == [3, 1, 1, 0, 1, 7]
+    assert [summary[name] for name in COUNTS] == [9, 1, 2, 4, 1, 0]
+
+
+def test_what_was_lost_on_the_way_is_missed_but_was_not_received(clock: Clock) -> None:
+    counted = Statistics()
+    counted.lost(7)
+    for missed in (0, 5, 3):
+        counted.took(missed, 'dropped')
+    summary = counted.summary(())
+    assert [summary[name] for name in ('received', 'dropped', 'lost')] == [4, 1, 7]
 
 
 def test_newest_is_of_the_last_second_in_which_a_frame_ended(clock: Clock) -> None:
     counted = Statistics()
     counted.answered('first', 0.01)
     counted.failed('truncated')
-    counted.count('lost', 7)
+    counted.lost(7)
     counted.summary(())
     assert counted.newest == (1, 1, 7, 'truncated')
     counted.summary(())  # a slow camera: its last frame still counts, what was lost does not
@@ -92,9 +102,24 @@ def test_rate_is_that_since_the_last_summary(clock: Clock) -> None:
     counted = Statistics()
     for frames, seconds, rate in ((30, 2.0, 15.0), (0, 1.0, 0.0), (1, 0.5, 2.0)):
         for _ in range(frames):
-            counted.count('received')
+            counted.took(0, 'dropped')
         clock.now += seconds
         assert counted.summary(())['rate_hz'] == rate
+
+
+def test_frames_that_are_not_wanted_are_neither_silence_nor_a_lower_rate(clock: Clock) -> None:
+    counted = Statistics()
+    counted.took(0, 'skipped')
+    counted.summary(())
+    for _ in range(3):
+        clock.now += 1.0
+        counted.hold()
+        assert counted.silence() == 0.0
+        counted.summary(())
+    counted.took(89, 'skipped')
+    assert counted.summary(())['rate_hz'] == 30.0
+    clock.now += 1.0
+    assert counted.silence() == 1.0 and counted.summary(())['rate_hz'] == 0.0
 
 
 def test_shares_and_latencies_are_of_recent_frames_only(clock: Clock) -> None:
@@ -118,6 +143,6 @@ def test_silence_is_since_the_last_frame_or_the_start(clock: Clock) -> None:
     clock.now += 3.0
     counted.answered('first', 0.001)  # an answer is no sign of life
     assert counted.silence() == 3.0
-    counted.count('received')
+    counted.took(0, 'dropped')
     clock.now += 1.0
     assert counted.silence() == 1.0
