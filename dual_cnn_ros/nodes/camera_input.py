@@ -16,9 +16,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NamedTuple
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -150,6 +151,10 @@ class CameraInput:
             message_lost=on_event, use_default_callbacks=False
         )
         self._stated = _stated_reliability(node, topic)
+        # Held by whoever waits for the subscription, takes from it or destroys it: no process may
+        # have two types on one topic, not even for a moment.
+        self._in_use = Lock()
+        self._on_change: Callable[[], None] = lambda: None
         self._subscription: Any = None
         self._current: tuple[str, QoSReliabilityPolicy] | None = None
         self._logged = ''
@@ -165,17 +170,15 @@ class CameraInput:
         """Whether a stated reliability keeps it from hearing some of its publishers."""
         return self._stated == RELIABLE and bool(self.publishers.best_effort)
 
-    def follow(self) -> bool:
+    def call_on_change(self, on_change: Callable[[], None]) -> None:
+        """Have whoever waits for the subscription woken when it is to be another one."""
+        self._on_change = on_change
+
+    def follow(self) -> None:
         """
         Look who publishes, and subscribe anew where that asks for another subscription.
 
         What was lost on the way since the last time is told, too.
-
-        Returns
-        -------
-        bool
-            Whether it subscribed anew.
-
         """
         self._tell_lost()
         found = self._node.get_publishers_info_by_topic(self._topic)
@@ -199,41 +202,41 @@ class CameraInput:
             self._gids, self._number = gids, None
         is_reliable = images and not self.publishers.best_effort
         reliability = self._stated or (RELIABLE if is_reliable else BEST_EFFORT)
-        is_new = (kind, reliability) != self._current
-        if is_new:
+        if (kind, reliability) != self._current:
             self.close()
             self._current = kind, reliability
             self._subscribe(KINDS[kind], reliability)
+            self._on_change()
         quality = f'{kind}, {reliability.name.lower().replace("_", " ")}' if images else ''
         if quality not in ('', self._logged):
             self._node.get_logger().info(f'{self._topic}: {quality}, {self._reason()}')
         self._logged = quality
-        return is_new
 
     def close(self) -> None:
-        """Unsubscribe; another thread that waits or takes keeps it alive until it is done."""
+        """Unsubscribe, once nobody waits for a frame any more."""
+        # Who is woken finds none to wait for.
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            self._node.destroy_subscription(subscription)
+            self._on_change()
+            with self._in_use:
+                self._node.destroy_subscription(subscription)
         self._current = self._number = None
 
-    def enter(self, in_use: ExitStack) -> Any:
-        """Return the handle of the subscription, to wait for, in use until then; None if none."""
-        if (subscription := self._subscription) is None:
-            return None
-        try:
-            in_use.enter_context(subscription.handle)
-        except rclpy_implementation.InvalidHandle:
-            return None  # unsubscribed this very moment
-        return subscription.handle
+    @contextmanager
+    def in_use(self) -> Iterator[Any]:
+        """Keep the subscription as it is; yield it, None where there is none at the moment."""
+        if self._subscription is None:
+            yield None
+            return
+        with self._in_use:
+            yield self._subscription
 
     def take(self) -> Taken | None:
         """Return the newest frame that has come since the one taken before, None if none has."""
-        subscription = self._subscription
-        with ExitStack() as in_use:
-            if (handle := self.enter(in_use)) is None:
+        with self.in_use() as subscription:
+            if subscription is None:
                 return None
-            found = handle.take_message(subscription.msg_type, False)
+            found = subscription.handle.take_message(subscription.msg_type, False)
         if found is None:
             return None
         message, information = found

@@ -107,8 +107,7 @@ class ClassifierNode(LifecycleNode):
         # Where the memory is kept, from configure to cleanup.
         self._store: MemoryStore | None = None
         self._cameras: dict[CameraOutputs, CameraInput] = {}
-        # By line of the overlay.
-        self._meters: dict[Callable[[float], str], Any] = {}
+        self._meters: list[Any] = []
         self._frames: FrameLoop[CameraOutputs] | None = None
         self._latched: list[Any] = []
         # By line of the overlay: the newest reading, and when it came.
@@ -210,7 +209,7 @@ class ClassifierNode(LifecycleNode):
         return FAILURE
 
     def _stop(self) -> None:
-        self._read_meters(False)
+        self._ignore_meters()
         for camera_input in self._cameras.values():
             camera_input.close()
         if self._frames is not None:
@@ -235,9 +234,8 @@ class ClassifierNode(LifecycleNode):
 
     def _look(self) -> None:
         for camera_input in self._cameras.values():
-            if camera_input.follow() and self._frames is not None:
-                self._frames.wake()
-        self._read_meters(any(camera.is_wanted(camera.overlay) for camera in self._cameras))
+            camera_input.follow()
+        self._read_meters()
         if self._loaded is not None and self._store is not None:
             self._store.save_changes_every(
                 self._live.values.memory_save_s,
@@ -246,17 +244,21 @@ class ClassifierNode(LifecycleNode):
                 self._report_unsaved,
             )
 
-    def _read_meters(self, is_wanted: bool) -> None:
+    def _read_meters(self) -> None:
         """Subscribe to power and energy while somebody looks at an overlay, which shows them."""
-        topics = dict(
-            zip(METER_LINES, (self._live.values.power_topic, self._live.values.energy_topic))
-        )
-        for line, topic in topics.items():
-            if is_wanted and topic and line not in self._meters:
-                on_reading = partial(self._on_reading, line)
-                self._meters[line] = self.create_subscription(Float64, topic, on_reading, 1)
-            elif not is_wanted and line in self._meters:
-                self.destroy_subscription(self._meters.pop(line))
+        values = self._live.values
+        if not any(camera.is_wanted(camera.overlay) for camera in self._cameras):
+            self._ignore_meters()
+        elif not self._meters:
+            for line, topic in zip(METER_LINES, (values.power_topic, values.energy_topic)):
+                if topic:
+                    on_reading = partial(self._on_reading, line)
+                    self._meters.append(self.create_subscription(Float64, topic, on_reading, 1))
+
+    def _ignore_meters(self) -> None:
+        for subscription in self._meters:
+            self.destroy_subscription(subscription)
+        self._meters = []
 
     def _on_reading(self, line: Callable[[float], str], message: Float64) -> None:
         self._readings[line] = message.data, monotonic()

@@ -69,6 +69,8 @@ class FrameLoop(Generic[Key]):
         self._context, self._cameras = context, dict(cameras)
         self._due, self._work, self._report = due, work, report
         self._guard = GuardCondition(None, None, context=context)
+        for camera_input in self._cameras.values():
+            camera_input.call_on_change(self._guard.trigger)
         # For so many subscriptions.
         self._wait_set: Any = None
         self._size = 0
@@ -76,14 +78,10 @@ class FrameLoop(Generic[Key]):
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def wake(self) -> None:
-        """Let it see that a subscription is another one now."""
-        self._guard.trigger()
-
     def stop(self) -> None:
         """End the thread after the frame in work; does not wait."""
         self._is_running = False
-        self.wake()
+        self._guard.trigger()
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the thread, for so long at the most."""
@@ -112,8 +110,8 @@ class FrameLoop(Generic[Key]):
                 if (seconds := min(self._due(camera), LOOK_SECONDS)) > 0:
                     least = int(1e9 * seconds)
                     nanoseconds = least if nanoseconds < 0 else min(nanoseconds, least)
-                elif (handle := camera_input.enter(in_use)) is not None:
-                    waiting.append((camera, handle))
+                elif (subscription := in_use.enter_context(camera_input.in_use())) is not None:
+                    waiting.append((camera, subscription.handle))
             if self._wait_set is None or self._size != len(waiting):
                 self._size = len(waiting)
                 self._wait_set = rclpy_implementation.WaitSet(self._size, 1, 0, 0, 0, 0, context)
