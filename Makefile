@@ -40,6 +40,7 @@ parameters: test-environment
 
 benchmark: test-environment
 	$(RUN) -m pytest test/benchmarks $(ARGS)
+	PYTHONPATH=. $(RUN) test/benchmarks/node_cost.py
 
 .PHONY: test-environment
 test-environment:

@@ -197,9 +197,9 @@ class Cascade:
         memory = memories.of(camera)
         start = perf_counter()
         recalled = memory.recall(frame)
-        seconds = {MEMORY: perf_counter() - start}
         if recalled.answer is not None:
-            return replace(recalled.answer, seconds=seconds)
+            return recalled.answer
+        seconds = {MEMORY: perf_counter() - start}
         decision = ask(stages, frame, settings.rule)
         memory.remember(recalled, decision)
         distance = recalled.distance if recalled.is_audit else None

@@ -181,6 +181,7 @@ class Memory:
 
     def recall(self, frame: Frame) -> Recollection:
         """Return what is known of a frame; where no answer is, `remember` wants to know it."""
+        start = time.perf_counter()
         if self._skip > 0:
             self._skip -= 1
             return Recollection()
@@ -205,6 +206,7 @@ class Memory:
                 found.decision,
                 source=MEMORY,
                 scores={},
+                seconds={MEMORY: time.perf_counter() - start},
                 threshold=None,
                 distance=distance,
                 age=self._clock() - found.since,

@@ -83,7 +83,7 @@ class Thumbnail:
         return self._less_mean(shrink(self._pixels, *COARSE))
 
     def _less_mean(self, image: Image) -> Ints:
-        return image.astype(np.int16).reshape(-1) - np.int16(round(self.level))
+        return np.subtract(image.reshape(-1), round(self.level), dtype=np.int16)
 
 
 class ThumbnailIndex(Generic[Item]):

@@ -156,14 +156,11 @@ class Statistics:
             )
         answers = Counter(source for source, _ in recent)
         latencies = [1e3 * latency for _, latency in recent]
+        p50, p95 = np.percentile(latencies, (50, 95)).round(3).tolist() if latencies else ('', '')
         return {
             **{name: counts[name] for name in COUNTS},
             'rate_hz': self.rate,
             **{f'share.{name}': round(answers[name] / max(1, len(recent)), 4) for name in sources},
-            **{
-                f'latency_p{percent}_ms': (
-                    round(float(np.percentile(latencies, percent)), 3) if latencies else ''
-                )
-                for percent in (50, 95)
-            },
+            'latency_p50_ms': p50,
+            'latency_p95_ms': p95,
         }
