@@ -38,8 +38,8 @@ NEAR = 1.25
 # A CNN that is surer than this may well be so without reason, and no scale would make its answers
 # doubtful.
 SUREST = 0.999
-# Where nothing repeats, every eighth frame is looked up at the least.
-MOST_PACE = 8
+# Where nothing repeats, every sixteenth frame is looked up at the least.
+MOST_PACE = 16
 
 
 class Recollection(NamedTuple):
@@ -69,6 +69,10 @@ class Recollection(NamedTuple):
     entry: Entry | None = None
     distance: float | None = None
     is_audit: bool = False
+
+
+# Of a frame at which the memory did not look.
+UNSEEN = Recollection()
 
 
 @dataclass(eq=False)
@@ -184,7 +188,7 @@ class Memory:
         start = time.perf_counter()
         if self._skip > 0:
             self._skip -= 1
-            return Recollection()
+            return UNSEEN
         key = frame.once(self._fingerprint)
         if key is None:
             return Recollection()
@@ -215,7 +219,7 @@ class Memory:
 
     def _missed(self) -> None:
         self._misses += 1
-        if self._settings.patience and self._misses >= self._settings.patience * self._pace:
+        if self._settings.patience and self._misses >= self._settings.patience:
             self._misses, self._pace = 0, min(MOST_PACE, 2 * self._pace)
         self._skip = self._pace - 1
 

@@ -117,8 +117,8 @@ class MemorySettings:
     scale
         The largest factor that the audits put on difference_per_margin.
     patience
-        Number of misses in a row after which only every second frame is looked up, then after
-        twice as many every fourth, then every eighth, until one is a hit; 0 to look up all.
+        Number of misses in a row after which only every second frame is looked up, after as many
+        more every fourth, and so on to every sixteenth, until one is a hit; 0 to look up all.
 
     """
 

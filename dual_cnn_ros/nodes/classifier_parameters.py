@@ -276,8 +276,8 @@ class ClassifierParameters:
     )
     memory_patience: int = parameter(
         MemorySettings.patience,
-        'Misses in a row after which only every second frame is looked up, then every fourth and '
-        'every eighth, until one is a hit; 0: every frame is.',
+        'Misses in a row after which only every second frame is looked up, after as many more '
+        'every fourth, and so on to every sixteenth, until one is a hit; 0: every frame is.',
         ON_NEXT_FRAME,
         range=(0, 1_000_000),
     )

@@ -386,22 +386,22 @@ def test_a_memory_that_is_wrong_too_often_does_not_answer() -> None:
 def test_where_nothing_repeats_it_looks_less_often_until_something_does() -> None:
     memory = Memory(replace(UNAUDITED, patience=3))
     looked = []
-    for seed in range(90):
+    for seed in range(120):
         recollection = memory.recall(Frame(scene(seed)))
         memory.remember(recollection, decision())
         looked.append(recollection.key is not None)
     places = np.flatnonzero(looked)
-    assert np.diff(places).tolist() == [1, 1, *[2] * 6, *[4] * 12, *[8] * 3]
+    assert np.diff(places).tolist() == [1, 1, *[2] * 3, *[4] * 3, *[8] * 3, *[16] * 4]
     assert len(memory) == len(places)
     # Whatever stands still is found with the next look, and from then on.
     seen = Frame(scene(99))
     found = []
-    for _ in range(24):
+    for _ in range(48):
         recollection = memory.recall(seen)
         if recollection.answer is None:
             memory.remember(recollection, decision())
         found.append(recollection.answer is not None)
-    assert sum(found) >= 24 - 2 * 8 and all(found[found.index(True) :])
+    assert sum(found) >= 48 - 2 * 16 and all(found[found.index(True) :])
 
 
 def test_with_patience_0_every_frame_is_looked_up() -> None:
