@@ -41,7 +41,6 @@ import numpy.typing as npt
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memories import Memories
-from dual_cnn_ros.cascade.memory import UNSEEN
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Rule, Settings
 
@@ -202,8 +201,6 @@ class Cascade:
         if recalled.answer is not None:
             return recalled.answer
         decision = ask(stages, frame, settings.rule)
-        if recalled is UNSEEN:
-            return decision
         memory.remember(recalled, decision)
         distance = recalled.distance if recalled.is_audit else None
         return replace(decision, seconds={**seconds, **decision.seconds}, distance=distance)

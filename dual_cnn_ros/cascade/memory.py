@@ -71,10 +71,6 @@ class Recollection(NamedTuple):
     is_audit: bool = False
 
 
-# Of a frame at which the memory did not look.
-UNSEEN = Recollection()
-
-
 @dataclass(eq=False)
 class Entry:
     """
@@ -188,7 +184,7 @@ class Memory:
         start = time.perf_counter()
         if self._skip > 0:
             self._skip -= 1
-            return UNSEEN
+            return Recollection()
         key = frame.once(self._fingerprint)
         if key is None:
             return Recollection()
@@ -219,7 +215,7 @@ class Memory:
 
     def _missed(self) -> None:
         self._misses += 1
-        if self._settings.patience and self._misses >= self._settings.patience:
+        if 0 < self._settings.patience <= self._misses:
             self._misses, self._pace = 0, min(MOST_PACE, 2 * self._pace)
         self._skip = self._pace - 1
 

@@ -66,7 +66,7 @@ class CameraOutputs:
         self.name, self.topic = name, topic
         self.statistics = Statistics()
         self.condition = ''
-        self._limit, self._is_held = RateLimit(), False
+        self._limit = RateLimit()
         self.depth = SampleDepth()
         self._node = node
         # Held while messages are published, so that no publisher is destroyed meanwhile.
@@ -82,15 +82,13 @@ class CameraOutputs:
         """Return the seconds until the next frame is wanted, at most `rate` a second."""
         seconds = self._limit.wait(rate, monotonic())
         if seconds > 0:
-            self._is_held = True
             self.statistics.hold()
         return seconds
 
     def took(self, missed: int, rate: float) -> None:
         """Count a frame that was taken, and those missed before it."""
         self._limit.took(rate, monotonic())
-        self.statistics.took(missed, 'skipped' if self._is_held else 'dropped')
-        self._is_held = False
+        self.statistics.took(missed)
 
     def is_wanted(self, publisher: Any) -> bool:
         """Return True if somebody subscribes to one of the publishers."""

@@ -43,7 +43,7 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.frame import Image as Pixels
 from dual_cnn_ros.cascade.memory_file import MemoryFileError
 from dual_cnn_ros.cascade.needs import Needs
-from dual_cnn_ros.cascade.region import crop
+from dual_cnn_ros.cascade.region import crop, Region
 from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.messages import decisions, images
 from dual_cnn_ros.messages.types import installed
@@ -84,6 +84,12 @@ class Loaded(NamedTuple):
     def memory_identity(self) -> str:
         """What a memory on disk must agree in with the cascade that loads it."""
         return f'{self.bundle.digest} {self.cascade.settings.validity}'
+
+    def needs(self, region: Region) -> Needs:
+        """Return what the cascade reads of a frame of which a region is looked at."""
+        settings = self.cascade.settings
+        key = settings.remember.fingerprint if settings.memory else None
+        return Needs(tuple(stage.input for stage in self.bundle.stages), key, region)
 
 
 class ClassifierNode(LifecycleNode):
@@ -295,10 +301,9 @@ class ClassifierNode(LifecycleNode):
         if self._loaded is None:
             return None
         bundle, cascade = self._loaded
-        settings, region = cascade.settings, self._live.values.region
-        key = settings.remember.fingerprint if settings.memory else None
-        needs = Needs(tuple(stage.input for stage in bundle.stages), key, region)
+        region, is_compressed = self._live.values.region, isinstance(message, CompressedImage)
         start = perf_counter()
+        needs = self._loaded.needs(region) if is_compressed else None
         image = crop(self._decode(camera, message, needs), region)
         decode_seconds = perf_counter() - start
         with self._inference:
@@ -323,8 +328,9 @@ class ClassifierNode(LifecycleNode):
             )
             outputs.append((camera.decision, published))
         if camera.is_wanted(camera.overlay):
-            whole = crop(self._decode(camera, message), region)
-            drawn = self._draw(whole, decision, bundle)
+            if is_compressed:
+                image = crop(self._decode(camera, message), region)
+            drawn = self._draw(image, decision, bundle)
             outputs.append((camera.overlay, images.to_image_msg(drawn, header, 'bgr8', Image)))
         return decision if camera.publish(outputs) else None
 

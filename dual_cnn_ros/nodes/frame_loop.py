@@ -38,10 +38,9 @@ class FrameLoop(Generic[Key]):
     Waits for frames in a thread of its own, and works on the newest of each camera in turn.
 
     The executor of the node knows nothing of the frames: it would look at all services and timers
-    of the node for each of them, which costs as much as a small CNN. Nor are frames handed from
-    thread to thread: what comes while one is in work, or before the next is due, stays in the
-    middleware, where the newest takes the place of the older one, and is neither copied nor
-    converted.
+    of the node for each of them. Nor are frames handed from thread to thread: what comes while one
+    is in work, or before the next is due, stays in the middleware, where the newest takes the
+    place of the older one, and is neither copied nor converted.
 
     Parameters
     ----------

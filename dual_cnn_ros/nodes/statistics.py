@@ -79,14 +79,14 @@ class Statistics:
         """Whether a frame came."""
         return self._counts['received'] > 0
 
-    def took(self, missed: int, what: str) -> None:
-        """Count a frame that was taken, and those missed before it, as `what` of COUNTS."""
+    def took(self, missed: int) -> None:
+        """Count a frame that was taken, and those missed since the one before."""
         with self._lock:
             # What was lost on the way is missed, too, and counted already.
             lost = min(missed, self._lost)
             self._lost -= lost
             self._counts['received'] += 1 + missed - lost
-            self._counts[what] += missed - lost
+            self._counts['skipped' if self._is_held else 'dropped'] += missed - lost
             self._is_held = False
             self._last_received = time.monotonic()
 

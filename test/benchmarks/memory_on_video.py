@@ -37,6 +37,8 @@ import numpy as np
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.cascade import ask, Cascade
 from dual_cnn_ros.cascade.frame import Frame, Image
+from dual_cnn_ros.cascade.memory import Memory
+from dual_cnn_ros.data.image_stream import stream_folder, stream_video
 from dual_cnn_ros.evaluation.views import CHANGED, Views
 
 Disturbance = Callable[[Image, int], Image]
@@ -86,13 +88,37 @@ DISTURBANCES: dict[str, Disturbance] = {
 
 def frames(source: Path) -> Iterator[Image]:
     """Yield the frames of a video, or the images of a folder by the order of their names."""
-    if source.is_dir():
-        for file in sorted(source.rglob('*.jpg')):
-            yield np.asarray(cv2.imread(str(file)), np.uint8)
-        return
-    video = cv2.VideoCapture(str(source))
-    while (read := video.read())[0]:
-        yield np.asarray(read[1], np.uint8)
+    stream = stream_folder(source, 30.0) if source.is_dir() else stream_video(str(source))
+    for message in stream.messages():
+        yield message.image()
+
+
+def new_frames(source: Path) -> Iterator[Image]:
+    """Yield all frames, then all mirrored, then all upside down, so that none repeats."""
+    for code in (None, 1, 0):
+        for image in frames(source):
+            yield image if code is None else np.asarray(cv2.flip(image, code), np.uint8)
+
+
+def looking(bundle: Bundle, images: Iterator[Image], after: int) -> float:
+    """Return the share of the CPU time that the memory takes, from a frame on."""
+    memory = Memory(bundle.settings.remember, seed=0)
+    stages = bundle.load()
+    spent = whole = 0.0
+    for number, image in enumerate(images):
+        frame = Frame(image)
+        start = time.thread_time()
+        recalled = memory.recall(frame)
+        looked = time.thread_time()
+        decision = ask(stages, frame, bundle.settings.rule)
+        asked = time.thread_time()
+        if recalled.answer is None:
+            memory.remember(recalled, decision)
+        end = time.thread_time()
+        if number >= after:
+            spent += looked - start + end - asked
+            whole += end - start
+    return spent / whole
 
 
 def row(bundle: Bundle, images: Iterator[Image], count: int, fingerprint: str) -> str:
@@ -130,12 +156,21 @@ def row(bundle: Bundle, images: Iterator[Image], count: int, fingerprint: str) -
 def main() -> None:
     """Print one row for each disturbance, and one for the key of the paper."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument('source', type=Path, help='a video or a folder of JPEG images')
+    parser.add_argument('source', type=Path, help='a video or a folder of images')
     parser.add_argument('--bundle', default='scenes')
     parser.add_argument('--undisturbed', action='store_true', help='the frames as they are only')
+    parser.add_argument(
+        '--moving', action='store_true', help='only what the memory costs where nothing repeats'
+    )
     options = parser.parse_args()
     cv2.setNumThreads(1)
     bundle = Bundle.open(options.bundle)
+    if options.moving:
+        third = sum(1 for _ in frames(options.source))
+        for after in (0, third):
+            share = looking(bundle, new_frames(options.source), after)
+            print(f'from frame {after} on the memory takes {share:.1%} of the CPU time')
+        return
     count = sum(1 for _ in frames(options.source))
     print('| Frames | hits | answered | wrong labels | changed | CPU without memory | with it |')
     print('|---|---|---|---|---|---|---|')

@@ -32,6 +32,7 @@ from contextlib import contextmanager
 import json
 import os
 from pathlib import Path
+import struct
 import subprocess
 import sys
 import time
@@ -46,7 +47,6 @@ from dual_cnn_ros.nodes.heap import keep_freed_blocks
 from dual_cnn_ros.playback.large_images import make_room_for_large_images
 
 RATE, SETTLE = 30.0, 2.0
-TOPICS = {'raw': '/camera/image_raw', 'jpeg': '/camera/image_raw/compressed'}
 RESULT = '/cost/classification'
 
 
@@ -61,6 +61,11 @@ class Row(NamedTuple):
     def title(self) -> str:
         """As shown."""
         return f'{self.width} x {self.height} {"JPEG" if self.kind == "jpeg" else "raw"}'
+
+    def topics(self, cameras: int) -> list[str]:
+        """Where so many cameras publish it."""
+        names = [f'camera{i}' for i in range(cameras)] if cameras > 1 else ['camera']
+        return [f'/{name}/image_raw' + '/compressed' * (self.kind == 'jpeg') for name in names]
 
 
 class Cost(NamedTuple):
@@ -86,7 +91,9 @@ OURS = {
     'first': ['-p', 'memory:=false', '-p', 'threshold:=0.0'],
     'both': ['-p', 'memory:=false', '-p', 'threshold:=1.0'],
 }
-COLUMNS = ('bare', 'bare, blocks kept', *OURS, 'plain')
+# Columns that are a subscriber of this file; the first keeps no blocks.
+SUBSCRIBERS = ('bare', 'bare, blocks kept', 'bare, serialized', 'plain')
+COLUMNS = (*SUBSCRIBERS[:-1], *OURS, 'plain')
 
 
 def picture(row: Row) -> np.ndarray:
@@ -122,13 +129,9 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
         message: Any = Image(encoding='bgr8', data=data, **size)
     else:
         message = CompressedImage(format='jpeg', data=array('B', jpeg(image).tobytes()))
-    topics = [TOPICS[row.kind]]
-    if cameras > 1:
-        topics = [
-            topic.replace('camera', f'camera{i}') for i in range(cameras) for topic in topics
-        ]
     publishers = [
-        node.create_publisher(type(message), topic, QoSProfile(depth=1)) for topic in topics
+        node.create_publisher(type(message), topic, QoSProfile(depth=1))
+        for topic in row.topics(cameras)
     ]
     latencies: list[float] = []
     answers = 0
@@ -168,12 +171,14 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
     print(json.dumps({'latencies': latencies, 'answers': answers, 'frames': frames}), flush=True)
 
 
-def subscriber(row: Row, work: Callable[[Any], np.ndarray | None]) -> None:
+def subscriber(
+    row: Row, work: Callable[[Any], np.ndarray | None], is_serialized: bool = False
+) -> None:
     """Answer every frame with a Classification and a Float64, of what `work` says of it."""
     import rclpy
     from rclpy.qos import QoSProfile
     from sensor_msgs.msg import CompressedImage, Image
-    from std_msgs.msg import Float64
+    from std_msgs.msg import Float64, Header
     from vision_msgs.msg import Classification, ObjectHypothesis
 
     rclpy.init()
@@ -182,8 +187,14 @@ def subscriber(row: Row, work: Callable[[Any], np.ndarray | None]) -> None:
     confidence = node.create_publisher(Float64, '/cost/confidence', 10)
 
     def on_image(message: Any) -> None:
+        if is_serialized:
+            # Our camera's frame_id is empty. The pixels would be read where they lie.
+            header = Header()
+            header.stamp.sec, header.stamp.nanosec = struct.unpack_from('<iI', message, 4)
+        else:
+            header = message.header
         p = work(message)
-        answer = Classification(header=message.header)
+        answer = Classification(header=header)
         if p is not None:
             best = int(p.argmax())
             answer.results = [ObjectHypothesis(class_id=str(best), score=float(p[best]))]
@@ -191,7 +202,8 @@ def subscriber(row: Row, work: Callable[[Any], np.ndarray | None]) -> None:
         confidence.publish(Float64(data=1.0))
 
     kind = Image if row.kind == 'raw' else CompressedImage
-    node.create_subscription(kind, TOPICS[row.kind], on_image, QoSProfile(depth=1))
+    qos = QoSProfile(depth=1)
+    node.create_subscription(kind, row.topics(1)[0], on_image, qos, raw=is_serialized)
     rclpy.spin(node)
 
 
@@ -260,19 +272,18 @@ def measure(command: list[str], row: Row, seconds: float, cameras: int = 1) -> t
 def command_of(column: str, row: Row) -> list[str]:
     """Return the command of a process to measure."""
     if column in OURS:
-        topic = ['-p', f'image_topics:=[{TOPICS[row.kind]}]', '-p', 'power_topic:=""']
-        return [*NODE, *topic, '-p', 'energy_topic:=""', *OURS[column]]
+        return [*NODE, '-p', f'image_topics:={row.topics(1)}', *OURS[column]]
     return [sys.executable, __file__, column, *map(str, row)]
 
 
-def full_decode(row: Row) -> float:
-    """Return the CPU milliseconds of one full decode of the JPEG of a row."""
+def decode(row: Row, flags: int) -> float:
+    """Return the CPU milliseconds of one decode of the JPEG of a row."""
     data = jpeg(picture(row))
     times = []
     for _ in range(60):
         time.sleep(1 / RATE)  # as in a node, with what others leave in the caches
         start = time.thread_time()
-        cv2.imdecode(data, cv2.IMREAD_COLOR)
+        cv2.imdecode(data, flags)
         times.append(time.thread_time() - start)
     return 1e3 * float(np.median(times))
 
@@ -324,12 +335,13 @@ def report(seconds: float, rounds: int, rows: tuple[Row, ...]) -> None:
             kept = found['bare, blocks kept'].cpu
             print(f'| {row.title}: hit / bare, blocks kept | {hit / kept:.2f} |')
         else:
-            full = full_decode(row)
+            full = decode(row, cv2.IMREAD_COLOR)
+            eighth = decode(row, cv2.IMREAD_REDUCED_COLOR_8)
             print(f'| {row.title}: hit / one full decode of {full:.2f} ms | {hit / full:.2f} |')
+            print(f'| {row.title}: decode to an eighth / full decode | {eighth / full:.2f} |')
     print(f'| inactive node beside a 30 Hz camera, % of a core | {inactive_share(seconds):.2f} |')
     four = Row(1280, 720, 'jpeg')
-    topics = [TOPICS['jpeg'].replace('camera', f'camera{i}') for i in range(4)]
-    command = ['taskset', '-c', '0', *NODE, '-p', f'image_topics:=[{",".join(topics)}]']
+    command = ['taskset', '-c', '0', *NODE, '-p', f'image_topics:={four.topics(4)}']
     cost, share = measure([*command, *OURS['hit']], four, seconds, cameras=4)
     print(f'| four cameras, {four.title}, on one core: answered | {share:.0%} |')
     print(f'| the same: CPU ms per frame of a camera | {cost.cpu:.2f} |')
@@ -337,15 +349,16 @@ def report(seconds: float, rounds: int, rows: tuple[Row, ...]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure, or be one of the processes."""
-    if arguments and arguments[0] in ('camera', 'bare', 'bare, blocks kept', 'plain'):
+    if arguments and arguments[0] in ('camera', *SUBSCRIBERS):
         role, width, height, kind, *rest = arguments
         row = Row(int(width), int(height), kind)
         if role == 'camera':
             return camera(row, float(rest[0]), int(rest[1]))
-        if role == 'bare, blocks kept':
+        if role in ('bare, blocks kept', 'bare, serialized'):
             keep_freed_blocks()
         cv2.setNumThreads(1)
-        return subscriber(row, plain_network() if role == 'plain' else lambda _: None)
+        work = plain_network() if role == 'plain' else lambda _: None
+        return subscriber(row, work, role == 'bare, serialized')
     parser = ArgumentParser(description=__doc__)
     parser.add_argument('--seconds', type=float, default=4.0)
     parser.add_argument('--rounds', type=int, default=3)

@@ -52,11 +52,12 @@ def test_statistics_of_a_camera_that_sent_nothing(clock: Clock) -> None:
 
 def test_frames_are_counted_by_what_becomes_of_them(clock: Clock) -> None:
     counted = Statistics()
-    counted.took(0, 'dropped')
+    counted.took(0)
     counted.answered('first', 0.01)
-    counted.took(2, 'dropped')
+    counted.took(2)
     counted.failed('truncated')
-    counted.took(4, 'skipped')
+    counted.hold()
+    counted.took(4)
     summary = counted.summary(())
     assert [summary[name] for name in COUNTS] == [9, 1, 2, 4, 1, 0]
 
@@ -65,7 +66,7 @@ def test_what_was_lost_on_the_way_is_missed_but_was_not_received(clock: Clock) -
     counted = Statistics()
     counted.lost(7)
     for missed in (0, 5, 3):
-        counted.took(missed, 'dropped')
+        counted.took(missed)
     summary = counted.summary(())
     assert [summary[name] for name in ('received', 'dropped', 'lost')] == [4, 1, 7]
 
@@ -102,21 +103,21 @@ def test_rate_is_that_since_the_last_summary(clock: Clock) -> None:
     counted = Statistics()
     for frames, seconds, rate in ((30, 2.0, 15.0), (0, 1.0, 0.0), (1, 0.5, 2.0)):
         for _ in range(frames):
-            counted.took(0, 'dropped')
+            counted.took(0)
         clock.now += seconds
         assert counted.summary(())['rate_hz'] == rate
 
 
 def test_frames_that_are_not_wanted_are_neither_silence_nor_a_lower_rate(clock: Clock) -> None:
     counted = Statistics()
-    counted.took(0, 'skipped')
+    counted.took(0)
     counted.summary(())
     for _ in range(3):
         clock.now += 1.0
         counted.hold()
         assert counted.silence() == 0.0
         counted.summary(())
-    counted.took(89, 'skipped')
+    counted.took(89)
     assert counted.summary(())['rate_hz'] == 30.0
     clock.now += 1.0
     assert counted.silence() == 1.0 and counted.summary(())['rate_hz'] == 0.0
@@ -143,6 +144,6 @@ def test_silence_is_since_the_last_frame_or_the_start(clock: Clock) -> None:
     clock.now += 3.0
     counted.answered('first', 0.001)  # an answer is no sign of life
     assert counted.silence() == 3.0
-    counted.took(0, 'dropped')
+    counted.took(0)
     clock.now += 1.0
     assert counted.silence() == 1.0
