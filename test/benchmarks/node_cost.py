@@ -28,10 +28,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import json
 import os
 from pathlib import Path
+import signal
 import struct
 import subprocess
 import sys
@@ -121,6 +122,7 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
     from vision_msgs.msg import Classification
 
     rclpy.init()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends by itself
     node = rclpy.create_node('cost_camera')
     image = picture(row)
     if row.kind == 'raw':
@@ -169,6 +171,8 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
         rclpy.spin_once(node, timeout_sec=0.05)
     frames = (count - round(SETTLE * RATE)) * cameras
     print(json.dumps({'latencies': latencies, 'answers': answers, 'frames': frames}), flush=True)
+    node.destroy_node()
+    rclpy.shutdown()
 
 
 def subscriber(
@@ -176,6 +180,7 @@ def subscriber(
 ) -> None:
     """Answer every frame with a Classification and a Float64, of what `work` says of it."""
     import rclpy
+    from rclpy.executors import ExternalShutdownException
     from rclpy.qos import QoSProfile
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Float64, Header
@@ -204,7 +209,10 @@ def subscriber(
     kind = Image if row.kind == 'raw' else CompressedImage
     qos = QoSProfile(depth=1)
     node.create_subscription(kind, row.topics(1)[0], on_image, qos, raw=is_serialized)
-    rclpy.spin(node)
+    with suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.spin(node)
+    node.destroy_node()
+    rclpy.try_shutdown()
 
 
 def plain_network() -> Callable[[Any], np.ndarray]:
@@ -250,7 +258,8 @@ def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
         try:
             yield process
         finally:
-            process.kill()
+            # Not killed: that would leave 32 MiB of shared memory each time.
+            process.send_signal(signal.SIGINT)
 
 
 def measure(command: list[str], row: Row, seconds: float, cameras: int = 1) -> tuple[Cost, float]:
@@ -276,16 +285,29 @@ def command_of(column: str, row: Row) -> list[str]:
     return [sys.executable, __file__, column, *map(str, row)]
 
 
-def decode(row: Row, flags: int) -> float:
-    """Return the CPU milliseconds of one decode of the JPEG of a row."""
+def decode(row: Row) -> None:
+    """Print the CPU milliseconds of one decode of the JPEG of a row: full, and to an eighth."""
     data = jpeg(picture(row))
-    times = []
-    for _ in range(60):
-        time.sleep(1 / RATE)  # as in a node, with what others leave in the caches
-        start = time.thread_time()
-        cv2.imdecode(data, flags)
-        times.append(time.thread_time() - start)
-    return 1e3 * float(np.median(times))
+    found = []
+    for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_REDUCED_COLOR_8):
+        times = []
+        for _ in range(60):
+            time.sleep(1 / RATE)  # as in a node, with what others leave in the caches
+            start = time.thread_time()
+            cv2.imdecode(data, flags)
+            times.append(time.thread_time() - start)
+        found.append(1e3 * float(np.median(times)))
+    print(json.dumps(found))
+
+
+def decodes(row: Row) -> dict[str, float]:
+    """Return the CPU milliseconds of decodes, each in a process that does nothing else."""
+    found = {}
+    for blocks in ('', ', blocks kept'):
+        command = [sys.executable, __file__, f'decode{blocks}', *map(str, row)]
+        full, eighth = json.loads(subprocess.check_output(command, text=True))
+        found |= {f'full decode{blocks}': full, f'decode to an eighth{blocks}': eighth}
+    return found
 
 
 def inactive_share(seconds: float) -> float:
@@ -304,6 +326,7 @@ def inactive_share(seconds: float) -> float:
         before = cpu_seconds(node.pid)
         publisher.stdout.readline()
         used = cpu_seconds(node.pid) - before
+        publisher.stdout.readline()
     return 100 * used / seconds
 
 
@@ -335,10 +358,9 @@ def report(seconds: float, rounds: int, rows: tuple[Row, ...]) -> None:
             kept = found['bare, blocks kept'].cpu
             print(f'| {row.title}: hit / bare, blocks kept | {hit / kept:.2f} |')
         else:
-            full = decode(row, cv2.IMREAD_COLOR)
-            eighth = decode(row, cv2.IMREAD_REDUCED_COLOR_8)
-            print(f'| {row.title}: hit / one full decode of {full:.2f} ms | {hit / full:.2f} |')
-            print(f'| {row.title}: decode to an eighth / full decode | {eighth / full:.2f} |')
+            for what, milliseconds in decodes(row).items():
+                print(f'| {row.title}: hit / {what}, {milliseconds:.2f} ms | ', end='')
+                print(f'{hit / milliseconds:.2f} |')
     print(f'| inactive node beside a 30 Hz camera, % of a core | {inactive_share(seconds):.2f} |')
     four = Row(1280, 720, 'jpeg')
     command = ['taskset', '-c', '0', *NODE, '-p', f'image_topics:={four.topics(4)}']
@@ -349,14 +371,17 @@ def report(seconds: float, rounds: int, rows: tuple[Row, ...]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure, or be one of the processes."""
-    if arguments and arguments[0] in ('camera', *SUBSCRIBERS):
+    roles = ('camera', *SUBSCRIBERS, 'decode', 'decode, blocks kept')
+    if arguments and arguments[0] in roles:
         role, width, height, kind, *rest = arguments
         row = Row(int(width), int(height), kind)
         if role == 'camera':
             return camera(row, float(rest[0]), int(rest[1]))
-        if role in ('bare, blocks kept', 'bare, serialized'):
+        if role in ('bare, blocks kept', 'bare, serialized', 'decode, blocks kept'):
             keep_freed_blocks()
         cv2.setNumThreads(1)
+        if role.startswith('decode'):
+            return decode(row)
         work = plain_network() if role == 'plain' else lambda _: None
         return subscriber(row, work, role == 'bare, serialized')
     parser = ArgumentParser(description=__doc__)
