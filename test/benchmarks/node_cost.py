@@ -20,7 +20,7 @@ them a second, reliably, into the shared memory of config/fastdds_large_images.x
 in one run, in turns, so that their ratios mean something on any machine. The latency is from the
 publication of a frame to the arrival of its classification in the camera's process.
 
-It takes 15 minutes; --rows, --rounds and --seconds make it less.
+It takes 17 minutes; --rows, --rounds and --seconds make it less.
 """
 
 from __future__ import annotations
