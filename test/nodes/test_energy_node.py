@@ -369,10 +369,10 @@ def test_with_a_real_classifier(tmp_path: Path, robot: Robot) -> None:
         seed = iter(range(10**6))
 
         def look() -> None:
-            # One new frame and the same one again: the memory's turn.
+            # One new frame and, once it is answered and not overtaken, the same one again.
             message = frame('red', seed=next(seed))
-            camera.send(camera.stamp(message))
-            camera.send(camera.stamp(message))
+            camera.ask(message)
+            camera.ask(message)
             # The machine stalled, and so early that it counts for much.
             if 'readings cover only' in robot.report.get('frames', {}).get('message', ''):
                 robot.trigger('reset')
