@@ -154,16 +154,16 @@ def test_labels_that_the_bundle_does_not_know_are_not_judged(
         ('out', 'sheet.txt', '--out sheet.txt: the name must end in .png or .jpg'),
     ],
 )
-def test_what_cannot_be_shown_is_named(option: str, value: str, said: str) -> None:
-    done = demo(**{option: value})
+def test_what_cannot_be_shown_is_named(tmp_path: Path, option: str, value: str, said: str) -> None:
+    done = demo(**{'out': tmp_path / 'sheet.png', option: value})
     assert done.returncode == 1 and said in done.stderr and 'Traceback' not in done.stderr
 
 
-def test_node_that_ends_is_a_failure(photographs: Path, bundle: str) -> None:
+def test_node_that_ends_is_a_failure(tmp_path: Path, photographs: Path, bundle: str) -> None:
     # A bundle that reads well and cannot be run: its labels are one more than its classes.
     file = Path(bundle) / 'bundle.yaml'
     file.write_text(file.read_text().replace('[red,', '[white, red,'))
-    done = demo(images=photographs, bundle=bundle)
+    done = demo(images=photographs, bundle=bundle, out=tmp_path / 'sheet.png')
     assert done.returncode == 1 and 'the classifier node ended' in done.stderr
 
 
