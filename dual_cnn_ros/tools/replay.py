@@ -25,11 +25,12 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 from pathlib import Path
+import signal
 import sys
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 
@@ -47,12 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> None:
         # An interrupt is how --loop ends, and no failure.
-        with (
-            suppress(KeyboardInterrupt, ExternalShutdownException),
-            Recording(options.recording) as recording,
-        ):
+        with suppress(KeyboardInterrupt), Recording(options.recording) as recording:
             make_room_for_large_images()
-            rclpy.init(args=words)
+            # ROS's own handlers would end the publishers in the middle of what uses them.
+            rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             node = rclpy.create_node('replay')
             try:
                 _play(node, recording, options)

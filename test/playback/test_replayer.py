@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import math
 from pathlib import Path
@@ -172,6 +172,18 @@ def test_start_duration_and_topics_choose_a_part(node: Node, plain: Path) -> Non
     assert [m.time - START - 2000 for m in seen] == [PERIOD * i for i in range(10, 15)]
 
 
+def wait_for_the_clock(
+    listener: Listener, replayer: Replayer, times: Sequence[float], begin: float
+) -> None:
+    """Publish one time again and again until it is heard."""
+    listener.wait_until(
+        'the clock is heard',
+        lambda: times,
+        meanwhile=lambda: replayer.run_clock(begin, begin),
+        every=0.05,
+    )
+
+
 def test_the_clock_runs_before_during_and_after_the_messages(
     node: Node, listener: Listener, plain: Path
 ) -> None:
@@ -180,7 +192,7 @@ def test_the_clock_runs_before_during_and_after_the_messages(
         Clock, '/clock', lambda m: times.append(m.clock.sec * 10**9 + m.clock.nanosec), 200
     )
     with replaying(node, plain, [RAW], rate=0.5, start=0.2, clock=True) as replayer:
-        listener.wait_until('the clock is heard', lambda: node.count_subscribers('/clock'))
+        wait_for_the_clock(listener, replayer, times, -0.4)
         replayer.run_clock(-0.4, 0.0)
         assert replayer.position == pytest.approx(0.0, abs=1e-6)
         assert replayer.play() == FRAMES - 10
@@ -247,7 +259,7 @@ def test_gaps_are_skipped_on_demand(
     )
     bag = write_with_gaps(tmp_path / 'bag')
     with replaying(node, bag, [WORDS], rate=5.0, clock=True, skip_gaps=True) as replayer:
-        listener.wait_until('the clock is heard', lambda: node.count_subscribers('/clock'))
+        wait_for_the_clock(listener, replayer, times, 0.0)
         assert replayer.play() == 4
         assert replayer.position < 20.0
         hour = START / 1e9 + 3600
@@ -395,6 +407,20 @@ def test_the_command_ends_cleanly_when_told_to(
         process.kill()
         process.wait()
     assert (process.returncode, 'Traceback' in errors) == (0, False), errors
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_command_ends_cleanly_while_it_waits(plain: Path, number: signal.Signals) -> None:
+    process = start(plain, '--wait-for-subscribers')
+    try:
+        assert process.stderr is not None
+        assert any('waiting for subscribers' in line for line in process.stderr)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, errors) == (0, '')
 
 
 def test_the_command_names_what_is_wrong(
