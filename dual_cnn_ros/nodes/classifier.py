@@ -298,12 +298,13 @@ class ClassifierNode(LifecycleNode):
         self, camera: CameraOutputs, message: Image | CompressedImage
     ) -> Decision | None:
         """Take a frame from message to messages; return None if the node stopped meanwhile."""
-        if self._loaded is None:
+        # Read once: the node may be cleaned up while a frame is in work.
+        if (loaded := self._loaded) is None:
             return None
-        bundle, cascade = self._loaded
+        bundle, cascade = loaded
         region, is_compressed = self._live.values.region, isinstance(message, CompressedImage)
         start = perf_counter()
-        needs = self._loaded.needs(region) if is_compressed else None
+        needs = loaded.needs(region) if is_compressed else None
         image = crop(self._decode(camera, message, needs), region)
         decode_seconds = perf_counter() - start
         with self._inference:

@@ -57,7 +57,8 @@ class Replayer:
     Parameters
     ----------
     node
-        Makes the publishers.
+        Makes the publishers. Its context must live until `close`, so no handler of ROS may end it
+        on a signal.
     recording
         What is played.
     topics
@@ -166,7 +167,7 @@ class Replayer:
         """Wait until every topic has a subscriber; return False where that takes too long."""
         limit = time.monotonic() + timeout
         while any(p.get_subscription_count() == 0 for p in self.publishers.values()):
-            if not self.node.context.ok() or time.monotonic() > limit:
+            if time.monotonic() > limit:
                 return False
             time.sleep(CLOCK_PERIOD)
         time.sleep(SETTLE)
@@ -208,7 +209,7 @@ class Replayer:
         while True:
             published = self._pass(stop, progress)
             count += published
-            if stop.is_set() or not self.node.context.ok():
+            if stop.is_set():
                 return count
             if not published:
                 raise RecordingError(
@@ -255,7 +256,7 @@ class Replayer:
 
     def _wait(self, end: float, stop: threading.Event) -> bool:
         """Wait until a position is reached and keep /clock going; return False when stopped."""
-        while not stop.is_set() and self.node.context.ok():
+        while not stop.is_set():
             reached = (time.monotonic() - self._begun) * self.rate
             self.position = min(reached, end)
             if self._clock is not None:
@@ -281,8 +282,7 @@ class Replayer:
     def close(self) -> None:
         """Let reliable subscribers fetch the last messages, then remove the publishers."""
         for publisher in self.publishers.values():
-            if self.node.context.ok():
-                publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE))
+            publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE))
             self.node.destroy_publisher(publisher)
         self.publishers.clear()
         if self._clock is not None:

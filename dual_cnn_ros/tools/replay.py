@@ -80,8 +80,7 @@ def _play(node: Node, recording: Recording, options: argparse.Namespace) -> None
     try:
         if options.wait_for_subscribers:
             print(f'waiting for subscribers of {", ".join(replayer.publishers)}', file=sys.stderr)
-            if not replayer.wait_for_subscribers():
-                return
+            replayer.wait_for_subscribers()
         whole, part = '{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}', '{n:.1f} s{postfix}'
         with tqdm(
             # How much of it is gaps, nobody knows before.
