@@ -439,7 +439,7 @@ class Bundle:
             raise BundleError(
                 f'{where}: the model does not run on an input of {blobs[0].shape}: {error}'
             ) from error
-        if outputs[0].shape != (classes,):
+        if outputs[0].shape != (1, classes):
             raise BundleError(
                 f'{where}: the model has {outputs[0].size} classes, but labels has {classes}'
             )
@@ -451,7 +451,7 @@ class Bundle:
             )
 
         def predict(frame: Frame) -> npt.NDArray[np.float32]:
-            return softmax(model(frame.blob(preprocessing)), temperature)
+            return softmax(model(frame.blob(preprocessing))[0], temperature)
 
         return Stage(spec.name, predict)
 

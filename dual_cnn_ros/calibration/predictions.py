@@ -192,7 +192,7 @@ def _reduction(candidate: Candidate) -> Reduction:
 def _ask(candidate: Candidate, images: LabelledImages) -> Predictions:
     model, wanted, name = candidate.load(), candidate.stage.input, candidate.name
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = pool.map(lambda image: model(wanted.blob(image)), images.images)
+        answers = pool.map(lambda image: model(wanted.blob(image))[0], images.images)
         total = len(images.images)
         logits = np.array(list(tqdm(answers, desc=name, unit='img', total=total, disable=None)))
     classes = len(candidate.labels)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from dual_cnn_ros.opencv import explain, pip_install
 
-# Maps a float32 blob (1, C, H, W) to float32 logits (K,).
+# Maps a float32 blob (N, C, H, W) to float32 logits (N, K).
 Model = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 # In order of preference. A new backend is a line here and a module with two names:

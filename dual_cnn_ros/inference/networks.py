@@ -16,16 +16,19 @@
 Small CNNs for small images, each rebuilt from one string; the only module that defines networks.
 
 A name is ``<family>[_x<width>][-s<stride>]``, for example ``resnet20`` or ``vgg9_gap_x0_5-s2``, or
-the name of a classification model of torchvision, which is taken as it is. The width multiplies
-the numbers of channels (``0_5`` is 0.5). The stride is that of the stem: 1 for inputs of about 32
-pixels, 2 for 48 to 128, 4 for more.
+``efficientnet_lite0`` to ``4``, or the name of a classification model of torchvision, which is
+taken as it is. The width multiplies the numbers of channels (``0_5`` is 0.5). The stride is that
+of the stem: 1 for inputs of about 32 pixels, 2 for 48 to 128, 4 for more.
 
 References
 ----------
 resnet20: He et al. 2016, "Deep residual learning for image recognition", section 4.2, with a 1x1
 convolution where a shortcut changes shape. vgg16_gap: Simonyan and Zisserman 2015, "Very deep
 convolutional networks", with batch normalisation, and global average pooling in place of the large
-linear layers; vgg9_gap is the same with half of the layers.
+linear layers; vgg9_gap is the same with half of the layers. efficientnet_lite: Tan and Le 2019,
+"EfficientNet: Rethinking model scaling for convolutional neural networks", with the changes that
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite describes: no
+squeeze-and-excitation, ReLU6, and a stem and a head that do not grow with the width.
 
 """
 
@@ -33,6 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import copy
+import math
 import re
 from typing import cast
 
@@ -67,10 +71,13 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
 
     """
     match = NAME.fullmatch(name)
-    if match is None or match['family'] not in FAMILIES:
+    if name in EFFICIENTNETS:
+        network = _efficientnet_lite(*EFFICIENTNETS[name], channels, classes)
+    elif match is None or match['family'] not in FAMILIES:
         return _torchvision(name, classes, channels)
-    width = float((match['width'] or '1').replace('_', '.'))
-    network = FAMILIES[match['family']](width, int(match['stride'] or 1), channels, classes)
+    else:
+        width = float((match['width'] or '1').replace('_', '.'))
+        network = FAMILIES[match['family']](width, int(match['stride'] or 1), channels, classes)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
@@ -107,6 +114,29 @@ def count_macs(network: nn.Module, shape: Sequence[int]) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, *shape))
     return counter.get_total_flops() // 2
+
+
+class SameConv2d(nn.Conv2d):
+    """
+    A convolution whose output has ceil(side / stride) pixels, padded as TensorFlow does.
+
+    Where an odd number of pixels is missing, the right and lower borders get one more. Weights
+    that were trained with TensorFlow want it so.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride))."""
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        down, across = (
+            max(0, (math.ceil(side / stride) - 1) * stride + kernel - side) for side in x.shape[2:]
+        )
+        if down % 2 or across % 2:
+            borders = across // 2, across - across // 2, down // 2, down - down // 2
+            x, down, across = nn.functional.pad(x, borders), 0, 0
+        padding = down // 2, across // 2
+        return nn.functional.conv2d(
+            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
 
 class ConvNorm(nn.Sequential):
@@ -156,6 +186,43 @@ class Residual(nn.Module):
         return nn.functional.relu(self.branch(x) + self.shortcut(x))
 
 
+class LiteConvNorm(ConvNorm):
+    """A convolution of an EfficientNet-Lite, its batch norm, and an activation."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        activation: Callable[[], nn.Module] = nn.ReLU6,
+        groups: int = 1,
+    ) -> None:
+        nn.Sequential.__init__(
+            self,
+            SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+            activation(),
+        )
+
+
+class InvertedResidual(nn.Sequential):
+    """Widen, filter each channel for itself, narrow; with a shortcut where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, widen: int) -> None:
+        wide = inputs * widen
+        super().__init__(
+            *([LiteConvNorm(inputs, wide)] if widen > 1 else []),
+            LiteConvNorm(wide, wide, kernel, stride, groups=wide),
+            LiteConvNorm(wide, outputs, activation=nn.Identity),
+        )
+        self.has_shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, ceil(H / stride), ceil(W / stride))."""
+        return x + super().forward(x) if self.has_shortcut else super().forward(x)
+
+
 class Head(nn.Linear):
     """Global average pooling and one linear layer: (N, inputs, H, W) to (N, classes)."""
 
@@ -203,6 +270,25 @@ def _vgg(stages: Sequence[Sequence[int]]) -> Family:
     return make
 
 
+def _efficientnet_lite(width: float, depth: float, channels: int, classes: int) -> nn.Module:
+    layers: list[nn.Module] = [LiteConvNorm(channels, 32, 3, 2)]
+    inputs = 32
+    # Repetitions, kernel, stride, widening and outputs of each stage; the first and the last are
+    # not repeated more often in the deeper ones.
+    stages = (
+        *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
+        *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+    )
+    for repetitions, kernel, stride, widen, base in stages:
+        outputs = _scaled(base, width)
+        for unit in range(math.ceil(repetitions * depth) if repetitions > 1 else 1):
+            layers.append(
+                InvertedResidual(inputs, outputs, kernel, 1 if unit else stride, widen)
+            )
+            inputs = outputs
+    return nn.Sequential(*layers, LiteConvNorm(inputs, 1280), Head(1280, classes))
+
+
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     from torchvision import models
 
@@ -223,6 +309,14 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     return network
 
 
+# Width and depth in multiples of the smallest.
+EFFICIENTNETS = {
+    'efficientnet_lite0': (1.0, 1.0),
+    'efficientnet_lite1': (1.0, 1.1),
+    'efficientnet_lite2': (1.1, 1.2),
+    'efficientnet_lite3': (1.2, 1.4),
+    'efficientnet_lite4': (1.4, 1.8),
+}
 # From width, stride of the stem, channels of the image and number of classes.
 Family = Callable[[float, int, int, int], nn.Module]
 FAMILIES: dict[str, Family] = {

@@ -56,10 +56,14 @@ def load(source: ModelSource, classes: int, channels: int, device: str, threads:
         raise InferenceError(
             f'CUDA could not be used for {path}; see the log above, or set device to cpu'
         )
-    name = session.get_inputs()[0].name
+    image = session.get_inputs()[0]
+    # Many a converter writes a model for one image at a time.
+    takes_one = image.shape[:1] == [1]
 
     def run(blob: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        logits = session.run(None, {name: blob})[0]
-        return np.asarray(logits, dtype=np.float32).reshape(-1)
+        if takes_one and len(blob) > 1:
+            return np.concatenate([run(blob[i : i + 1]) for i in range(len(blob))])
+        logits = session.run(None, {image.name: blob})[0]
+        return np.asarray(logits, dtype=np.float32).reshape(len(blob), -1)
 
     return run

@@ -49,7 +49,7 @@ def load(source: ModelSource, classes: int, channels: int, device: str, threads:
         with torch.inference_mode():
             # A copy: a module may work in place, and other stages share the blob.
             logits: Any = module(torch.tensor(blob, device=target))
-            return logits.float().cpu().numpy().reshape(-1)
+            return logits.float().cpu().numpy().reshape(len(blob), -1)
 
     return run
 

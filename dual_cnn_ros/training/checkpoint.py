@@ -31,7 +31,10 @@ from dual_cnn_ros.training.options import TrainingOptions
 
 # Options that may differ between the runs of one training without changing its result; the fields
 # of augmentation are compared one by one instead.
-NOT_COMPARED = ('data', 'exclude', 'labels', 'out', 'name', 'device', 'restart', 'augmentation')
+NOT_COMPARED = (
+    *('data', 'exclude', 'labels', 'out', 'name', 'device', 'restart', 'augmentation'),
+    'epochs',  # more may be added
+)
 
 
 class TrainingError(ValueError):

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Train one small CNN on labelled images: the whole loop, from the data to the bundle.
+Train one CNN on labelled images, from nothing or from weights: the whole loop, data to bundle.
 
 All images lie as one uint8 tensor on the device and are augmented there batch by batch, so that a
 GPU never waits for Python. A part of the split (--validation) is never trained on: it shows the
@@ -39,11 +39,16 @@ from tqdm import tqdm
 from dual_cnn_ros.cascade.frame import COLOURS
 from dual_cnn_ros.data.dataset import Dataset, LabelledImages, load_dataset, read_names, Reduction
 from dual_cnn_ros.data.problems import say_problems
+from dual_cnn_ros.heap import keep_freed_blocks
 from dual_cnn_ros.inference import networks
 from dual_cnn_ros.training.augment import augment, make_mixing
 from dual_cnn_ros.training.checkpoint import Checkpoint, EpochRecord, TrainingError
 from dual_cnn_ros.training.export import TrainingMetrics, write_stage
+from dual_cnn_ros.training.objective import make_objective, shrink, Teacher
 from dual_cnn_ros.training.options import TrainingOptions
+from dual_cnn_ros.training.pretrained import initialise
+
+SECONDS_BETWEEN_LINES = 30
 
 
 def train(options: TrainingOptions) -> TrainingMetrics:
@@ -68,28 +73,41 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     ------
     TrainingError
         If the network, the device or a checkpoint does not fit the options, or the loss diverges.
+    PretrainedError
+        If the weights to begin with cannot be had.
     DataError
         If the data cannot be used.
 
     """
+    keep_freed_blocks((2 << 30) - 1)
     # What may be wrong with the options is found before the data are read, which may take minutes.
     _check_network(options)
     normalise = Normalize(options.preprocessing.mean, options.preprocessing.std)
     device = _find_device(options.device)
-    data = _load(options)
+    teacher = Teacher(options.teacher, options.colour, options.device) if options.teacher else None
+    objective = make_objective(options, teacher)
+    # Teacher and student look at the same image, each at its own size.
+    view = tuple(map(max, options.input, teacher.size)) if teacher else options.input
+    data = _load(options, view)
+    if teacher and teacher.labels != data.classes:
+        raise TrainingError(
+            f'--teacher {teacher.path} knows other classes than {options.data} has: '
+            f'{", ".join(teacher.labels)}'
+        )
     images, labels = _to_device(data.training, options.colour, device)
     validation = _to_device(data.validation, options.colour, device)
     batch_size = min(options.batch_size, len(images))
     steps = len(images) // batch_size
 
     torch.manual_seed(options.seed)
-    network = networks.build(options.model, len(data.classes), options.channels).to(device)
+    network = networks.build(options.model, len(data.classes), options.channels)
+    if options.start:
+        initialise(network, options.start)
+    # The order of the pixels in which convolutions of one channel each are fast.
+    network = network.to(device, memory_format=torch.channels_last)
     # With its buffers, because batch norms need the statistics of the averaged weights.
     average = AveragedModel(network, use_buffers=True)
     optimizer = _make_optimizer(network, options)
-    schedule = OneCycleLR(
-        optimizer, options.lr, options.epochs * steps, pct_start=0.15, cycle_momentum=False
-    )
     mix = make_mixing(options.augmentation, len(data.classes))
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -97,13 +115,27 @@ def train(options: TrainingOptions) -> TrainingMetrics:
         options.out / f'{options.name}.checkpoint.pt',
         options,
         data,
-        {'network': network, 'average': average, 'optimizer': optimizer, 'schedule': schedule},
+        {'network': network, 'average': average, 'optimizer': optimizer},
     )
     if options.restart:
         checkpoint.path.unlink(missing_ok=True)
     curve = checkpoint.restore(device)
     if curve:
         print(f'{options.name}: going on after epoch {len(curve)}')
+    if len(curve) > options.epochs:
+        raise TrainingError(
+            f'{checkpoint.path} has {len(curve)} epochs already; use a larger --epochs, or '
+            '--restart to begin anew'
+        )
+    # It is computed anew from where the training is, so that epochs may be added.
+    schedule = OneCycleLR(
+        optimizer,
+        [group['lr_share'] * options.lr for group in optimizer.param_groups],
+        options.epochs * steps,
+        pct_start=0.15,
+        cycle_momentum=False,
+        last_epoch=len(curve) * steps - 1,
+    )
     with tqdm(
         desc=options.name,
         total=options.epochs * steps,
@@ -112,19 +144,21 @@ def train(options: TrainingOptions) -> TrainingMetrics:
         disable=None,
     ) as bar:
         for epoch in range(len(curve), options.epochs):
-            started = time.monotonic()
+            started = said = time.monotonic()
             torch.manual_seed(_epoch_seed(options.seed, epoch))
             network.train()
+            if options.freeze_norms:
+                _freeze_norms(network)
             order = torch.randperm(len(images), device=device)[: steps * batch_size]
             loss_sum = torch.zeros((), device=device)
             for step, batch in enumerate(order.split(batch_size), epoch * steps):
-                pixels = augment(images[batch], options.input, options.augmentation)
-                pixels, targets = mix(normalise(pixels), labels[batch])
+                changed = augment(images[batch], view, options.augmentation)
+                changed, targets = mix(changed, labels[batch])
+                pixels = normalise(shrink(changed, options.input))
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
                 with torch.autocast('cuda', torch.bfloat16, options.amp and device.type == 'cuda'):
                     logits = network(pixels)
-                loss = cross_entropy(
-                    logits.float(), targets, label_smoothing=options.label_smoothing
-                )
+                loss = objective(logits.float(), targets, changed)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -132,10 +166,13 @@ def train(options: TrainingOptions) -> TrainingMetrics:
                 decay = min(1 - 1 / max(1, options.ema * steps), step / (10 + step))
                 average.multi_avg_fn = get_ema_multi_avg_fn(decay)
                 average.update_parameters(network)
-                lr = float(schedule.get_last_lr()[0])
+                lr = float(schedule.get_last_lr()[-1])
                 schedule.step()
                 loss_sum += loss.detach()
                 bar.update()
+                if bar.disable and time.monotonic() - said > SECONDS_BETWEEN_LINES:
+                    said = time.monotonic()
+                    _say_progress(options, epoch, step % steps, steps, batch_size, said - started)
             mean_loss = float(loss_sum) / steps
             if not math.isfinite(mean_loss):
                 raise TrainingError(
@@ -147,7 +184,8 @@ def train(options: TrainingOptions) -> TrainingMetrics:
             curve.append(EpochRecord(epoch + 1, lr, mean_loss, accuracy, validation_loss, seconds))
             checkpoint.save(curve)
             _report(bar, curve[-1], options)
-    return write_stage(options, data, average.module.cpu().eval(), curve, device)
+    trained = average.module.to('cpu', memory_format=torch.contiguous_format).eval()
+    return write_stage(options, data, trained, curve, device)
 
 
 def validate(
@@ -171,11 +209,23 @@ def validate(
     network.eval()
     correct, loss = 0, 0.0
     with torch.inference_mode():
-        for batch, targets in zip(images.split(512), labels.split(512)):
-            logits = network(normalise(batch.float() / 255))
+        for batch, targets in zip(images.split(128), labels.split(128)):
+            pixels = normalise(batch.float() / 255)
+            logits = network(pixels.contiguous(memory_format=torch.channels_last))
             correct += int((logits.argmax(1) == targets).sum())
             loss += float(cross_entropy(logits, targets, reduction='sum'))
     return correct / len(images), loss / len(images)
+
+
+def _say_progress(
+    options: TrainingOptions, epoch: int, step: int, steps: int, batch: int, seconds: float
+) -> None:
+    """Print how far an epoch is, where there is no terminal for a bar."""
+    print(
+        f'{options.name}: epoch {epoch + 1}/{options.epochs}, {(step + 1) / steps:.0%} of it, '
+        f'{(step + 1) * batch / seconds:.0f} images/s',
+        flush=True,
+    )
 
 
 def _report(bar: tqdm[Any], record: EpochRecord, options: TrainingOptions) -> None:
@@ -210,14 +260,14 @@ def _find_device(name: str) -> torch.device:
     return torch.device('cuda' if gpu and name != 'cpu' else 'cpu')
 
 
-def _load(options: TrainingOptions) -> Dataset:
+def _load(options: TrainingOptions, view: tuple[int, int]) -> Dataset:
     is_grey = options.colour == 'grey'
     whole = None if options.crop is None else 1.0
     data = load_dataset(
         options.data,
         split=options.split,
         fraction=options.validation,
-        training=Reduction(*options.stored_size, whole, is_grey),
+        training=Reduction(*options.stored_size(view), whole, is_grey),
         validation=Reduction(*options.input, options.crop, is_grey),
         seed=options.seed,
         labels=options.labels,
@@ -236,15 +286,27 @@ def _to_device(part: LabelledImages, colour: str, device: torch.device) -> tuple
 
 
 def _make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    # Norms and biases get no decay: a scale or an offset near zero is no simpler function.
     parameters = list(network.parameters())
+    last = max(1, len(parameters) - 1)
     groups = [
-        {'params': [p for p in parameters if p.ndim > 1], 'weight_decay': options.weight_decay},
-        {'params': [p for p in parameters if p.ndim <= 1], 'weight_decay': 0.0},
+        {
+            'params': [parameter],
+            'lr_share': options.lr_ratio ** (1 - i / last),
+            # Norms and biases get none: a scale or an offset near zero is no simpler function.
+            'weight_decay': options.weight_decay if parameter.ndim > 1 else 0.0,
+        }
+        for i, parameter in enumerate(parameters)
     ]
     if options.optimizer == 'adamw':
         return torch.optim.AdamW(groups, lr=options.lr)
     return torch.optim.SGD(groups, lr=options.lr, momentum=0.9, nesterov=True)
+
+
+def _freeze_norms(network: nn.Module) -> None:
+    """Have batch norms use and keep the statistics that they have."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

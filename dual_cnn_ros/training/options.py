@@ -31,6 +31,18 @@ from dual_cnn_ros.inference import DEVICES
 # Means and deviations of ImageNet's red, green and blue, which fit photographs in general.
 MEAN = {'rgb': (0.485, 0.456, 0.406), 'bgr': (0.406, 0.456, 0.485), 'grey': (0.449,)}
 STD = {'rgb': (0.229, 0.224, 0.225), 'bgr': (0.225, 0.224, 0.229), 'grey': (0.226,)}
+# What the weights of the EfficientNet-Lites were trained with.
+LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
+# Defaults of a training that begins with trained weights: they are good already, and the first
+# layers, which see edges and colours, are to change least.
+FINE_TUNING = {
+    'input': (128, 128),
+    'epochs': 6,
+    'batch_size': 32,
+    'lr': 0.02,
+    'lr_ratio': 0.2,
+    'weight_decay': 1e-4,
+}
 
 
 def _option(default: Any, text: str, low: float = 0, high: float = math.inf, **extra: Any) -> Any:
@@ -75,6 +87,7 @@ class TrainingOptions:
     model: str  # a name for `networks.build`
     out: Path  # the bundle is written to out/name
     name: str
+    start: str | None = None  # weights to begin with: see `pretrained.initial_weights`
     split: str | None = _option(None, 'the one to train on; the default is the only one, or train')
     validation: float = _option(
         0.1,
@@ -87,7 +100,7 @@ class TrainingOptions:
         None, 'file of names to leave out, one <class>/<image> a line'
     )
     labels: tuple[str, ...] | None = _option(None, 'the classes that the data must have')
-    input: tuple[int, int] = _option((64, 64), 'size of the input, pixels (64)')
+    input: tuple[int, int] = _option((64, 64), 'size of the input, pixels (%(default)s)')
     store: tuple[int, int] | None = _option(
         None,
         'size at which training images are kept; one that is larger than the default, the input '
@@ -110,10 +123,36 @@ class TrainingOptions:
     epochs: int = _option(60, 'passes over the data', 1)
     batch_size: int = _option(128, 'images of a step', 2)
     lr: float = _option(0.2, 'highest learning rate of the one cycle; about 0.003 for AdamW')
+    lr_ratio: float = _option(
+        1.0,
+        'learning rate of the first layer in that of the last; between them it rises by equal '
+        'factors',
+        1e-6,
+        1,
+    )
+    freeze_norms: bool = _option(
+        False, 'leave the statistics of the batch norms as they are in the weights of --from'
+    )
     weight_decay: float = _option(5e-4, 'of convolutions and linear layers; about 0.05 for AdamW')
     label_smoothing: float = _option(0.1, 'part of each target, spread over all classes', 0, 0.9)
     ema: float = _option(
         1.0, 'epochs that the moving average of the weights covers, about; 0 for no average'
+    )
+    teacher: str | None = _option(
+        None,
+        'bundle of one stage, by name or path, whose answers to the same changed images are '
+        'learned beside the labels',
+    )
+    teacher_weight: float = _option(0.9, 'part of the loss that is its answers', 0, 1)
+    teacher_temperature: float = _option(
+        2.0, 'by which its logits, and those that learn from it, are divided', 0.1, 100
+    )
+    gatekeeper: float | None = _option(
+        None,
+        'train for the place of the first CNN: this part of the loss is to be sure of images that '
+        'are answered rightly, the rest is to be unsure of all others',
+        0,
+        1,
     )
     optimizer: str = _option(
         'sgd', 'SGD with a Nesterov momentum of 0.9, or AdamW', choices=('sgd', 'adamw')
@@ -127,12 +166,11 @@ class TrainingOptions:
     @property
     def preprocessing(self) -> Preprocessing:
         """What the network wants of a frame; ValueError where mean or std does not fit colour."""
+        mean, std = MEAN[self.colour], STD[self.colour]
+        if self.model.startswith('efficientnet_lite'):
+            mean, std = (LITE_MEAN,) * self.channels, (LITE_STD,) * self.channels
         return Preprocessing(
-            *self.input,
-            self.colour,
-            self.crop,
-            self.mean or MEAN[self.colour],
-            self.std or STD[self.colour],
+            *self.input, self.colour, self.crop, self.mean or mean, self.std or std
         )
 
     @property
@@ -140,9 +178,16 @@ class TrainingOptions:
         """Number of channels of the network's input."""
         return len(COLOURS[self.colour])
 
-    @property
-    def stored_size(self) -> tuple[int, int]:
-        """Height and width at which training images are kept, with the margin around a crop."""
-        height, width = self.input
+    def stored_size(self, view: tuple[int, int]) -> tuple[int, int]:
+        """
+        Return height and width at which training images are kept, with the margin around a crop.
+
+        Parameters
+        ----------
+        view
+            Height and width of an augmented image.
+
+        """
+        height, width = view
         scale = self.crop or 1
         return self.store or (round(height / scale), round(width / scale))

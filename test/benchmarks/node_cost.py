@@ -44,7 +44,7 @@ import numpy as np
 
 from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.scores import softmax
-from dual_cnn_ros.nodes.heap import keep_freed_blocks
+from dual_cnn_ros.heap import keep_freed_blocks
 from dual_cnn_ros.playback.large_images import make_room_for_large_images
 
 RATE, SETTLE = 30.0, 2.0

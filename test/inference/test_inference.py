@@ -24,6 +24,7 @@ from tiny_bundle import save_model
 
 from dual_cnn_ros.inference import BACKENDS, InferenceError, load_model, ModelSource
 
+onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 
 
@@ -53,9 +54,21 @@ def test_auto_takes_the_first_backend_that_can(
 ) -> None:
     model = load_model(tiny, 3, 3, threads=threads)
     assert model.__module__ == next(iter(BACKENDS.values())) == BACKENDS['onnxruntime']
-    logits = model(image)
-    assert logits.dtype == np.float32 and logits.shape == (3,)
-    np.testing.assert_allclose(logits, 2 * image[0].mean(axis=(1, 2)), atol=1e-5)
+    images = np.concatenate((image, -image))
+    logits = model(images)
+    assert logits.dtype == np.float32 and logits.shape == (2, 3)
+    np.testing.assert_allclose(logits, 2 * images.mean(axis=(2, 3)), atol=1e-5)
+
+
+def test_a_model_for_one_image_at_a_time_takes_several(
+    tiny: ModelSource, image: np.ndarray
+) -> None:
+    images = np.concatenate((image, -image))
+    expected = load_model(tiny, 3, 3)(images)
+    model = onnx.load(tiny.files['onnx'])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, tiny.files['onnx'])
+    np.testing.assert_array_equal(load_model(tiny, 3, 3)(images), expected)
 
 
 def test_each_missing_library_is_named_with_its_cure(

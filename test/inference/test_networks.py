@@ -57,6 +57,40 @@ def test_every_family_runs_and_folds(family, stride, channels, side):
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
 
 
+# Published sizes: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+@pytest.mark.parametrize(
+    ('name', 'side', 'mega_macs', 'mega_parameters'),
+    [
+        ('efficientnet_lite0', 224, 407, 4.7),
+        ('efficientnet_lite1', 240, 631, 5.4),
+        ('efficientnet_lite2', 260, 899, 6.1),
+        ('efficientnet_lite3', 280, 1440, 8.2),
+        ('efficientnet_lite4', 300, 2640, 13.0),
+    ],
+)
+def test_efficientnet_lites_have_the_published_sizes(name, side, mega_macs, mega_parameters):
+    network = networks.build(name, 1000).eval()
+    assert networks.count_parameters(network) / 1e6 == pytest.approx(mega_parameters, abs=0.06)
+    # The published counts have what norms and activations do, too.
+    assert 0.92 < networks.count_macs(network, (3, side, side)) / 1e6 / mega_macs < 1
+
+
+@pytest.mark.parametrize(('height', 'width'), [(64, 64), (97, 65), (50, 131)])
+def test_efficientnet_lite0_answers_as_the_original(height, width):
+    original = pytest.importorskip('efficientnet_lite_pytorch').EfficientNet.from_name(
+        'efficientnet-lite0', image_size=(height, width), num_classes=9
+    )
+    original = after_training(original)
+    network = networks.build('efficientnet_lite0', 9).eval()
+    # The same layers in the same order, by other names.
+    network.load_state_dict(dict(zip(network.state_dict(), original.state_dict().values())))
+    images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = original(images)
+        for candidate in (network, networks.fuse(network)):
+            torch.testing.assert_close(candidate(images), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('family', networks.FAMILIES)
 def test_the_stride_of_the_stem_divides_the_work(family):
     work = [

@@ -65,12 +65,12 @@ def test_formats_answer_as_the_network(tmp_path: Path, name: str, channels: int)
     trace = torch.jit.trace(module, torch.zeros(1, channels, SIZE, SIZE))
     trace.save(str(tmp_path / 'net.torchscript'))
     with torch.inference_mode():
-        expected = module(torch.from_numpy(blob(channels)))[0].numpy()
+        expected = module(torch.from_numpy(blob(channels))).numpy()
     assert np.ptp(expected) > 0.1  # a net that says something
     for kind in ('safetensors', 'torchscript'):
         source = ModelSource({kind: tmp_path / f'net.{kind}'}, name)
         logits = load_model(source, CLASSES, channels, 'torch', 'cpu')(blob(channels))
-        assert logits.dtype == np.float32 and logits.shape == (CLASSES,)
+        assert logits.dtype == np.float32 and logits.shape == (1, CLASSES)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-3, err_msg=kind)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from tiny_pool import make_pictures
 
+from dual_cnn_ros.bundle import Bundle, read_bundle
 from dual_cnn_ros.training.options import Augmentation, TrainingOptions
 
 
@@ -51,3 +52,15 @@ def quick(colours: Path) -> Callable[..., TrainingOptions]:
         return TrainingOptions(out=out, **{**basic, **changes})
 
     return make
+
+
+@pytest.fixture(scope='session')
+def trained(
+    quick: Callable[..., TrainingOptions], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Bundle]:
+    """Return the metrics and the bundle of a training of one epoch."""
+    from dual_cnn_ros.training.loop import train
+
+    out = tmp_path_factory.mktemp('trained')
+    metrics = train(quick(out))
+    return metrics, read_bundle(out / 'net')

@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 import os
 from pathlib import Path
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,73 @@ def test_a_finished_training_is_only_written_again_unless_it_is_restarted(begun)
     options, metrics = begun
     assert train(options) == metrics
     assert train(replace(options, seed=3, restart=True)).options.seed == 3
+
+
+def test_epochs_may_be_added_to_a_finished_training(quick, tmp_path, capsys):
+    whole = train(quick(tmp_path / 'whole', epochs=4)).curve
+    train(quick(tmp_path / 'longer', epochs=2))
+    longer = train(quick(tmp_path / 'longer', epochs=4)).curve
+    assert 'net: going on after epoch 2' in capsys.readouterr().out
+    assert [record.epoch for record in longer] == [1, 2, 3, 4]
+    # The rates of the epochs that were added are those of a training that was as long at once.
+    assert [r.lr for r in longer[2:]] == pytest.approx([r.lr for r in whole[2:]])
+    assert longer[1].lr < 0.01 * whole[1].lr
+    with pytest.raises(TrainingError, match='has 4 epochs already; use a larger --epochs'):
+        train(quick(tmp_path / 'longer', epochs=3))
+
+
+def test_it_begins_with_the_weights_of_a_bundle(trained, quick, tmp_path):
+    _, bundle = trained
+    start = load_file(bundle.stages[0].files['safetensors'].path)
+    train(quick(tmp_path, start=str(bundle.path), lr=1e-6, freeze_norms=True))
+    after = load_file(tmp_path / 'net/first.safetensors')
+    for key in start:
+        torch.testing.assert_close(after[key], start[key], rtol=1e-3, atol=1e-4)
+    moved = quick(tmp_path / 'moved', start=str(bundle.path), lr=0.1, lr_ratio=0.001)
+    train(moved)
+    after = load_file(tmp_path / 'moved/net/first.safetensors')
+    weights = [key for key in start if start[key].ndim > 1]
+    moves = [float((after[key] - start[key]).norm() / start[key].norm()) for key in weights]
+    # The first layer learns at a thousandth of the rate of the last one.
+    assert moves[0] < 0.1 * moves[-1]
+
+
+def test_a_teacher_of_another_size_is_learned_from(colours, quick, tmp_path):
+    train(quick(tmp_path, name='teacher', epochs=4))
+    teacher = str(tmp_path / 'teacher')
+    student = {'model': 'resnet20_x0_5-s2', 'input': (8, 8), 'epochs': 4}
+    # No label is looked at.
+    metrics = train(quick(tmp_path, **student, teacher=teacher, teacher_weight=1.0))
+    assert metrics.validation_accuracy > 0.9
+    two = tmp_path / 'two'
+    for label in ('green', 'red'):
+        shutil.copytree(colours / label, two / label)
+    with pytest.raises(TrainingError, match='knows other classes than .*two has: '):
+        train(quick(tmp_path, name='other', data=two, teacher=teacher))
+
+
+def test_without_a_terminal_the_progress_of_a_long_epoch_is_told(
+    quick, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(loop, 'SECONDS_BETWEEN_LINES', 0)
+    train(quick(tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    steps = [line for line in lines if ' of it, ' in line]
+    assert steps[0].startswith('net: epoch 1/1, ') and steps[-1].startswith('net: epoch 1/1, 100%')
+    assert all(line.endswith(' images/s') for line in steps)
+
+
+def test_threads_of_a_training_do_not_spin():
+    code = 'import os, sys, dual_cnn_ros.training; assert "torch" not in sys.modules; '
+    code += 'print(os.environ["OMP_WAIT_POLICY"])'
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}
+    for given, used in (({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE')):
+        environment.pop('OMP_WAIT_POLICY', None)
+        command = [sys.executable, '-c', code]
+        run = subprocess.run(
+            command, env={**environment, **given}, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == used
 
 
 def test_a_checkpoint_of_other_options_or_images_is_refused(begun, tmp_path):

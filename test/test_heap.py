@@ -22,12 +22,12 @@ import sys
 
 import pytest
 
-from dual_cnn_ros.nodes import heap
-from dual_cnn_ros.nodes.heap import keep_freed_blocks
+from dual_cnn_ros import heap
+from dual_cnn_ros.heap import keep_freed_blocks
 
 COUNT_FAULTS = """
 import resource, sys
-from dual_cnn_ros.nodes.heap import keep_freed_blocks
+from dual_cnn_ros.heap import keep_freed_blocks
 if sys.argv[1] == 'kept':
     assert keep_freed_blocks()
 def faults():

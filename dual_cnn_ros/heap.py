@@ -12,35 +12,34 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Memory for frames: kept by the process, not given back to the system after each of them."""
+"""Memory for frames and tensors: kept by the process, not given back after each of them."""
 
 from __future__ import annotations
 
 import ctypes
 
 # Of glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# The most that glibc takes. Larger blocks are mapped one by one.
-MOST_MMAP_THRESHOLD = 32 << 20
-# More than the frames of some cameras that are in work at a time.
-TRIM_THRESHOLD = 512 << 20
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
-def keep_freed_blocks() -> bool:
+def keep_freed_blocks(most: int = 512 << 20) -> bool:
     """
-    Have blocks of up to 32 MiB kept and used again once they are freed; return whether they are.
+    Have blocks kept and used again once they are freed; return whether they are.
 
     By default glibc maps large blocks one by one and unmaps them when they are freed, so that the
-    kernel fills each frame with zeros, page by page, before the middleware fills it with pixels:
-    at 1920 x 1080 that takes three quarters of what receiving a frame costs. Other libraries have
-    no such setting, and nothing is changed.
+    kernel fills each with zeros, page by page, before it is used: at 1920 x 1080 that takes three
+    quarters of what receiving a frame costs, and a third of a training on the CPU. Other libraries
+    have no such setting, and nothing is changed.
+
+    Parameters
+    ----------
+    most
+        Bytes at the end of the heap that are kept, below 2 GiB. The default is more than the
+        frames of some cameras that are in work at a time.
+
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    found = [
-        mallopt(M_MMAP_THRESHOLD, MOST_MMAP_THRESHOLD),
-        mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD),
-    ]
-    return all(found)
+    return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, most)])
