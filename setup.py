@@ -73,6 +73,7 @@ setup(
                     'evaluate',
                     'measure',
                     'pair',
+                    'quantise',
                     'replay',
                     'signs',
                     'simulate_power',

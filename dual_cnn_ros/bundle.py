@@ -46,6 +46,7 @@ from dual_cnn_ros.share import share_directory
 FORMAT = 2
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
+PRECISIONS = ('float32', 'int8')
 # Decisions use these names for what is no stage.
 RESERVED = {'average', 'decode', 'memory'}
 MOST_POINTS = 8
@@ -118,6 +119,8 @@ class StageSpec:
         Format, a name of MODEL_FORMATS, to the file.
     architecture
         The network that safetensors belong to.
+    precision
+        'float32', or 'int8' for an ONNX model with quantised weights and activations.
     torchvision
         Name of weights that torchvision provides, in place of files.
     temperature
@@ -138,6 +141,7 @@ class StageSpec:
     files: Mapping[str, ModelFile] = field(default_factory=dict)
     architecture: str | None = None
     torchvision: str | None = None
+    precision: str = 'float32'
     temperature: float = 1.0
     macs: int = 0
     cpu_seconds: float | None = None
@@ -155,6 +159,10 @@ class StageSpec:
             raise ValueError(f'files.{min(strange)}: a model is one of {", ".join(MODEL_FORMATS)}')
         if not self.files and not self.torchvision:
             raise ValueError('files must name at least one model file')
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f'precision must be {" or ".join(PRECISIONS)}, not {self.precision!r}'
+            )
         if not 0 < self.temperature < math.inf:
             raise ValueError(f'temperature must be positive, not {self.temperature}')
         for name, value in (('macs', self.macs), ('cpu_seconds', self.cpu_seconds or 0)):
@@ -175,8 +183,9 @@ class StageSpec:
 
     @property
     def title(self) -> str:
-        """What to call the CNN: its architecture, if that is known."""
-        return self.architecture or self.torchvision or self.name
+        """What to call the CNN: its architecture, if that is known, and its precision."""
+        network = self.architecture or self.torchvision or self.name
+        return network if self.precision == PRECISIONS[0] else f'{network} {self.precision}'
 
 
 @dataclass(frozen=True)

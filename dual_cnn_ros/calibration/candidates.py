@@ -49,8 +49,6 @@ class Candidate:
         Names of the classes, by index.
     stage
         The CNN.
-    training
-        The images it was trained on.
 
     """
 
@@ -58,7 +56,16 @@ class Candidate:
     path: Path
     labels: tuple[str, ...]
     stage: StageSpec
-    training: TrainingRecord
+
+    @property
+    def training(self) -> TrainingRecord:
+        """The images it was trained on; ValueError where nobody knows."""
+        if self.stage.training is None:
+            raise ValueError(
+                f'{self.path}: stages[0].training is missing, so that nobody knows which images '
+                'are new to this CNN; train it with the train tool, or add the record'
+            )
+        return self.stage.training
 
     def training_metrics(self) -> dict[str, Any]:
         """
@@ -94,7 +101,7 @@ def read_candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
     Raises
     ------
     ValueError
-        A bundle has several stages, does not say what it was trained on, or is given twice.
+        A bundle has several stages, or is given twice.
 
     """
     found: list[Candidate] = []
@@ -105,16 +112,10 @@ def read_candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
                 f'{bundle.path} has {len(bundle.stages)} stages; give bundles of one stage, such '
                 'as train writes'
             )
-        (stage,) = bundle.stages
-        if stage.training is None:
-            raise ValueError(
-                f'{bundle.path}: stages[0].training is missing, so that nobody knows which images '
-                'are new to this CNN; train it with the train tool, or add the record'
-            )
         path = bundle.path.resolve()
         if any(path == other.path for other in found):
             raise ValueError(f'{bundle.path} is given twice')
-        found.append(Candidate(bundle.name, path, bundle.labels, stage, stage.training))
+        found.append(Candidate(bundle.name, path, bundle.labels, bundle.stages[0]))
     counts = [candidate.name for candidate in found]
     return tuple(
         replace(candidate, name=name) if counts.count(candidate.name) > 1 else candidate
@@ -156,8 +157,8 @@ def select_validation_images(
     Raises
     ------
     ValueError
-        Candidates differ in classes, split, number of images, validation share or seed, so that
-        no part is new to all; or no image was kept.
+        Candidates do not say what they were trained on, or differ in classes, split, number of
+        images, validation share or seed, so that no part is new to all; or no image was kept.
 
     """
     first = candidates[0]

@@ -282,9 +282,7 @@ def _efficientnet_lite(width: float, depth: float, channels: int, classes: int) 
     for repetitions, kernel, stride, widen, base in stages:
         outputs = _scaled(base, width)
         for unit in range(math.ceil(repetitions * depth) if repetitions > 1 else 1):
-            layers.append(
-                InvertedResidual(inputs, outputs, kernel, 1 if unit else stride, widen)
-            )
+            layers.append(InvertedResidual(inputs, outputs, kernel, 1 if unit else stride, widen))
             inputs = outputs
     return nn.Sequential(*layers, LiteConvNorm(inputs, 1280), Head(1280, classes))
 

@@ -87,7 +87,10 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     teacher = Teacher(options.teacher, options.colour, options.device) if options.teacher else None
     objective = make_objective(options, teacher)
     # Teacher and student look at the same image, each at its own size.
-    view = tuple(map(max, options.input, teacher.size)) if teacher else options.input
+    height, width = options.input
+    if teacher:
+        height, width = max(height, teacher.size[0]), max(width, teacher.size[1])
+    view = height, width
     data = _load(options, view)
     if teacher and teacher.labels != data.classes:
         raise TrainingError(
@@ -104,7 +107,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     if options.start:
         initialise(network, options.start)
     # The order of the pixels in which convolutions of one channel each are fast.
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     # With its buffers, because batch norms need the statistics of the averaged weights.
     average = AveragedModel(network, use_buffers=True)
     optimizer = _make_optimizer(network, options)
@@ -184,7 +187,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
             curve.append(EpochRecord(epoch + 1, lr, mean_loss, accuracy, validation_loss, seconds))
             checkpoint.save(curve)
             _report(bar, curve[-1], options)
-    trained = average.module.to('cpu', memory_format=torch.contiguous_format).eval()
+    trained = average.module.cpu().to(memory_format=torch.contiguous_format).eval()
     return write_stage(options, data, trained, curve, device)
 
 

