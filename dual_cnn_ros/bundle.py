@@ -47,6 +47,8 @@ FORMAT = 2
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
 PRECISIONS = ('float32', 'int8')
+# What is lost or kept: right answers, or answers that are those of a strong CNN.
+MEASURES = ('accuracy', 'agreement')
 # Decisions use these names for what is no stage.
 RESERVED = {'average', 'decode', 'memory'}
 MOST_POINTS = 8
@@ -202,9 +204,11 @@ class Certificate:
     method
         The test that certified it, a name of calibration.guarantee.METHODS.
     images
-        Number of images tested on.
+        Number of independent images tested on; of a video, the number of scenes.
     reference
         What the loss is counted against.
+    measure
+        A name of MEASURES.
 
     """
 
@@ -213,6 +217,7 @@ class Certificate:
     method: str
     images: int
     reference: str
+    measure: str = MEASURES[0]
 
 
 @dataclass(frozen=True)
@@ -231,8 +236,8 @@ class OperatingPoint:
     post_check
         A name of POST_CHECKS.
     accuracy, deferral_rate, macs
-        Measured by `calibrate`: fraction of right answers, fraction of images that the first
-        stage passes on, mean MACs of an image.
+        Measured by `calibrate`: fraction of right answers, or as the bundle's measure says,
+        fraction of images that the first stage passes on, mean MACs of an image.
     certificate
         What is promised, if anything is.
 
@@ -318,6 +323,8 @@ class Bundle:
         A name of POST_CHECKS.
     operating_points
         Other rules, cheapest first, at most MOST_POINTS.
+    measure
+        What the operating points' accuracy is, a name of MEASURES.
     baseline
         A large CNN to compare with, where one was measured.
 
@@ -330,6 +337,7 @@ class Bundle:
     description: str = ''
     post_check: str = 'more_confident'
     operating_points: tuple[OperatingPoint, ...] = ()
+    measure: str = MEASURES[0]
     baseline: MeasuredBaseline | None = None
 
     def __post_init__(self) -> None:
@@ -339,6 +347,8 @@ class Bundle:
             raise ValueError('labels must be 2 to 65536 different names, none of them empty')
         if not self.stages:
             raise ValueError('stages must have at least one entry')
+        if self.measure not in MEASURES:
+            raise ValueError(f'measure must be one of {", ".join(MEASURES)}, not {self.measure!r}')
         for what, names in (
             ('stages', [stage.name for stage in self.stages]),
             ('operating_points', [point.name for point in self.operating_points]),

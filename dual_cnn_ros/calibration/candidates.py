@@ -37,12 +37,13 @@ WARM_UP = 5
 @dataclass(frozen=True)
 class Candidate:
     """
-    A CNN that may become a stage: a bundle of one stage, as `train` writes it.
+    A CNN that may become a stage of a new bundle.
 
     Attributes
     ----------
     name
-        Name of the bundle, or its path where several bundles have that name.
+        Name of the bundle that it comes from, or its path where several bundles have that name;
+        of several stages, with that of the stage.
     path
         The bundle's folder.
     labels
@@ -96,31 +97,26 @@ class Candidate:
 
 def read_candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
     """
-    Read bundles of one stage, each given by its path or its name.
+    Read all stages of bundles, each bundle given by its path or its name.
 
     Raises
     ------
     ValueError
-        A bundle has several stages, or is given twice.
+        A bundle is given twice.
 
     """
-    found: list[Candidate] = []
-    for name in names:
-        bundle = Bundle.open(name)
-        if len(bundle.stages) != 1:
-            raise ValueError(
-                f'{bundle.path} has {len(bundle.stages)} stages; give bundles of one stage, such '
-                'as train writes'
-            )
-        path = bundle.path.resolve()
-        if any(path == other.path for other in found):
+    bundles = [Bundle.open(name) for name in names]
+    paths = [bundle.path.resolve() for bundle in bundles]
+    titles = [bundle.name for bundle in bundles]
+    found = []
+    for name, bundle, path in zip(names, bundles, paths):
+        if paths.count(path) > 1:
             raise ValueError(f'{bundle.path} is given twice')
-        found.append(Candidate(bundle.name, path, bundle.labels, bundle.stages[0]))
-    counts = [candidate.name for candidate in found]
-    return tuple(
-        replace(candidate, name=name) if counts.count(candidate.name) > 1 else candidate
-        for candidate, name in zip(found, names)
-    )
+        title = bundle.name if titles.count(bundle.name) == 1 else name
+        for stage in bundle.stages:
+            of_stage = f'{title}@{stage.name}' if len(bundle.stages) > 1 else title
+            found.append(Candidate(of_stage, path, bundle.labels, replace(stage, criterion=None)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -181,10 +177,17 @@ def select_validation_images(
 
 
 def select_test_images(
-    trained_on: ImageSelection, data: Path, split: str | None
+    trained_on: ImageSelection | None, data: Path, split: str | None
 ) -> ImageSelection:
     """
     Return the images of a split, 'test' where there are several and none is named.
+
+    Parameters
+    ----------
+    trained_on
+        What the candidates were trained on; None where that is not at hand.
+    data, split
+        The test images.
 
     Raises
     ------
@@ -192,8 +195,11 @@ def select_test_images(
         The candidates were trained on that split.
 
     """
-    test, known = ImageFolder(data), ImageFolder(trained_on.data)
+    test = ImageFolder(data)
     split = test.choose_split(split, 'test')
+    if trained_on is None:
+        return ImageSelection(data, split)
+    known = ImageFolder(trained_on.data)
     if test.identity() == known.identity() and split == known.choose_split(
         trained_on.split, 'train'
     ):

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.bundle import Bundle, Certificate
 from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.intervals import exact_interval
 from dual_cnn_ros.calibration.operating_points import expected_macs
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.reliability import Reliability, reliability
-from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule
+from dual_cnn_ros.calibration.rules import always_answers, candidate_rules, CandidateRule
 from dual_cnn_ros.calibration.temperature import calibrated
 from dual_cnn_ros.calibration.thresholds import Curve, ThresholdPoint
 from dual_cnn_ros.cascade.settings import Criterion
@@ -163,10 +163,18 @@ class CalibrationFindings:
     ----------
     bundle
         Name of the bundle.
+    measure
+        What every accuracy is, a name of bundle.MEASURES, but for those of the test.
     fit_images, certification_images
         Numbers of images.
+    fit_units, certification_units
+        Numbers of independent units among them: the images themselves, or scenes.
     rule
         The bundle's own.
+    chosen
+        What of the rule was chosen on the images to fit on, and not asked for.
+    sought
+        The promise that the certification images were asked for.
     calibration
         Of each stage, by name.
     at_equal_cost
@@ -181,9 +189,14 @@ class CalibrationFindings:
     """
 
     bundle: str
+    measure: str
     fit_images: int
     certification_images: int
+    fit_units: int
+    certification_units: int
     rule: RulePoint
+    chosen: tuple[str, ...]
+    sought: Certificate
     calibration: Mapping[str, StageCalibration]
     at_equal_cost: tuple[RulePoint, ...]
     curves: tuple[RuleCurve, ...]
@@ -193,10 +206,12 @@ class CalibrationFindings:
 
 def calibration_findings(
     bundle: Bundle,
-    fit_images: int,
+    fit: Predictions,
     certification: Predictions,
     rules: Sequence[CandidateRule],
     rule: RulePoint,
+    chosen: Sequence[str],
+    sought: Certificate,
     training: Sequence[Mapping[str, Any]],
     test: Judgement | None,
 ) -> CalibrationFindings:
@@ -207,14 +222,12 @@ def calibration_findings(
     ----------
     bundle
         The finished one.
-    fit_images
-        Number of images that the rest was chosen on.
-    certification
-        The CNNs' answers.
+    fit, certification
+        The CNNs' answers to the images that the rest was chosen on, and to the others.
     rules
         Every score and post-check on the certification images.
-    rule
-        The bundle's own.
+    rule, chosen, sought
+        See CalibrationFindings.
     training
         What `train` wrote about each stage.
     test
@@ -223,9 +236,14 @@ def calibration_findings(
     """
     return CalibrationFindings(
         bundle.name,
-        fit_images,
+        bundle.measure,
+        len(fit),
         len(certification),
+        fit.units,
+        certification.units,
         rule,
+        tuple(chosen),
+        sought,
         {
             stage.name: StageCalibration(
                 float((logits.argmax(axis=1) == certification.labels).mean()),
@@ -274,13 +292,17 @@ def judge_bundle(
     def judge(criterion: Criterion, post_check: str, is_certified: bool = False) -> JudgedAccuracy:
         rule = rules[criterion.score, post_check]
         at = rule.at(criterion.threshold)
-        reference = right[2] if len(right) > 2 else rule.final_right
+        references = (
+            [right[2]] if len(right) > 2 else always_answers([*rules.values()], rule).values()
+        )
         return JudgedAccuracy(
             at.accuracy,
             _interval(rule.right(criterion.threshold)),
             deferral_rate=at.deferral_rate,
             macs=expected_macs(macs, at.deferral_rate),
-            loss=float(reference.mean()) - at.accuracy if is_certified else None,
+            loss=max(float(reference.mean()) for reference in references) - at.accuracy
+            if is_certified
+            else None,
         )
 
     return Judgement(

@@ -23,13 +23,14 @@ the rejection of one hypothesis in particular: the first true one. All threshold
 are certified together, so that any of them may be used, whatever it was chosen by. Nothing that is
 decided with the images tested on may change the grid, the rule or the test.
 
-The images must be independent of each other: of a video, take frames that are scenes apart.
+The images must be independent of each other. Those of a video are not: there, a whole scene counts
+as one bet, by the share of its frames that are lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 import math
 
 import numpy as np
@@ -120,13 +121,56 @@ def declared_grid(scores: npt.ArrayLike, size: int = 200) -> Floats:
     return np.unique(quantiles)[::-1]
 
 
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """
+    Images of which only those of different blocks are independent, such as scenes of a video.
+
+    Attributes
+    ----------
+    starts
+        (B,), places of the first image of each block; the images of a block follow each other.
+    kept
+        (N,), whether an image counts: of a long block, an even choice of `most` does.
+    most
+        Images of one block that count, at most; it must not depend on these blocks.
+
+    """
+
+    starts: npt.NDArray[np.int64]
+    kept: Bools
+    most: int
+
+    @classmethod
+    def of(cls, names: Sequence[str], most: int) -> Blocks:
+        """Return the blocks of images (N,), each told by the name of its block."""
+        starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+        kept = np.zeros(len(names), bool)
+        for start, end in zip(starts, [*starts[1:], len(names)]):
+            kept[np.linspace(start, end - 1, min(most, end - start)).round().astype(int)] = True
+        return cls(np.array(starts), kept, most)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def gaps(self, gaps: npt.ArrayLike, alpha: float) -> Floats:
+        """
+        Return one gap for each block, (..., B), of a mean above alpha if that of the images is.
+
+        Every block counts by its share in the images, so that the promise is one about images.
+        """
+        excess = np.where(self.kept, np.asarray(gaps) - alpha, 0)
+        return alpha + np.add.reduceat(excess, self.starts, axis=-1) / self.most
+
+
 def certified_threshold(
     rule: CandidateRule,
     grid: npt.ArrayLike,
     alpha: float,
     delta: float,
     method: str = 'betting',
-    reference_right: Bools | None = None,
+    references: Sequence[Bools] | None = None,
+    blocks: Blocks | None = None,
 ) -> Floats:
     """
     Return the loosest threshold of the grid whose loss is at most alpha, with P >= 1 - delta.
@@ -141,37 +185,39 @@ def certified_threshold(
     alpha, delta
         In (0, 1).
     method
-        A name of METHODS.
-    reference_right
-        (..., N), whether the model that must not be missed is right. None: what always asking all
-        stages comes to, which is the last stage alone only where there is no post-check.
+        A name of METHODS; with blocks, 'betting'.
+    references
+        (..., N) each, whether an answer that must not be missed is right; the loss against each is
+        at most alpha, so that nothing has to be known of which is the best. None: the rule's own
+        answer where it always asks all stages.
+    blocks
+        For images that are not independent.
 
     Returns
     -------
-    thresholds
-        (...). Where nothing can be shown, ALWAYS_DEFER, which by definition loses nothing against
-        always asking all stages. Against another reference that has to be shown like the rest, and
-        where it cannot be, NaN: no threshold is certified.
+    certified
+        (...), the threshold: ALWAYS_DEFER if no other is certified, NaN if not even that is.
 
     Raises
     ------
     ValueError
-        For alpha, delta or a grid that cannot be used.
+        alpha, delta or the grid are no such things.
 
     """
     steps = np.asarray(grid, np.float64)
     if not 0 < alpha < 1 or not 0 < delta < 1:
-        raise ValueError(f'alpha and delta must be in (0, 1), not {alpha} and {delta}')
-    if not (np.diff(steps) < 0).all():
+        raise ValueError('alpha and delta must be between 0 and 1, both excluded')
+    if steps.ndim != 1 or not (np.diff(steps) < 0).all():
         raise ValueError('the grid must fall from the threshold that accepts least')
-    reference, certified = rule.final_right, np.array(ALWAYS_DEFER)
-    if reference_right is not None:
-        reference, certified = reference_right, np.array(math.nan)
-        steps = np.insert(steps, 0, ALWAYS_DEFER)
+    certified = np.array(math.nan)
     goes_on = np.ones(rule.scores.shape[:-1], bool)
-    for threshold in steps:
-        gaps = reference.astype(np.int8) - rule.right(threshold)
-        goes_on &= METHODS[method](gaps, alpha, delta)
+    for threshold in (ALWAYS_DEFER, *steps):
+        for reference in (rule.final_right,) if references is None else references:
+            if threshold == ALWAYS_DEFER and reference is rule.final_right:
+                continue  # It loses nothing against itself, which no image has to show.
+            gaps = reference.astype(np.int8) - rule.right(threshold)
+            shown = blocks.gaps(gaps, alpha) if blocks else gaps
+            goes_on &= METHODS[method](shown, alpha, delta)
         certified = np.where(goes_on, threshold, certified)
         if not goes_on.any():
             break
@@ -199,10 +245,9 @@ class CertifiedThresholds:
 def certify(
     rule: CandidateRule,
     grid: Floats,
-    alpha: float,
-    delta: float,
-    reference: str | None = None,
-    reference_right: Bools | None = None,
+    sought: Certificate,
+    references: Sequence[Bools],
+    blocks: Blocks | None = None,
 ) -> tuple[CertifiedThresholds, ...]:
     """
     Return what each of METHODS certifies; one that certifies nothing is left out.
@@ -211,23 +256,30 @@ def certify(
     ----------
     rule
         On the images to certify with.
-    grid, alpha, delta, reference_right
+    sought
+        What is to be promised; its method stands for each of METHODS that can be used.
+    grid, references, blocks
         As in `certified_threshold`.
-    reference
-        Name of the model that reference_right belongs to; None for always asking both stages.
 
     """
-    if reference is None:
-        reference = (
-            'always asking second'
-            if rule.post_check == 'none'
-            else f'always asking both, post-check {rule.post_check}'
-        )
     found = []
-    for method in METHODS:
-        loosest = certified_threshold(rule, grid, alpha, delta, method, reference_right)
+    # The binomial test counts independent images.
+    for method in (sought.method,) if blocks else METHODS:
+        loosest = certified_threshold(
+            rule, grid, sought.alpha, sought.delta, method, references, blocks
+        )
         certified = [t for t in (*grid[::-1].tolist(), ALWAYS_DEFER) if t >= loosest]
         if certified:
-            certificate = Certificate(alpha, delta, method, len(rule.scores), reference)
-            found.append(CertifiedThresholds(certificate, tuple(certified)))
+            found.append(CertifiedThresholds(replace(sought, method=method), tuple(certified)))
     return tuple(found)
+
+
+def best_of(names: Sequence[str]) -> str:
+    """Return what several references are called together."""
+    *others, last = names
+    return f'the best of {", ".join(others)} and {last}' if others else last
+
+
+def units_needed(alpha: float, delta: float) -> int:
+    """Return how many independent images or blocks without any loss show one of at most alpha."""
+    return math.ceil(math.log(1 / delta) / math.log1p(alpha))

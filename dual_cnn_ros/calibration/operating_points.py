@@ -106,14 +106,17 @@ def expected_macs(macs: Sequence[int], deferral_rate: float) -> int:
 
 def promise(certificate: Certificate) -> str:
     """Return what a certificate promises, as a clause."""
+    odds = f'with {100 - 100 * certificate.delta:g} % confidence'
+    if certificate.measure == 'agreement':
+        return (
+            f'answers as {certificate.reference} in at least {100 - 100 * certificate.alpha:g} % '
+            f'of frames like these, {odds}'
+        )
     what = {
         'betting': f'loses at most {100 * certificate.alpha:g} % of accuracy',
         'binomial': f'gets at most {100 * certificate.alpha:g} % of images newly wrong',
     }[certificate.method]
-    return (
-        f'{what} against {certificate.reference}, with {100 - 100 * certificate.delta:g} % '
-        'confidence'
-    )
+    return f'{what} against {certificate.reference}, {odds}'
 
 
 def _uncertified(rule: CandidateRule, best_single: float, accuracy: float | None) -> list[_Named]:

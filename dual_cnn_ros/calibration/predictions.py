@@ -39,6 +39,8 @@ from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.files import write_atomically
 
 LEAST_IMAGES = 2
+# Fewer show nothing, whatever is asked.
+LEAST_SCENES = 8
 
 Logits = npt.NDArray[np.float32]
 Places = npt.NDArray[np.integer]
@@ -57,15 +59,24 @@ class Predictions:
         int64 (N,), the true classes.
     logits
         float32 (N, K) of each CNN.
+    blocks
+        The scene that each frame of a video belongs to, by name; None where the images are
+        independent of each other.
 
     """
 
     names: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     logits: tuple[Logits, ...]
+    blocks: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def units(self) -> int:
+        """Number of independent units: the images, or the scenes that they are of."""
+        return len(set(self.blocks)) if self.blocks else len(self)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -82,6 +93,7 @@ class Predictions:
             tuple(self.names[i] for i in places),
             self.labels[places],
             tuple(z[places] for z in self.logits),
+            tuple(self.blocks[i] for i in places) if self.blocks else None,
         )
 
 
@@ -146,7 +158,7 @@ def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictio
     Part validation images into those to choose with, and those to certify on.
 
     What is certified on the second part must have been chosen without it, from the pair of CNNs
-    on, so all tools have to part the images alike.
+    on, so all tools have to part the images alike. The frames of a scene stay together.
 
     Parameters
     ----------
@@ -160,7 +172,8 @@ def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictio
     Returns
     -------
     fit, certification
-        In the order of a hash of the names, which no answer depends on.
+        In the order of a hash of the names, which no answer depends on. Both are all frames where
+        there are fewer than LEAST_SCENES, of which nothing can be certified.
 
     Raises
     ------
@@ -168,7 +181,9 @@ def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictio
         A part has fewer than LEAST_IMAGES.
 
     """
-    names = predictions.names
+    if predictions.blocks and predictions.units < LEAST_SCENES:
+        return predictions, predictions
+    names = predictions.blocks or predictions.names
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
     # Another seed than that of `train`, so that being for validation says nothing about it.
     fit, rest = (
@@ -177,8 +192,8 @@ def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictio
     )
     if min(len(fit), len(rest)) < LEAST_IMAGES:
         raise ValueError(
-            f'of {len(names)} validation images, --fit {share:g} leaves {len(fit)} to choose with '
-            f'and {len(rest)} to certify on, and {LEAST_IMAGES} of each are needed; train with a '
+            f'of {len(names)} images, --fit {share:g} leaves {len(fit)} to choose with and '
+            f'{len(rest)} to certify on, and {LEAST_IMAGES} of each are needed; train with a '
             'larger --validation'
         )
     return predictions.take(np.array(fit)), predictions.take(np.array(rest))

@@ -12,16 +12,30 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A labelled image's way through calibration: load, predict, fit, choose, certify, write."""
+"""A frame's way through calibration: load, predict, fit, choose, certify, write."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 import shutil
 
-from dual_cnn_ros.bundle import Bundle, read_bundle, StageSpec, write_bundle
+import numpy as np
+import numpy.typing as npt
+
+from dual_cnn_ros.bundle import (
+    Bundle,
+    Certificate,
+    MEASURES,
+    read_bundle,
+    StageSpec,
+    write_bundle,
+)
 from dual_cnn_ros.calibration.candidates import (
+    Candidate,
+    ImageSelection,
     measure_cpu_seconds,
     read_candidates,
     select_test_images,
@@ -34,13 +48,21 @@ from dual_cnn_ros.calibration.findings import (
     rule_point,
     write_findings,
 )
-from dual_cnn_ros.calibration.guarantee import certify, declared_grid
+from dual_cnn_ros.calibration.guarantee import best_of, Blocks, certify, declared_grid
 from dual_cnn_ros.calibration.operating_points import operating_points
-from dual_cnn_ros.calibration.predictions import divide, predict
-from dual_cnn_ros.calibration.rules import candidate_rules, choose_rule
+from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
+from dual_cnn_ros.calibration.rules import (
+    always_answers,
+    candidate_rules,
+    choose_rule,
+    final_labels,
+)
 from dual_cnn_ros.calibration.temperature import fit_temperature
+from dual_cnn_ros.calibration.unlabelled import join_scenes, predict_frames
+from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Criterion
 from dual_cnn_ros.data.dataset import read_names
+from dual_cnn_ros.data.labelled_frames import open_frames
 
 
 @dataclass(frozen=True)
@@ -51,19 +73,25 @@ class CalibrationOptions:
     Attributes
     ----------
     data
-        Folder or tar that both CNNs were trained on.
+        Folder or tar that both CNNs were trained on; or, without labels, what the robot sees.
     stages
-        Bundles of one stage, by path or name: the CNN to ask first, then the second.
+        Bundles, by path or name, with two stages together: the CNN to ask first, then the second.
     name, description
         Name and description of the bundle.
     out
         Folder of the bundle.
+    unlabelled
+        Whether the data have no labels: the answers of the strongest rule are to be kept then.
+    frames
+        Of the data without labels, how many to use, at most.
+    block
+        Seconds of a recording that are one independent unit; None for scenes, cut by content.
     test, test_split
         Test images, and their split.
     exclude
         File of the names that `train` left out.
     fit
-        Share of the validation images to fit on and to choose with.
+        Share of the images to fit on and to choose with.
     score, post_check
         The bundle's score and post-check; None for the best on the images to fit on.
     accuracy
@@ -71,15 +99,18 @@ class CalibrationOptions:
     alpha, delta
         Accuracy that a certified threshold may lose, and the probability that it loses more.
     reference
-        Bundle of a strong CNN to certify against, in place of always asking both.
+        Bundle of a strong CNN to certify against, in place of the best of all ways to ask both.
 
     """
 
     data: Path
-    stages: tuple[str, str]
+    stages: tuple[str, ...]
     name: str
     out: Path
     description: str = ''
+    unlabelled: bool = False
+    frames: int = 3000
+    block: float | None = None
     test: Path | None = None
     test_split: str | None = None
     exclude: Path | None = None
@@ -90,6 +121,12 @@ class CalibrationOptions:
     alpha: float = 0.01
     delta: float = 0.05
     reference: str | None = None
+
+    @property
+    def goal(self) -> float | None:
+        """The accuracy to reach as cheaply as can be; None for the highest."""
+        # To agree always is to ask the strong CNN always.
+        return 1 - self.alpha if self.unlabelled and self.accuracy is None else self.accuracy
 
 
 def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]:
@@ -110,49 +147,72 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
 
     """
     # Load.
-    reference = [options.reference] if options.reference else []
-    candidates = read_candidates([*options.stages, *reference])
+    candidates = read_candidates(options.stages)
+    if len(candidates) != 2:
+        raise ValueError(
+            f'two CNNs are needed, the first and the second, and {" ".join(options.stages)} have '
+            f'{len(candidates)}'
+        )
+    if options.reference:
+        candidates = read_candidates([*options.stages, options.reference])
     if options.out.resolve() in [candidate.path for candidate in candidates]:
         raise ValueError(
             f'{options.out} holds one of the stages; write the bundle to another folder'
         )
-    exclude = read_names(options.exclude) if options.exclude else frozenset()
-    selection = select_validation_images(candidates, options.data, exclude)
 
     # Predict; the test images too, before anything is written, as they may be unreadable.
-    validation = predict(candidates, selection)
+    validation, seed = _predict(candidates, options)
     if options.test:
-        test_selection = select_test_images(selection, options.test, options.test_split)
+        known = None if options.unlabelled else _selection(candidates, options)
+        test_selection = select_test_images(known, options.test, options.test_split)
         test = predict(candidates, test_selection)
-    fit, certification = divide(validation, options.fit, selection.seed)
+    fit, certification = divide(validation, options.fit, seed)
 
-    # Fit.
-    temperatures = [round(fit_temperature(z, fit.labels), 4) for z in fit.logits[:2]]
+    # Fit; nothing can be fitted on answers that are the CNN's own.
+    fitted = 1 if options.unlabelled and not options.reference else 2
+    temperatures = [round(fit_temperature(z, fit.labels), 4) for z in fit.logits[:fitted]]
+    temperatures += [candidate.stage.temperature for candidate in candidates[fitted:2]]
     rules_on_fit, rules = (
         candidate_rules(part.probabilities(temperatures), part.labels)
         for part in (fit, certification)
     )
 
     # Choose score and post-check on one part, the threshold on the other.
+    post_check = options.post_check or ('none' if options.unlabelled else None)
     chosen = choose_rule(
         [
             rule
             for rule in rules_on_fit
-            if options.score in (None, rule.score)
-            and options.post_check in (None, rule.post_check)
+            if options.score in (None, rule.score) and post_check in (None, rule.post_check)
         ],
-        options.accuracy,
+        options.goal,
     )
     rule = chosen.find_in(rules)
-    best = rule.best(options.accuracy)
+    best = rule.best(options.goal)
 
     # Certify thresholds of a grid that the certification images had no part in.
+    if options.reference:
+        references = {candidates[2].name: certification.right[2]}
+    elif options.unlabelled:
+        strong = 'second alone' if post_check == 'none' else f'both by {post_check}'
+        references = {strong: rule.final_right}
+    else:
+        references = always_answers(rules, rule)
+    measure = MEASURES[options.unlabelled]
+    sought = Certificate(
+        options.alpha,
+        options.delta,
+        'betting',
+        certification.units,
+        best_of([*references]),
+        measure,
+    )
     certified = certify(
         rule,
         declared_grid(chosen.scores),
-        options.alpha,
-        options.delta,
-        *((candidates[2].name, certification.right[2]) if reference else ()),
+        sought,
+        [*references.values()],
+        _blocks(fit, certification),
     )
     points = operating_points(
         rule,
@@ -182,15 +242,24 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     )
     labels, check = candidates[0].labels, rule.post_check
     write_bundle(
-        Bundle(options.out, options.name, labels, stages, options.description, check, points)
+        Bundle(
+            *(options.out, options.name, labels, stages, options.description, check, points),
+            measure=measure,
+        )
     )
     bundle = read_bundle(options.out)
     findings = calibration_findings(
         bundle,
-        len(fit),
+        fit,
         certification,
         rules,
         rule_point(rule, best),
+        [
+            what
+            for what, asked in (('score', options.score), ('post-check', post_check))
+            if asked is None
+        ],
+        sought,
         [candidate.training_metrics() for candidate in candidates[:2]],
         judge_bundle(bundle, test, options.test.name, test_selection.split)
         if options.test
@@ -198,6 +267,43 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     )
     write_findings(findings, options.out / 'metrics.json')
     return bundle, findings
+
+
+def _predict(
+    candidates: Sequence[Candidate], options: CalibrationOptions
+) -> tuple[Predictions, int]:
+    """Return what the CNNs answer to the images to calibrate on, and the seed to part them by."""
+    if not options.unlabelled:
+        selection = _selection(candidates, options)
+        return predict(candidates, selection), selection.seed
+    source = open_frames(options.data)
+    found = predict_frames(candidates, source, options.frames, options.block)
+    labelled = replace(found, labels=_strong_answers(candidates, found, options))
+    return join_scenes(labelled), 0
+
+
+def _selection(candidates: Sequence[Candidate], options: CalibrationOptions) -> ImageSelection:
+    exclude = read_names(options.exclude) if options.exclude else frozenset()
+    return select_validation_images(candidates, options.data, exclude)
+
+
+def _strong_answers(
+    candidates: Sequence[Candidate], found: Predictions, options: CalibrationOptions
+) -> npt.NDArray[np.int64]:
+    """Return what stands for the true labels: the answers of the strongest there is, (N,)."""
+    if options.reference:
+        return found.logits[2].argmax(axis=1)
+    probabilities = found.probabilities([c.stage.temperature for c in candidates[:2]])
+    score = options.score or next(iter(SCORES))
+    return final_labels(probabilities, score, options.post_check or 'none')
+
+
+def _blocks(fit: Predictions, certification: Predictions) -> Blocks | None:
+    """Return the scenes to certify on; a long one counts with no more frames than most others."""
+    if fit.blocks is None or certification.blocks is None:
+        return None
+    lengths = [len(list(frames)) for _, frames in groupby(fit.blocks)]
+    return Blocks.of(certification.blocks, int(np.quantile(lengths, 0.9)))
 
 
 def _copy(stage: StageSpec, folder: Path) -> StageSpec:

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.bundle import Bundle, Certificate
 from dual_cnn_ros.calibration.findings import CalibrationFindings
+from dual_cnn_ros.calibration.guarantee import units_needed
 from dual_cnn_ros.calibration.operating_points import promise
 from dual_cnn_ros.calibration.pairs import PairingFindings
 from dual_cnn_ros.cascade.scores import SCORES
@@ -29,10 +30,12 @@ from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_ta
 
 def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterator[str]:
     """Yield what `calibrate` prints."""
+    measure, rule, test = findings.measure, findings.rule, findings.test
     yield f'bundle {bundle.name}: ' + ' then '.join(stage.title for stage in bundle.stages)
     yield (
-        f'{findings.fit_images} validation images to fit on, {findings.certification_images} for '
-        'thresholds and certificates\n'
+        f'{_images(findings.fit_images, findings.fit_units)} to fit on, '
+        f'{_images(findings.certification_images, findings.certification_units)} for thresholds '
+        'and certificates\n'
     )
     stages = [
         (
@@ -41,11 +44,12 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
             f'{stage.temperature:.3f}',
             percent(stage.before.error),
             percent(stage.after.error),
+            milli(spec.cpu_seconds, 's'),
         )
-        for name, stage in findings.calibration.items()
+        for spec, (name, stage) in zip(bundle.stages, findings.calibration.items())
     ]
-    yield from text_table([('CNN', 'accuracy', 'temperature', 'ECE before', 'after'), *stages])
-    test = findings.test
+    head = ('CNN', measure, 'temperature', 'ECE before', 'after', 'CPU')
+    yield from text_table([head, *stages])
     points = [
         (
             point.name,
@@ -57,29 +61,30 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
         )
         for point in bundle.operating_points
     ]
-    head = ('operating point', 'threshold', 'accuracy', 'deferred', 'MACs', 'test')
+    head = ('operating point', 'threshold', measure, 'deferred', 'MACs', 'test')
     yield from ['', *text_table([head, *points]), '']
     yield from (f'{point.name}: {point.use}' for point in bundle.operating_points)
-    rule = findings.rule
-    yield (
-        f'\nThe bundle uses {rule.score} >= {rule.threshold:.4f}, {rule.post_check}: score and '
-        'post-check chosen on the images to fit on.\n'
+    yield f'\nThe bundle uses {rule.score} >= {rule.threshold:.4f}, {rule.post_check}' + (
+        f': {" and ".join(findings.chosen)} chosen on the images to fit on.\n'
+        if findings.chosen
+        else ', as asked for.\n'
     )
-    yield f'Accuracy of each score where {percent(rule.deferral_rate)} are deferred, or just less:'
+    yield (
+        f'{measure.capitalize()} of each score where {percent(rule.deferral_rate)} are deferred, '
+        'or just less:'
+    )
     scores = [
         (check, *(percent(p.accuracy) for p in findings.at_equal_cost if p.post_check == check))
         for check in POST_CHECKS
     ]
     yield from [*text_table([('post-check', *SCORES), *scores]), '']
-    promised = [point for point in bundle.operating_points if point.certificate]
-    for point in promised:
-        if point.criteria[0].threshold == ALWAYS_DEFER and point.certificate:
-            yield (
-                f'{point.name}: no threshold was shown to keep the promise ('
-                f'{promise(point.certificate)}), so every image is deferred.'
-            )
-    if not promised:
-        yield 'No threshold could be certified.'
+    yield from _uncertified(bundle, findings.sought)
+    first, second = (stage.cpu_seconds or 0 for stage in bundle.stages)
+    if first > second:
+        yield (
+            f'WARNING: the first CNN takes {milli(first, "s")}, more than the second with '
+            f'{milli(second, "s")}, so that asking it first saves little: swap the two.'
+        )
     if test:
         judged = {**test.stages, 'cascade': test.cascade}
         yield (
@@ -92,6 +97,25 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
             )
             + '; in brackets 95 % intervals.'
         )
+
+
+def _images(images: int, units: int) -> str:
+    return f'{images} images' if images == units else f'{images} frames of {units} scenes'
+
+
+def _uncertified(bundle: Bundle, sought: Certificate) -> Iterator[str]:
+    """Yield what could not be certified, and how many images or scenes it takes at least."""
+    certified = [point for point in bundle.operating_points if point.certificate]
+    failed = [point.name for point in certified if point.criteria[0].threshold == ALWAYS_DEFER]
+    if certified and not failed:
+        return
+    needed = units_needed(sought.alpha, sought.delta)
+    yield (
+        f'{", ".join(failed) or "NOTHING IS CERTIFIED"}: no threshold was shown to keep the '
+        f'promise ({promise(sought)})'
+        + (', so every image is deferred' if failed else '')
+        + f'. It takes {needed} independent images or scenes at least; there were {sought.images}.'
+    )
 
 
 def pairing_report(data: str, findings: PairingFindings) -> Iterator[str]:

@@ -107,29 +107,68 @@ def candidate_rules(
     scores
         Names of SCORES.
 
-    Notes
-    -----
-    The answers are those of `cascade.post_check`, for all images at once.
-
     """
-    first, second = probabilities
-    first_label, second_label = (by_rows(_labels, p) for p in (first, second))
-    average = by_rows(lambda one, other: _labels(one + other), first, second)
+    first_right = by_rows(_labels, probabilities[0]) == truth
     rules = []
     for name in scores:
-        of_first, of_second = (by_rows(SCORES[name], p) for p in (first, second))
-        final = {
-            'none': second_label,
-            'more_confident': np.where(of_second > of_first, second_label, first_label),
-            'average': average,
-        }
         # NumPy would round a threshold to the precision of what it is compared with.
-        precise = of_first.astype(np.float64)
+        precise = by_rows(SCORES[name], probabilities[0]).astype(np.float64)
         rules += [
-            CandidateRule(name, check, precise, first_label == truth, final[check] == truth)
+            CandidateRule(
+                name,
+                check,
+                precise,
+                first_right,
+                final_labels(probabilities, name, check) == truth,
+            )
             for check in POST_CHECKS
         ]
     return rules
+
+
+def final_labels(probabilities: Sequence[Floats], score: str, post_check: str) -> Labels:
+    """
+    Return what `cascade.post_check` answers where both stages were asked, (N,).
+
+    Parameters
+    ----------
+    probabilities
+        (N, K) of each of the two stages, calibrated.
+    score, post_check
+        Names of SCORES and POST_CHECKS.
+
+    """
+    first, second = probabilities
+    if post_check == 'average':
+        return by_rows(lambda one, other: _labels(one + other), first, second)
+    labels = by_rows(_labels, second)
+    if post_check == 'more_confident':
+        of_first, of_second = (by_rows(SCORES[score], p) for p in probabilities)
+        labels = np.where(of_second > of_first, labels, by_rows(_labels, first))
+    return labels
+
+
+def always_answers(rules: Sequence[CandidateRule], rule: CandidateRule) -> dict[str, Bools]:
+    """
+    Return whether whoever asks the same stages about every image is right, by name, (N,) each.
+
+    Parameters
+    ----------
+    rules
+        Of every post-check, on the same images as the rule.
+    rule
+        Its score is the one that the post-check goes by.
+
+    """
+    names = {
+        'none': 'second alone',
+        **{check: f'both by {check}' for check in POST_CHECKS if check != 'none'},
+    }
+    same_score = [other for other in rules if other.score == rule.score]
+    return {
+        'first alone': rule.first_right,
+        **{names[other.post_check]: other.final_right for other in same_score},
+    }
 
 
 def choose_rule(rules: Sequence[CandidateRule], accuracy: float | None = None) -> CandidateRule:

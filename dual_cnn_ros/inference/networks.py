@@ -18,7 +18,8 @@ Small CNNs for small images, each rebuilt from one string; the only module that 
 A name is ``<family>[_x<width>][-s<stride>]``, for example ``resnet20`` or ``vgg9_gap_x0_5-s2``, or
 ``efficientnet_lite0`` to ``4``, or the name of a classification model of torchvision, which is
 taken as it is. The width multiplies the numbers of channels (``0_5`` is 0.5). The stride is that
-of the stem: 1 for inputs of about 32 pixels, 2 for 48 to 128, 4 for more.
+of the stem: 1 for inputs of about 32 pixels, 2 for 48 to 128, 4 for more. An EfficientNet-Lite
+may end early: ``efficientnet_lite0-stage5`` classifies after the fifth of its seven stages.
 
 References
 ----------
@@ -51,6 +52,9 @@ NAME = re.compile(
 )
 
 
+EFFICIENTNET = re.compile(r'(?P<whole>efficientnet_lite[0-4])(?:-stage(?P<stage>[1-7]))?')
+
+
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     """
     Return an untrained network: float32 (N, channels, H, W) in, logits (N, classes) out.
@@ -71,8 +75,9 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
 
     """
     match = NAME.fullmatch(name)
-    if name in EFFICIENTNETS:
-        network = _efficientnet_lite(*EFFICIENTNETS[name], channels, classes)
+    if lite := EFFICIENTNET.fullmatch(name):
+        width, depth = EFFICIENTNETS[lite['whole']]
+        network = _efficientnet_lite(width, depth, lite['stage'], channels, classes)
     elif match is None or match['family'] not in FAMILIES:
         return _torchvision(name, classes, channels)
     else:
@@ -270,7 +275,9 @@ def _vgg(stages: Sequence[Sequence[int]]) -> Family:
     return make
 
 
-def _efficientnet_lite(width: float, depth: float, channels: int, classes: int) -> nn.Module:
+def _efficientnet_lite(
+    width: float, depth: float, last_stage: str | None, channels: int, classes: int
+) -> nn.Module:
     layers: list[nn.Module] = [LiteConvNorm(channels, 32, 3, 2)]
     inputs = 32
     # Repetitions, kernel, stride, widening and outputs of each stage; the first and the last are
@@ -279,12 +286,15 @@ def _efficientnet_lite(width: float, depth: float, channels: int, classes: int) 
         *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
         *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
     )
-    for repetitions, kernel, stride, widen, base in stages:
+    for repetitions, kernel, stride, widen, base in stages[: int(last_stage or 7)]:
         outputs = _scaled(base, width)
         for unit in range(math.ceil(repetitions * depth) if repetitions > 1 else 1):
             layers.append(InvertedResidual(inputs, outputs, kernel, 1 if unit else stride, widen))
             inputs = outputs
-    return nn.Sequential(*layers, LiteConvNorm(inputs, 1280), Head(1280, classes))
+    if last_stage is None:
+        layers.append(LiteConvNorm(inputs, 1280))
+        inputs = 1280
+    return nn.Sequential(*layers, Head(inputs, classes))
 
 
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:

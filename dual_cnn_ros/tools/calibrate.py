@@ -19,15 +19,20 @@ The validation images of `train` are parted once more, by a hash of their names.
 the temperatures are fitted, and the score and the post-check are chosen; `pair` chose the two CNNs
 on it too, where it was given the same --fit. On the other (certification) the thresholds are
 found, the exact best of all that there are, and some are certified: to lose at most ALPHA of
-accuracy against always asking both CNNs under the post-check chosen (under 'none', which is always
-asking the second), or against the CNN named by --reference, with a probability of at least
-1 - DELTA over the draw of images.
+accuracy against the best of what could be had without a cascade, that is either CNN alone and
+always both, by each post-check; or against the CNN named by --reference. The promise holds with a
+probability of at least 1 - DELTA over the draw of images.
 
 That certificate holds for one pair of CNNs, one combination of score and post-check and one grid
 of thresholds, which therefore come from the fit part alone. To certify several and then take the
 cheapest would be to look at the same images several times. The other operating points are the best
 on the certification images, which promises nothing. The images of --test are looked at once, by
 the finished bundle.
+
+With --unlabelled, DATA is what the robot has seen: a folder or a tar of images, a recording or a
+video. The answers of the second CNN, or of both by --post-check, or of --reference, stand for the
+labels, so that every accuracy is an agreement with them; the threshold is the cheapest that keeps
+1 - ALPHA of it. Frames are parted by scenes, and scenes are what a certificate counts.
 """
 
 from __future__ import annotations
@@ -44,7 +49,15 @@ from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.tables import percent
-from dual_cnn_ros.tools.cli import add_fit_options, fraction, make_parser, run_cli, writes
+from dual_cnn_ros.tools.cli import (
+    add_fit_options,
+    fraction,
+    make_parser,
+    number,
+    positive,
+    run_cli,
+    writes,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = values.pop('report')
 
     def work() -> None:
-        options = CalibrationOptions(**values)
+        options = CalibrationOptions(**{**values, 'stages': tuple(values['stages'])})
         with writes('calibrate', options.out, report):
             bundle, findings = calibrate(options)
             _draw(findings, report or options.out)
@@ -77,9 +90,19 @@ def _draw(findings: CalibrationFindings, folder: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser('calibrate', __doc__)
     add = parser.add_argument
-    add('data', type=Path, help='the folder or tar that both CNNs were trained on')
-    stages = 'bundles of one stage that train wrote: the CNN to ask first, then the second'
-    add('stages', nargs=2, metavar='STAGE', help=stages)
+    add('data', type=Path, metavar='DATA', help='the folder or tar that both CNNs were trained on')
+    stages = (
+        'bundles with two stages together: the CNN to ask first, then the second, such as train '
+        'wrote; or one bundle, to calibrate it anew'
+    )
+    add('stages', nargs='+', metavar='BUNDLE', help=stages)
+    add('--unlabelled', action='store_true', help='DATA has no labels, see above')
+    most = 'of DATA without labels, taken evenly, at most (default %(default)s)'
+    add('--frames', type=number(2, kind=int), default=3000, metavar='N', help=most)
+    block = (
+        'length of a scene of DATA without labels; by default it ends where the content changes'
+    )
+    add('--block', type=positive, metavar='SECONDS', help=block)
     add('--test', type=Path, metavar='DATA', help='a folder or tar of test images')
     add('--test-split', help="its split, where it has several ('test')")
     add_fit_options(parser)
@@ -92,9 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--alpha', type=fraction, default=0.01, help=loss)
     risk = 'probability that it loses more (default %(default)s)'
     add('--delta', type=fraction, default=0.05, help=risk)
-    strong = (
-        'a strong CNN to certify against, as a bundle of one stage, in place of always asking both'
-    )
+    strong = 'bundle of one stage, a strong CNN to certify against in place of these two'
     add('--reference', metavar='BUNDLE', help=strong)
     add('--name', required=True, help='of the bundle')
     add('--description', default='', help='of the bundle, one line')

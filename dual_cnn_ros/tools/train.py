@@ -82,8 +82,8 @@ def parse_options(argv: Sequence[str] | None) -> TrainingOptions:
         metavar='NET',
         help='resnet20, vgg9_gap or vgg16_gap, followed by a width such as _x0_5 and the stride '
         'of the stem: -s1 (the default) for images of about 32 pixels, -s2 for 48 to 128, -s4 for '
-        'more; or efficientnet_lite0 to 4; or a classification model of torchvision; not needed '
-        'with --from',
+        'more; or efficientnet_lite0 to 4, where -stage5, say, ends one after its fifth stage; or '
+        'a classification model of torchvision; not needed with --from',
     )
     parser.add_argument(
         '--from',

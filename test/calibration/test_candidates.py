@@ -57,11 +57,16 @@ def test_bundles_of_the_same_name_are_told_apart_by_their_paths(tmp_path: Path) 
     assert [candidate.name for candidate in read(*folders)] == [str(folder) for folder in folders]
 
 
+def test_every_stage_of_a_bundle_is_a_candidate(tmp_path: Path) -> None:
+    first, second = read(make_bundle(tmp_path / 'two'))
+    assert (first.name, second.name) == ('tiny@first', 'tiny@second')
+    assert first.stage.criterion is second.stage.criterion is None
+
+
 def test_what_is_no_candidate_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='two has 2 stages; give bundles of one stage'):
-        read(make_bundle(tmp_path / 'two'))
+    (unknown,) = read(make_bundle(tmp_path / 'one', gains=(2.0,)))
     with pytest.raises(ValueError, match=r'one: stages\[0\].training is missing'):
-        read(make_bundle(tmp_path / 'one', gains=(2.0,)))
+        select_validation_images([unknown], tmp_path)
     with pytest.raises(BundleError, match='none/bundle.yaml: not found'):
         read(tmp_path / 'none')
     folder = make_trained(tmp_path, 'a')

@@ -34,7 +34,7 @@ from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
+from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.records import from_plain
 from dual_cnn_ros.tools import calibrate
 
@@ -190,11 +190,45 @@ def test_what_cannot_be_shown_is_not_claimed(folder: Path, tmp_path, capsys, che
     assert run(folder, tmp_path / 'x', '--post-check', check, '--score', 'entropy') == 0
     bundle = read_bundle(tmp_path / 'x')
     assert bundle.rule.criteria[0].score == 'entropy' and bundle.post_check == check
-    certified = [point for point in bundle.operating_points if point.certificate]
-    assert {point.criteria[0].threshold for point in certified} == {ALWAYS_DEFER}
-    assert certified[0].deferral_rate == 1
-    assert 'no threshold was shown to keep the promise' in capsys.readouterr().out
+    assert not any(point.certificate for point in bundle.operating_points)
+    printed = capsys.readouterr().out
+    assert (
+        'NOTHING IS CERTIFIED: no threshold was shown to keep the promise (loses at most 1 % of '
+        'accuracy against the best of first alone, second alone, both by more_confident and both '
+        'by average, with 95 % confidence). It takes 302 independent images or scenes at least; '
+        f'there were {findings_of(tmp_path / "x").certification_images}.'
+    ) in printed
+    assert f'{check}, as asked for.' in printed and 'chosen on' not in printed
     assert findings_of(tmp_path / 'x').test is None
+
+
+def test_what_was_not_asked_for_is_said_to_be_chosen(folder: Path, tmp_path, capsys) -> None:
+    assert run(folder, tmp_path / 'x', '--post-check', 'average') == 0
+    assert ', average: score chosen on the images to fit on.' in capsys.readouterr().out
+
+
+def test_a_dear_first_cnn_is_warned_of(folder: Path, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(procedure, 'measure_cpu_seconds', lambda _: (0.002, 0.001))
+    assert run(folder, tmp_path / 'x') == 0
+    assert 'WARNING: the first CNN takes 2 ms, more than the second with 1 ms' in (
+        capsys.readouterr().out
+    )
+
+
+def test_the_certificate_is_against_the_best_of_all_that_is_always_asked(
+    folder: Path, tmp_path
+) -> None:
+    """The second CNN alone is better than both by average, which therefore loses something."""
+    options = ['--post-check', 'average', '--delta', '0.5', '--test', str(folder / 'test')]
+    assert run(folder, tmp_path / 'x', *options, '--alpha', '0.3') == 0
+    bundle, test = read_bundle(tmp_path / 'x'), findings_of(tmp_path / 'x').test
+    points = [point for point in bundle.operating_points if point.certificate]
+    assert points
+    for point in points:
+        judged = test.operating_points[point.name]
+        best = max(test.stages['first'].accuracy, test.stages['second'].accuracy)
+        assert judged.loss >= best - judged.accuracy - 1e-5
+        assert point.certificate.reference.startswith('the best of first alone, second alone')
 
 
 def test_a_strong_cnn_is_named_in_the_certificate_or_nothing_is_certified(
@@ -207,7 +241,7 @@ def test_a_strong_cnn_is_named_in_the_certificate_or_nothing_is_certified(
     capsys.readouterr()
     assert run(folder, tmp_path / 'y', *reference, '0.001') == 0
     assert not any(p.certificate for p in read_bundle(tmp_path / 'y').operating_points)
-    assert 'No threshold could be certified' in capsys.readouterr().out
+    assert 'NOTHING IS CERTIFIED' in capsys.readouterr().out
 
 
 def test_labels_of_certification_images_choose_no_rule_and_no_grid(

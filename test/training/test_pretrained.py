@@ -73,10 +73,21 @@ def test_the_last_layer_alone_may_be_of_another_shape(trained):
     kept = initialise(network, str(bundle.path))
     assert len(kept) == 2 and torch.equal(network[-1].weight, last)
     wider = networks.build('vgg9_gap_x0_5-s2', 3)
-    with pytest.raises(PretrainedError, match='does not fit: .* leave --model out'):
-        initialise(wider, str(bundle.path))
-    with pytest.raises(PretrainedError, match='of another architecture'):
-        initialise(networks.build('resnet20', 3), str(bundle.path))
+    for other in (wider, networks.build('resnet20', 3)):
+        with pytest.raises(PretrainedError, match='of another architecture.* leave --model out'):
+            initialise(other, str(bundle.path))
+
+
+def test_a_network_that_ends_early_begins_as_the_whole_one(monkeypatch):
+    whole = networks.build('efficientnet_lite0', 1000)
+    monkeypatch.setattr(pretrained, '_of_package', lambda _: whole.state_dict())
+    part = networks.build('efficientnet_lite0-stage5', 4)
+    assert initialise(part, 'efficientnet_lite0-stage5') == ('12.weight', '12.bias')
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = whole.eval()[:12](images)
+        torch.testing.assert_close(part.eval()[:12](images), features)
+        assert features.shape == (2, 112, 4, 4) and part(images).shape == (2, 4)
 
 
 def test_torchvision_downloads_its_own(monkeypatch):
