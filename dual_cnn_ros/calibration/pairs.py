@@ -144,6 +144,8 @@ class Recommendation:
         The cheapest that is accurate enough, a pair or a single CNN.
     goal
         The accuracy that is enough.
+    pareto
+        The CNNs and pairs than which nothing cheaper is as accurate, cheapest first.
 
     """
 
@@ -153,6 +155,7 @@ class Recommendation:
     most_accurate: Expectation
     winner: Expectation
     goal: float
+    pareto: tuple[Expectation, ...]
 
 
 def expect(
@@ -285,7 +288,17 @@ def recommend(
         strongest(rows),
         enough[0] if enough else strongest(rows),
         goal,
+        _pareto(sorted(rows, key=lambda row: (price(row), bool(row.second), -row.accuracy))),
     )
+
+
+def _pareto(cheapest_first: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    best, front = -1.0, []
+    for row in cheapest_first:
+        if row.accuracy > best:
+            best = row.accuracy
+            front.append(row)
+    return tuple(front)
 
 
 def explain(advice: Recommendation, cost: str) -> Iterator[str]:

@@ -138,24 +138,29 @@ def pairing_report(data: str, findings: PairingFindings) -> Iterator[str]:
     ]
     yield from [*text_table([('CNN', 'accuracy', 'MACs', 'CPU', *numbers), *cnns]), '']
     advice = findings.recommendation
-    entries = [
+    roles = [
         ('best single CNN', advice.single),
         ('most complementary', advice.complementary),
-        ('cheapest accurate', advice.cheapest),
-        ('most accurate', advice.most_accurate),
+        ('recommended', advice.winner),
     ]
+    shown = [*advice.pareto, *(row for _, row in roles if row not in advice.pareto)]
     rows = [
         (
-            title,
             row.title,
-            row.post_check,
+            row.post_check or '-',
             percent(row.accuracy),
             percent(row.deferral_rate, 1),
             millions(row.macs),
             milli(row.cpu_seconds, 's'),
+            ', '.join(
+                [
+                    *(role for role, other in roles if other == row),
+                    *([] if row in advice.pareto else ['dominated']),
+                ]
+            ),
         )
-        for title, row in entries
-        if row is not None
+        for row in sorted(shown, key=lambda row: float(getattr(row, findings.cost)))
     ]
-    head = ('expected', 'CNNs', 'post-check', 'accuracy', 'deferred', 'MACs', 'CPU')
+    head = ('expected', 'post-check', 'accuracy', 'deferred', 'MACs', 'CPU', '')
+    yield 'What no cheaper one is as accurate as, and what is worth knowing besides:'
     yield from [*text_table([head, *rows]), '', *findings.reasons]

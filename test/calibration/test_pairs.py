@@ -147,6 +147,7 @@ def test_a_pair_that_wins_is_recommended(cost) -> None:
     # Alone right: a on 20 % and b on 10 %; a on 5 % and c on 20 %; b on 5 % and c on 30 %.
     assert (advice.complementary.first, advice.complementary.second) == ('a', 'b')
     assert advice.complementary.complementarity == pytest.approx(0.2)
+    assert [row.title for row in advice.pareto] == ['a', 'a + c']
     text = '\n'.join(explain(advice, cost))
     assert 'RECOMMENDED: the pair a + c' in text and 'SINGLE' not in text
     assert 'a and b, 20.00%' in text and '+5.00 points' in text and '30% of the' in text

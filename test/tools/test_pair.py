@@ -72,6 +72,8 @@ def test_writes_a_table_a_picture_and_advice(pool, run: Run, tmp_path, capsys) -
     assert (winner.first, winner.second, winner.accuracy) == ('small', '', 1)
     assert all(reason in printed for reason in findings.reasons)
     assert 'THE SINGLE CNN WINS' in printed
+    front = next(row for row in printed.splitlines() if row.startswith('small ')).split()
+    assert front[:3] == ['small', '-', '100.00%'] and 'best single CNN, recommended' in printed
     assert printed.startswith(f'{findings.images} validation images of images to choose with')
     assert ['1', 'small', '100.00%', '0.00', 'M'] in [
         row.split()[:5] for row in printed.splitlines()
