@@ -69,7 +69,6 @@ def test_study_of_toy_images(tmp_path: Path) -> None:
     assert {
         'complementary: max_probability, none',
         'complementary: max_probability, average',
-        'complementary: certified',
         *singles,
     } <= systems
     once, twice = (out / 'table.md').read_text().strip().split('\n\n')
