@@ -42,6 +42,7 @@ from dual_cnn_ros.evaluation.player import PlayedFrames, Player, Playthrough
 from dual_cnn_ros.evaluation.protocol import make_protocols, METHOD, Protocol
 from dual_cnn_ros.evaluation.publication import DecisionRecorder, record_decisions
 from dual_cnn_ros.evaluation.results import (
+    best_single,
     describe_data,
     describe_system,
     find_disagreement,
@@ -148,10 +149,11 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
     begun = perf_counter()
     # Open.
     systems = parse_systems(options.systems)
-    reference = options.reference or systems[0].name
     names = [system.name for system in systems]
-    if reference not in names:
-        raise ValueError(f'--reference {reference!r} is none of the systems: {"; ".join(names)}')
+    if options.reference not in (None, *names):
+        raise ValueError(
+            f'--reference {options.reference!r} is none of the systems: {"; ".join(names)}'
+        )
     source = open_frames(
         options.data,
         split=options.split,
@@ -200,7 +202,9 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         else nullcontext()
     )
     with _one_thread(), recording as recorder:
-        frames, results = _play(playthrough, players, probes, protocols, reference, recorder)
+        frames, reference, results = _play(
+            playthrough, players, probes, protocols, options.reference, recorder
+        )
         conditions, results = _add_energy(playthrough, players, protocols, results, options)
     findings = EvaluationFindings(
         describe_data(source, frames, labels),
@@ -260,10 +264,10 @@ def _play(
     players: Sequence[Player],
     probes: dict[str, tuple[Player, Player]],
     protocols: Sequence[Protocol],
-    reference: str,
+    reference: str | None,
     recorder: DecisionRecorder | None,
-) -> tuple[PlayedFrames, tuple[SystemResult, ...]]:
-    """Return the frames of the first pass, and the results of all protocols."""
+) -> tuple[PlayedFrames, str, tuple[SystemResult, ...]]:
+    """Return the frames of the first pass, the reference, and the results of all protocols."""
     shared = dict.fromkeys(probe for pair in probes.values() for probe in pair)
     frames = playthrough.play('d=0', players, probes=list(shared), recorder=recorder)
     count = len(frames.numbers)
@@ -273,6 +277,7 @@ def _play(
             f'{next(iter(frames.bad.items()), "")}'
         )
     time_untimed(playthrough, players, [player.log for player in players], frames, count)
+    reference = reference or best_single(players, frames.truth(playthrough.labels))
     results: list[SystemResult] = []
     for protocol in protocols:
         played, logs = frames, [player.log for player in players]
@@ -288,7 +293,7 @@ def _play(
             first_turned = count if protocol.turned else len(played.numbers)
             time_untimed(playthrough, players, logs, played, first_turned)
         results += protocol_results(playthrough, protocol, players, logs, played, reference, count)
-    return frames, tuple(results)
+    return frames, reference, tuple(results)
 
 
 def _add_energy(

@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from typing import NamedTuple
 
 import cv2
 from jinja2 import Environment, StrictUndefined
@@ -35,14 +36,36 @@ from dual_cnn_ros.evaluation.findings import (
     ThresholdCurve,
 )
 from dual_cnn_ros.evaluation.plots import INK, LegendEntry, Line, PALETTE, Point
-from dual_cnn_ros.evaluation.summary import memory_table, notes, result_tables
+from dual_cnn_ros.evaluation.summary import (
+    accuracy_table,
+    cost_table,
+    finding,
+    memory_table,
+    notes,
+    protocol_title,
+)
 from dual_cnn_ros.tables import millions
 
-# The memory, the first stage, the second one, deeper ones: as the overlay draws them.
+# The memory, the first stage, the second one, deeper ones: as the overlay draws them. No system
+# has one of these colours.
 _SOURCE_COLOURS = ('#009e73', '#0072b2', '#e69f00', '#cc79a7')
+_SYSTEM_COLOURS = tuple(c for c in PALETTE if c not in _SOURCE_COLOURS)
 THUMBNAIL = 160
 MOST_CLASSES = 30
 TEMPLATE = 'page.html.j2'
+
+
+class Part(NamedTuple):
+    """What the page shows of one protocol."""
+
+    title: str
+    finding: str
+    accuracies: list[list[str]]
+    costs: list[list[str]]
+    memories: list[list[str]]
+    charts: list[Figure]
+    shares: Figure
+    latencies: Figure | None
 
 
 def make_page(findings: EvaluationFindings, images: Mapping[int, Image], method: str) -> str:
@@ -69,15 +92,17 @@ def make_page(findings: EvaluationFindings, images: Mapping[int, Image], method:
         findings=findings,
         systems=list(_system_rows(findings)),
         parts=[
-            (
-                title,
-                rows,
+            Part(
+                protocol_title(findings.of_protocol(protocol)),
+                finding(findings, protocol),
+                accuracy_table(findings, protocol),
+                cost_table(findings, protocol),
                 memory_table(findings, protocol),
                 list(_cost_charts(findings, protocol)),
                 _share_bars(findings, findings.of_protocol(protocol)),
                 _latency_bars(findings.of_protocol(protocol)),
             )
-            for protocol, (title, rows) in zip(protocols, result_tables(findings))
+            for protocol in protocols
         ],
         notes=notes(findings),
         protocol=protocols[0],
@@ -107,10 +132,10 @@ def _cost_charts(findings: EvaluationFindings, protocol: str) -> Iterator[Figure
     if results[0].accuracy is None:
         return
     names = [system.name for system in findings.systems]
-    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+    colours = {name: _SYSTEM_COLOURS[i % len(_SYSTEM_COLOURS)] for i, name in enumerate(names)}
     memories = [m for m in dict.fromkeys(r.memory for r in results) if m != NO_MEMORY]
     forms: dict[str, plots.Form] = {NO_MEMORY: 'disc'}
-    forms |= {memory: 'diamond' if i else 'ring' for i, memory in enumerate(memories)}
+    forms |= {memory: 'diamond' if i else 'square' for i, memory in enumerate(memories)}
     # The curves are of this protocol.
     curves: Sequence[ThresholdCurve] = findings.curves if protocol == 'd=0' else ()
     legend = [LegendEntry(name, colours[name], 'disc') for name in names]
@@ -157,7 +182,7 @@ def _latency_bars(results: Sequence[SystemResult]) -> Figure | None:
         return None
     titles, p50, p95 = zip(*timed)
     parts = {'median': p50, '95th percentile': [b - a for a, b in zip(p50, p95)]}
-    return plots.stacked_bars(titles, parts, (PALETTE[0], PALETTE[5]), 'ms')
+    return plots.stacked_bars(titles, parts, ('#777777', '#c8c8c8'), 'ms')
 
 
 def _calibration(results: Sequence[SystemResult]) -> Figure | None:

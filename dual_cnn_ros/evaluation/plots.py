@@ -37,18 +37,21 @@ if __version_info__ < (3, 7):  # Ubuntu 22.04 has 3.5, which cannot put a legend
         'update it with "pip install --upgrade \'matplotlib>=3.7\'"'
     )
 
-# Okabe and Ito, "Color Universal Design" (2008), and two more.
-PALETTE = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b4c9a', '#555555')
+# Okabe and Ito, "Color Universal Design" (2008), and four more.
+PALETTE = (
+    *('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'),
+    *('#6b4c9a', '#555555', '#8c6d31', '#a51c30'),
+)
 INK = '#333333'
 
-Form = Literal['disc', 'ring', 'diamond', 'line', 'dashed']
+Form = Literal['disc', 'ring', 'square', 'diamond', 'line', 'dashed']
 # Names of classes may hold a $; text stays text; ids do not differ from run to run.
 _STYLE: dict[Any, Any] = {
     'text.parse_math': False,
     'svg.fonttype': 'none',
     'svg.hashsalt': 'dual_cnn_ros',
 }
-_MARKERS = {'disc': 'o', 'ring': 'o', 'diamond': 'D'}
+_MARKERS = {'disc': 'o', 'ring': 'o', 'square': 's', 'diamond': 'D'}
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def accuracy_chart(
     lines: Sequence[Line],
     legend: Sequence[LegendEntry],
     x_label: str,
-    size: tuple[float, float] = (6.0, 4.5),
+    size: tuple[float, float] = (5.7, 4.3),
 ) -> Figure:
     """Return a chart of accuracy in percent over a cost; size: width and height in inches."""
     figure, (axes,) = _figure(size)
@@ -134,10 +137,10 @@ def reliability_diagrams(diagrams: Mapping[str, Reliability], columns: int = 4) 
         bins, count = diagram.bins, sum(b.count for b in diagram.bins)
         x = [100 * b.confidence for b in bins]
         axes.plot([0, 100], [0, 100], color='#888888', linestyle='--', linewidth=1)
-        axes.vlines(x, x, [100 * b.accuracy for b in bins], color=PALETTE[1], linewidth=1.5)
+        axes.vlines(x, x, [100 * b.accuracy for b in bins], color='#aaaaaa', linewidth=1.5)
         areas = [10 + 150 * b.count / count for b in bins]
         axes.scatter(
-            x, [100 * b.accuracy for b in bins], areas, color=PALETTE[0], zorder=3, clip_on=False
+            x, [100 * b.accuracy for b in bins], areas, color=INK, zorder=3, clip_on=False
         )
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect='equal')
         axes.set_xlabel('confidence, %')
@@ -230,7 +233,7 @@ def stacked_bars(
         What the lengths are.
 
     """
-    figure, (axes,) = _figure((6.0, 1.2 + 0.28 * len(names)))
+    figure, (axes,) = _figure((5.7, 1.2 + 0.28 * len(names)))
     left = np.zeros(len(names))
     bars: list[Any] = []
     for lengths, colour in zip(parts.values(), colours):
@@ -284,7 +287,8 @@ def _style(colour: str, form: Form) -> dict[str, Any]:
     return {
         'color': colour,
         'marker': _MARKERS[form],
-        'markerfacecolor': colour if form == 'disc' else 'white',
-        'markersize': 7,
+        # A disc is seen within the open mark of the same place.
+        'markerfacecolor': colour if form == 'disc' else 'none',
+        'markersize': 6 if form == 'disc' else 11,
         'linestyle': 'none',
     }

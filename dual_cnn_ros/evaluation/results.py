@@ -52,6 +52,31 @@ _CURVE_POINTS = 101
 _SHOWN = 24
 
 
+def best_single(players: Sequence[Player], truth: npt.NDArray[np.int64]) -> str:
+    """
+    Return the name of the single CNN that is right most often, the cheapest of equals.
+
+    Without one, or without labels, it is the first single CNN, or the first system.
+
+    Parameters
+    ----------
+    players
+        After the first pass.
+    truth
+        The true classes of its frames, -1 where unknown.
+
+    """
+    judged = truth >= 0
+    singles = [player for player in players if player.system.is_single] or players[:1]
+
+    def worth(player: Player) -> tuple[float, int]:
+        right = (np.array(player.log.labels) == truth)[judged]
+        return float(right.sum()), -player.system.bundle.stages[0].macs
+
+    best = max(singles, key=worth) if judged.any() else singles[0]
+    return best.system.name
+
+
 def protocol_results(
     playthrough: Playthrough,
     protocol: Protocol,

@@ -19,74 +19,153 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dual_cnn_ros.data.problems import MOST_NAMED
-from dual_cnn_ros.evaluation.findings import EvaluationFindings, SystemResult
+from dual_cnn_ros.evaluation.findings import (
+    Difference,
+    EvaluationFindings,
+    NO_MEMORY,
+    SystemResult,
+)
 from dual_cnn_ros.evaluation.metrics import LEAST_CLUSTERS
 from dual_cnn_ros.evaluation.views import CHANGED, DIFFERENT
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
 
 def summary(findings: EvaluationFindings) -> str:
-    """Return the results as text, a table for each protocol, and notes."""
+    """Return the results as text: what was found, tables for each protocol, and notes."""
     lines = []
-    for protocol, (title, rows) in zip(findings.protocols, result_tables(findings)):
-        lines += [title, *text_table(rows), '']
+    for protocol in findings.protocols:
+        results = findings.of_protocol(protocol)
+        lines += [protocol_title(results), finding(findings, protocol), '']
+        lines += [*text_table(accuracy_table(findings, protocol)), '']
+        lines += [*text_table(cost_table(findings, protocol)), '']
         if memories := memory_table(findings, protocol):
             lines += [*text_table(memories), '']
     return '\n'.join([*lines, *notes(findings)])
 
 
-def result_tables(findings: EvaluationFindings) -> list[tuple[str, list[list[str]]]]:
-    """Return the title and the rows of each protocol's table; the first row is the head."""
-    return [_table(findings, protocol) for protocol in findings.protocols]
+def protocol_title(results: Sequence[SystemResult]) -> str:
+    """Return what a protocol is called, and of how many frames it was."""
+    first = results[0]
+    return f'{first.protocol}: {first.frames} frames, {first.judged} with a known label'
 
 
-def _table(findings: EvaluationFindings, protocol: str) -> tuple[str, list[list[str]]]:
+def finding(findings: EvaluationFindings, protocol: str) -> str:
+    """Return in a sentence what the first system that is not the reference comes to beside it."""
+    reference = _baseline(findings, protocol)
+    others = [r for r in findings.of_protocol(protocol) if r.system != findings.reference]
+    if not others:
+        return f'{reference.title} alone: there is nothing to compare it with.'
+    first, *rest = (result for result in others if result.system == others[0].system)
+    single = {s.name: len(s.stages) == 1 for s in findings.systems}[findings.reference]
+    other = f'{"the best single CNN, " if single else ""}{findings.reference}'
+    word, points = _rightness(first.difference)
+    text = f'{first.title} is {word} {other} ({points}), for {_savings(first, reference)}'
+    for result in rest:
+        text += f'; with memory {result.memory}, for {_savings(result, reference)}'
+        if result.difference:
+            text += f' ({100 * result.difference.accuracy:+.2f} points)'
+    return f'{text}.'
+
+
+def _savings(result: SystemResult, reference: SystemResult) -> str:
+    joules = [r.energy.joules if r.energy else None for r in (result, reference)]
+    saved = {
+        'MACs': saving(result.macs, reference.macs),
+        'CPU time': saving(result.timing.cpu_seconds, reference.timing.cpu_seconds),
+        'joules': saving(*joules),
+    }
+    return ', '.join(f'{change} {what}' for what, change in saved.items() if change != '-')
+
+
+def _rightness(difference: Difference | None) -> tuple[str, str]:
+    """Return how right a system is beside another one: the comparative, and the evidence."""
+    if difference is None:
+        return 'compared with', 'without labels nobody knows how right it is'
+    points = f'{100 * difference.accuracy:+.2f} points'
+    if difference.interval is None:
+        return 'compared with', points
+    low, high = difference.interval
+    word = 'more right than' if low > 0 else 'less right than' if high < 0 else 'as right as'
+    return word, f'{points}, 95 % interval {interval_text(difference.interval)}'
+
+
+def saving(value: float | None, baseline: float | None) -> str:
+    """Return the change from a baseline in percent, '-' where there is none."""
+    if value is None or not baseline:
+        return '-'
+    change = 100 * (value / baseline - 1)
+    return f'{change:+.0f} %'
+
+
+def _baseline(findings: EvaluationFindings, protocol: str) -> SystemResult:
+    """Return the result of the reference, without memory where that was run."""
+    results = [r for r in findings.of_protocol(protocol) if r.system == findings.reference]
+    return next((r for r in results if r.memory == NO_MEMORY), results[0])
+
+
+def accuracy_table(findings: EvaluationFindings, protocol: str) -> list[list[str]]:
+    """Return the rows of the table of accuracies, the head first."""
     results = findings.of_protocol(protocol)
+    head = ['system', 'memory', 'accuracy', '95 % interval', 'difference', '95 % interval']
+    return [
+        [*head, 'harm', 'help'],
+        *(
+            [
+                *_who(findings, result),
+                percent(result.accuracy),
+                interval_text(result.interval),
+                *(
+                    (
+                        f'{100 * difference.accuracy:+.2f}',
+                        interval_text(difference.interval),
+                        str(difference.harmed),
+                        str(difference.helped),
+                    )
+                    if (difference := result.difference)
+                    else ('-',) * 4
+                ),
+            ]
+            for result in results
+        ),
+    ]
+
+
+def _who(findings: EvaluationFindings, result: SystemResult) -> tuple[str, str]:
+    is_baseline = result.system == findings.reference and result.difference is None
+    return f'{result.system} (reference)' if is_baseline else result.system, result.memory
+
+
+def cost_table(findings: EvaluationFindings, protocol: str) -> list[list[str]]:
+    """Return the rows of the table of who answered and what it cost, the head first."""
+    results, baseline = findings.of_protocol(protocol), _baseline(findings, protocol)
     there = dict.fromkeys(name for result in results for name in ('memory', *result.sources))
     sources = [name for name in there if any(name in result.sources for result in results)]
     has_energy = findings.conditions.sensor is not None
-    head = [
-        'system',
-        'memory',
-        'accuracy',
-        '95 % interval',
-        'difference',
-        '95 % interval',
-        'harm/help',
-        *sources,
-        'MACs',
-        'CPU',
-        'p50',
-        'p95',
-        *(['above idle', 'in all'] if has_energy else []),
-    ]
-    title = f'{protocol}: {results[0].frames} frames, {results[0].judged} with a known label'
-    return title, [head, *(_row(result, sources, has_energy) for result in results)]
-
-
-def _row(result: SystemResult, sources: Sequence[str], has_energy: bool) -> list[str]:
-    timing, energy, difference = result.timing, result.energy, result.difference
-    compared = ['', '', '']
-    if difference is not None:
-        compared = [
-            f'{100 * difference.accuracy:+.2f}',
-            interval_text(difference.interval),
-            f'{difference.harmed}/{difference.helped}',
+    by = [f'by {name}' for name in sources]
+    head = ['system', 'memory', *by, 'MACs', 'saved', 'CPU', 'saved', 'p50', 'p95']
+    rows = [[*head, *(['above idle', 'in all', 'saved'] if has_energy else [])]]
+    for result in results:
+        timing, energy = result.timing, result.energy
+        shares = [result.sources.get(name) for name in sources]
+        row = [
+            *_who(findings, result),
+            *(percent(share.share if share else None, 1) for share in shares),
+            millions(result.macs),
+            saving(result.macs, None if result is baseline else baseline.macs),
+            milli(timing.cpu_seconds, 's'),
+            saving(
+                timing.cpu_seconds, None if result is baseline else baseline.timing.cpu_seconds
+            ),
+            milli(timing.latency_p50, 's'),
+            milli(timing.latency_p95, 's'),
         ]
-    joules = (energy.joules, energy.gross_joules) if energy else (None, None)
-    shares = [result.sources.get(name) for name in sources]
-    return [
-        result.system,
-        result.memory,
-        percent(result.accuracy),
-        interval_text(result.interval),
-        *compared,
-        *(percent(share.share if share else None) for share in shares),
-        millions(result.macs),
-        *(milli(value, 's') for value in (timing.cpu_seconds, timing.latency_p50)),
-        milli(timing.latency_p95, 's'),
-        *(milli(value, 'J') for value in joules if has_energy),
-    ]
+        if has_energy:
+            joules = energy.joules if energy else None
+            before = baseline.energy.joules if baseline.energy else None
+            row += [milli(joules, 'J'), milli(energy.gross_joules if energy else None, 'J')]
+            row.append(saving(joules, before))
+        rows.append(row)
+    return rows
 
 
 def memory_table(findings: EvaluationFindings, protocol: str) -> list[list[str]]:
@@ -114,9 +193,9 @@ def notes(findings: EvaluationFindings) -> list[str]:
     """Return what a reader of the tables has to know: references, frames left out, energy."""
     data, conditions = findings.data, findings.conditions
     lines = [
-        f'difference: from {findings.reference}, without memory where that was run, in '
-        'points; harm/help: frames that only the reference, and only this system, got right; '
-        'p50, p95: of the latency'
+        f'difference and saved: from {findings.reference}, without memory where that was run, '
+        'the difference in points; harm, help: frames that only the reference, and only this '
+        'system, got right; p50, p95: of the latency'
     ]
     if any(result.remembered for result in findings.results):
         lines.append(

@@ -57,6 +57,20 @@ class System:
     bundle: Bundle
     rule: Rule
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is one CNN alone."""
+        return len(self.bundle.stages) == 1
+
+
+def with_singles(texts: Sequence[str]) -> list[str]:
+    """Return the systems, and where no single CNN is among them, those of the first one alone."""
+    systems = [parse_system(text) for text in texts]
+    if any(system.is_single for system in systems):
+        return list(texts)
+    bundle = systems[0].bundle
+    return [*texts, *(f'{bundle.path.resolve()}@{stage.name}' for stage in bundle.stages)]
+
 
 def parse_system(text: str) -> System:
     """

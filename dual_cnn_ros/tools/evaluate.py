@@ -18,6 +18,7 @@ Compare cascades and single CNNs on images, a rosbag2 recording or a video, fram
 A SYSTEM is BUNDLE (its own rule), BUNDLE@POINT (an operating point of it, by name), or
 BUNDLE@first, BUNDLE@second, ... (that CNN alone). BUNDLE is the name of one that comes with the
 package, or a folder, such as train and calibrate write; NAME=SYSTEM gives a system another name.
+Where no single CNN is among them, those of the first system are added.
 
 The protocol d=x plays all images, then a share x of them once more, each turned by a quarter, a
 half, three quarters or mirrored if so wished.
@@ -60,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         from dual_cnn_ros.evaluation.evaluation import evaluate, EvaluationOptions
+        from dual_cnn_ros.evaluation.systems import with_singles
 
+        options.systems = with_singles(options.systems)
         names = {field.name for field in fields(EvaluationOptions)}
         given = {name: value for name, value in vars(options).items() if name in names}
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
@@ -104,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     audits = "share of the memory's hits that are computed anyway (0.02)"
     add('--audit', type=number(0, 1), default=0.02, metavar='X', help=audits)
     add('--capacity', type=number(1, kind=int), metavar='FRAMES', help='of memory (all images)')
-    add('--reference', metavar='NAME', help='the system that all are compared with (the first)')
+    compared = 'the system that all are compared with (the single CNN that is right most often)'
+    add('--reference', metavar='NAME', help=compared)
     add('--split', help="of the images, where there are several ('test')")
     add('--exclude', type=Path, metavar='FILE', help='names of images to leave out')
     columns = 'columns label, frame or stamp, and topic'

@@ -202,9 +202,8 @@ def test_frames_of_a_recording(bundle: Path, tmp_path: Path) -> None:
     # Front frames 6 to 11 repeat 0 to 5, but for the three that differ in being sure.
     assert result_of(findings, 'tiny', 'dhash').sources['memory'].share == pytest.approx(3 / 23)
     # Six seconds are three clusters.
-    second = result_of(findings, 'tiny@second')
-    assert second.clusters == 3 and second.interval is None and second.difference is not None
-    assert second.difference.interval is None
+    assert result.clusters == 3 and result.interval is None and result.difference is not None
+    assert result.difference.interval is None and findings.reference == 'tiny@second'
     said = summary(findings)
     assert 'no intervals: 3 clusters (2 s of the recording each) are too few' in said
     assert "unknown label 'purple' on 2 frames" in said

@@ -47,7 +47,9 @@ def test_a_run_and_a_comparison(
     assert evaluate.main([*command, '--repeat', '0', '1', '--fingerprint', 'dhash']) == 0
     out = capsys.readouterr().out
     assert 'd=1: 6 frames, 6 with a known label' in out
-    assert len([line for line in out.splitlines() if line.startswith('again ')]) == 2
+    # A table of accuracies and one of costs a protocol, and the CNNs alone besides.
+    assert len([line for line in out.splitlines() if line.startswith('again ')]) == 4
+    assert 'the best single CNN, tiny@' in out
     assert out.endswith(f'report: {file} and {file.with_suffix(".html")}\n')
     findings = read_evaluation(file)
     assert findings.seed == 0 and {result.memory for result in findings.results} == {'off'}
