@@ -73,6 +73,7 @@ setup(
                     'evaluate',
                     'measure',
                     'pair',
+                    'pretrained',
                     'quantise',
                     'replay',
                     'signs',

@@ -46,6 +46,8 @@ from dual_cnn_ros.share import share_directory
 FORMAT = 2
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
+# The bundle that `pretrained` makes.
+IMAGENET = 'imagenet'
 PRECISIONS = ('float32', 'int8')
 # What is lost or kept: right answers, or answers that are those of a strong CNN.
 MEASURES = ('accuracy', 'agreement')
@@ -134,7 +136,10 @@ class StageSpec:
     criterion
         When the stage is sure; None for the last stage, which always is.
     training
-        Where the weights come from, if `train` made them.
+        The images it was trained on, if `train` did it.
+    origin
+        Where the weights come from and under which licence, in words; '' for those that were
+        trained from nothing.
 
     """
 
@@ -149,6 +154,7 @@ class StageSpec:
     cpu_seconds: float | None = None
     criterion: Criterion | None = None
     training: TrainingRecord | None = None
+    origin: str = ''
 
     def __post_init__(self) -> None:
         """Check the values; ValueError names the field."""
@@ -482,8 +488,8 @@ def find_bundle(name: str) -> Path:
     Parameters
     ----------
     name
-        The name of a bundle that comes with the package, or a path: a folder with a bundle.yaml,
-        or anything with a slash in it, which may begin with ~.
+        The name of one of the user's own bundles or of one that comes with the package, or a path:
+        a folder with a bundle.yaml, or anything with a slash in it, which may begin with ~.
 
     Raises
     ------
@@ -492,13 +498,23 @@ def find_bundle(name: str) -> Path:
 
     """
     if os.sep not in name:
-        return Path(name) if (Path(name) / FILE).is_file() else shipped_bundles() / name
+        places = Path(), user_bundles(), shipped_bundles()
+        return next((p / name for p in places if (p / name / FILE).is_file()), places[-1] / name)
     try:
         return Path(name).expanduser()
     except RuntimeError as error:  # no such user, or one without a home
         raise BundleError(
             f'{name!r} has no home folder to begin in ({error}); give a path that begins with /'
         ) from error
+
+
+def user_bundles() -> Path:
+    """Return the folder of the bundles that the user made to be found by name."""
+    home = os.environ.get('XDG_DATA_HOME') or '~/.local/share'
+    try:
+        return Path(home, 'dual_cnn_ros', 'bundles').expanduser()
+    except RuntimeError:  # no home
+        return shipped_bundles()
 
 
 def shipped_bundles() -> Path:
@@ -524,8 +540,7 @@ def read_bundle(path: Path) -> Bundle:
     except FileNotFoundError as error:
         known = ''
         if path.parent == shipped_bundles():
-            names = ', '.join(sorted(found.parent.name for found in path.parent.glob(f'*/{FILE}')))
-            known = f'; the bundles of the package are {names}'
+            known = f'; {_known_bundles(path.name)}'
         raise BundleError(
             f'{file}: not found; a bundle is a folder with this file in it, as made by the '
             f'train and calibrate tools{known}'
@@ -553,6 +568,19 @@ def read_bundle(path: Path) -> Bundle:
         return replace(read, stages=stages, labels=tuple(map(composed, read.labels)))
     except ValueError as error:
         raise BundleError(f'{file}: {error}') from error
+
+
+def _known_bundles(wanted: str) -> str:
+    if wanted == IMAGENET:
+        return (
+            f'{IMAGENET} is made on your machine, from published weights: '
+            'ros2 run dual_cnn_ros pretrained imagenet --images FOLDER, or, without ROS 2, '
+            'python -m dual_cnn_ros.tools.pretrained'
+        )
+    names = {
+        f.parent.name for p in (user_bundles(), shipped_bundles()) for f in p.glob(f'*/{FILE}')
+    }
+    return f'the bundles here are {", ".join(sorted(names))}, and {IMAGENET} can be made'
 
 
 def _absolute(files: Mapping[str, ModelFile], folder: Path, where: str) -> dict[str, ModelFile]:

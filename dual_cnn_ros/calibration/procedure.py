@@ -226,11 +226,12 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     seconds = measure_cpu_seconds(candidates[:2])
     options.out.mkdir(parents=True, exist_ok=True)
     stages = tuple(
-        replace(
-            _copy(replace(candidate.stage, name=name), options.out),
-            temperature=temperature,
-            cpu_seconds=round(cpu_seconds, 6),
-            criterion=criterion,
+        copy_stage(
+            replace(candidate.stage, temperature=temperature),
+            options.out,
+            name,
+            cpu_seconds,
+            criterion,
         )
         for candidate, name, temperature, cpu_seconds, criterion in zip(
             candidates,
@@ -306,11 +307,15 @@ def _blocks(fit: Predictions, certification: Predictions) -> Blocks | None:
     return Blocks.of(certification.blocks, int(np.quantile(lengths, 0.9)))
 
 
-def _copy(stage: StageSpec, folder: Path) -> StageSpec:
-    """Copy the files of a stage into a folder, under its name, and return it with the copies."""
+def copy_stage(
+    stage: StageSpec, folder: Path, name: str, cpu_seconds: float, criterion: Criterion | None
+) -> StageSpec:
+    """Copy the files of a stage into a folder, under another name; return it with the copies."""
     files = {}
     for kind, file in stage.files.items():
-        copy = folder / f'{stage.name}{file.path.suffix}'
+        copy = folder / f'{name}{file.path.suffix}'
         shutil.copyfile(file.path, copy)
         files[kind] = replace(file, path=copy)
-    return replace(stage, files=files)
+    return replace(
+        stage, name=name, files=files, cpu_seconds=round(cpu_seconds, 6), criterion=criterion
+    )

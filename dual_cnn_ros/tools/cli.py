@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, ExitStack, suppress
+from importlib.util import find_spec
 import math
 import os
 from pathlib import Path
@@ -102,6 +103,12 @@ def add_fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--exclude', type=Path, metavar='FILE', help='the names that train left out'
     )
+
+
+def require(*libraries: str) -> None:
+    """Raise ImportError, which says how to install them, where libraries are missing."""
+    if missing := [name for name in libraries if find_spec(name) is None]:
+        raise ImportError(f'install what is missing with "{pip_install(*missing)}"')
 
 
 @contextmanager

@@ -30,15 +30,13 @@ import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import Field, fields
-from importlib.util import find_spec
 from pathlib import Path
 import re
 import sys
 from typing import Any
 
 from dual_cnn_ros.bundle import Bundle, BundleError
-from dual_cnn_ros.opencv import pip_install
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
+from dual_cnn_ros.tools.cli import make_parser, number, require, run_cli, writes
 from dual_cnn_ros.training.options import Augmentation, FINE_TUNING, TrainingOptions
 
 # Checked before the data are read, because some are used only after the whole training.
@@ -50,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         options = parse_options(argv)
-        if missing := [name for name in LIBRARIES if find_spec(name) is None]:
-            raise ImportError(f'install what is missing with "{pip_install(*missing)}"')
+        require(*LIBRARIES)
         from dual_cnn_ros.training.loop import train
 
         with writes('train', options.out / options.name):

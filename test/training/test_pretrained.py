@@ -42,7 +42,7 @@ def test_weights_of_the_packages_make_the_original_answers(name, side):
     expected = original.from_name(name.replace('_', '-'), image_size=side)
     expected.load_state_dict(weights)
     network = networks.build(name, 1000)
-    assert initialise(network, name) == ()
+    assert 'ImageNet' in initialise(network, name).origin
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -59,7 +59,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 def test_weights_of_a_bundle_are_those_that_it_was_written_with(trained):
     _, bundle = trained
     network = networks.build(bundle.stages[0].architecture, 3)
-    assert initialise(network, str(bundle.path)) == ()
+    initialise(network, str(bundle.path))
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logits = networks.fuse(network)(images)
@@ -70,8 +70,9 @@ def test_the_last_layer_alone_may_be_of_another_shape(trained):
     _, bundle = trained
     network = networks.build(bundle.stages[0].architecture, 5)
     last = network[-1].weight.clone()
-    kept = initialise(network, str(bundle.path))
-    assert len(kept) == 2 and torch.equal(network[-1].weight, last)
+    before = network[0][0].weight.clone()
+    initialise(network, str(bundle.path))
+    assert torch.equal(network[-1].weight, last) and not torch.equal(network[0][0].weight, before)
     wider = networks.build('vgg9_gap_x0_5-s2', 3)
     for other in (wider, networks.build('resnet20', 3)):
         with pytest.raises(PretrainedError, match='of another architecture.* leave --model out'):
@@ -80,9 +81,10 @@ def test_the_last_layer_alone_may_be_of_another_shape(trained):
 
 def test_a_network_that_ends_early_begins_as_the_whole_one(monkeypatch):
     whole = networks.build('efficientnet_lite0', 1000)
-    monkeypatch.setattr(pretrained, '_of_package', lambda _: whole.state_dict())
+    weights = pretrained.Weights(whole.state_dict(), 'elsewhere')
+    monkeypatch.setattr(pretrained, '_of_package', lambda _: weights)
     part = networks.build('efficientnet_lite0-stage5', 4)
-    assert initialise(part, 'efficientnet_lite0-stage5') == ('12.weight', '12.bias')
+    assert initialise(part, 'efficientnet_lite0-stage5') is weights
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features = whole.eval()[:12](images)
@@ -96,7 +98,9 @@ def test_torchvision_downloads_its_own(monkeypatch):
         models.ResNet18_Weights.DEFAULT.__class__, 'get_state_dict', lambda *_, **__: published
     )
     network = networks.build('resnet18', 7)
-    assert initialise(network, 'resnet18') == ('fc.weight', 'fc.bias')
+    assert (
+        'ResNet18_Weights.IMAGENET1K_V1, of torchvision' in initialise(network, 'resnet18').origin
+    )
     assert torch.equal(network.state_dict()['conv1.weight'], published['conv1.weight'])
 
 
