@@ -21,7 +21,7 @@ these records, by the same names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import hashlib
 import json
@@ -38,7 +38,7 @@ from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
 from dual_cnn_ros.files import composed, EncodingError, read_text, write_atomically
-from dual_cnn_ros.inference import InferenceError, load_model, ModelSource
+from dual_cnn_ros.inference import InferenceError, load_model, ModelSource, PROVIDERS
 from dual_cnn_ros.inference.onnx_file import external_files
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
 from dual_cnn_ros.share import share_directory
@@ -181,7 +181,8 @@ class StageSpec:
     def source(self) -> ModelSource:
         """Where the weights are, for a backend."""
         files = {kind: file.path for kind, file in self.files.items()}
-        return ModelSource(files, self.architecture, self.torchvision)
+        is_int8 = self.precision == 'int8'
+        return ModelSource(files, self.architecture, self.torchvision, is_int8)
 
     @property
     def identity(self) -> list[object]:
@@ -414,19 +415,25 @@ class Bundle:
         """Return the bundle of a name or a path; see find_bundle and read_bundle."""
         return read_bundle(find_bundle(name))
 
-    def cascade(self, backend: str = 'auto', device: str = 'auto', threads: int = 1) -> Cascade:
+    def cascade(
+        self, backend: str = 'auto', providers: Sequence[str] = PROVIDERS, threads: int = 1
+    ) -> Cascade:
         """Return a cascade of the loaded stages, under the bundle's own rule; see load."""
-        return Cascade(self.load(backend, device, threads), self.settings)
+        return Cascade(self.load(backend, providers, threads), self.settings)
 
     def load(
-        self, backend: str = 'auto', device: str = 'auto', threads: int = 1, warm_up: int = 2
+        self,
+        backend: str = 'auto',
+        providers: Sequence[str] = PROVIDERS,
+        threads: int = 1,
+        warm_up: int = 2,
     ) -> tuple[Stage, ...]:
         """
         Load every stage, check that it gives one logit for each label, and warm it up.
 
         Parameters
         ----------
-        backend, device, threads
+        backend, providers, threads
             See inference.load_model.
         warm_up
             Runs on images of noise, at least one.
@@ -438,12 +445,17 @@ class Bundle:
 
         """
         stages = [
-            self._load(spec, backend, device, threads, max(1, warm_up)) for spec in self.stages
+            self._load(spec, backend, providers, threads, max(1, warm_up)) for spec in self.stages
         ]
         return apply_rule(self.rule, stages)
 
     def _load(
-        self, spec: StageSpec, backend: str, device: str, threads: int, warm_up: int
+        self,
+        spec: StageSpec,
+        backend: str,
+        providers: Sequence[str],
+        threads: int,
+        warm_up: int,
     ) -> Stage:
         where = f'{self.path / FILE}: stage {spec.name}'
         preprocessing, temperature = spec.input, spec.temperature
@@ -455,7 +467,7 @@ class Bundle:
         ]
         classes, channels = len(self.labels), blobs[0].shape[1]
         try:
-            model = load_model(spec.source, classes, channels, backend, device, threads)
+            model = load_model(spec.source, classes, channels, backend, providers, threads)
         except InferenceError as error:
             raise BundleError(f'{where}: {error}') from error
         try:
@@ -478,7 +490,7 @@ class Bundle:
         def predict(frame: Frame) -> npt.NDArray[np.float32]:
             return softmax(model(frame.blob(preprocessing))[0], temperature)
 
-        return Stage(spec.name, predict)
+        return Stage(spec.name, predict, runs_on=model.runs_on)
 
 
 def find_bundle(name: str) -> Path:

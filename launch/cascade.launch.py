@@ -53,7 +53,7 @@ PARAMETERS = {
     'image_transport': (str, 'raw or compressed.'),
     'operating_point': (str, 'Name of a trade-off of the bundle.'),
     'threshold': (float, 'An answer is accepted when its score is at least this.'),
-    'device': (str, 'Where the CNNs run: auto, cpu or cuda.'),
+    'providers': (list[str], 'What may run the CNNs, of tensorrt,cuda,cpu in order.'),
     'memory_file': (str, 'File of the memory.'),
     'memory_persist': (bool, 'Keep the memory in memory_file over restarts.'),
     'use_sim_time': (bool, 'Take the time from /clock.'),

@@ -81,7 +81,7 @@ def test_operating_points_say_when_to_choose_them_and_none_is_dominated(bundle: 
 def test_backends_agree(bundle: Bundle) -> None:
     pytest.importorskip('torch', reason='one of the two backends')
     random = np.random.default_rng(3)
-    stages = list(zip(bundle.load('onnxruntime', 'cpu'), bundle.load('torch', 'cpu')))
+    stages = list(zip(bundle.load('onnxruntime', ('cpu',)), bundle.load('torch', ('cpu',))))
     for i in range(20):
         # Blobs of colour of many sizes, so that the classes differ.
         coarse = random.integers(0, 256, (3 + i, 4 + i, 3), dtype=np.uint8)

@@ -90,7 +90,7 @@ class Candidate:
         channels = len(COLOURS[self.stage.input.colour])
         backend = 'onnxruntime' if 'onnx' in self.stage.files else 'auto'
         try:
-            return load_model(self.stage.source, len(self.labels), channels, backend, 'cpu')
+            return load_model(self.stage.source, len(self.labels), channels, backend, ('cpu',))
         except InferenceError as error:
             raise ValueError(f'{self.name}: {error}') from error
 

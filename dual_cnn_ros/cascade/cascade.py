@@ -89,6 +89,8 @@ class Stage:
         The confidence score, a name of SCORES.
     threshold
         The stage is sure if its score reaches this; None for the last stage, which always is.
+    runs_on
+        What runs the CNN, for people.
 
     """
 
@@ -96,6 +98,7 @@ class Stage:
     predict: Callable[[Frame], Probabilities]
     score: str = 'max_probability'
     threshold: float | None = None
+    runs_on: str = ''
 
     def classify(self, frame: Frame) -> Answer:
         """Run the CNN on a frame, and return its answer with the score and the time taken."""

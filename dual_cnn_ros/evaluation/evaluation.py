@@ -52,6 +52,7 @@ from dual_cnn_ros.evaluation.results import (
 from dual_cnn_ros.evaluation.systems import AnswerFile, Networks, parse_systems, System
 from dual_cnn_ros.evaluation.timing import time_untimed
 from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.inference import PROVIDERS
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class EvaluationOptions:
         Number of images for which all systems are timed.
     seed
         Of everything drawn.
-    backend, device
+    backend, providers
         As in Bundle.load.
     energy_seconds
         Of each block of the energy measurement; 0 for none.
@@ -126,7 +127,7 @@ class EvaluationOptions:
     timed: int = 500
     seed: int = 0
     backend: str = 'auto'
-    device: str = 'auto'
+    providers: tuple[str, ...] = PROVIDERS
     energy_seconds: float = 10.0
     sysfs_root: Path = Path('/sys')
     record: Path | None = None
@@ -163,7 +164,7 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         exclude=read_names(options.exclude) if options.exclude else (),
     )
     protocols = make_protocols(options.repeat, options.rotate)
-    networks = Networks(systems, options.backend, options.device)
+    networks = Networks(systems, options.backend, options.providers)
     options.out.mkdir(parents=True, exist_ok=True)
     answers = AnswerFile(
         options.out / 'partial.f32',
@@ -218,7 +219,11 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         tuple(describe_system(system) for system in systems),
         results,
         tuple(threshold_curves(probes, frames.truth(labels))),
-        replace(conditions, seconds=round(perf_counter() - begun, 3)),
+        replace(
+            conditions,
+            seconds=round(perf_counter() - begun, 3),
+            runs_on=tuple(dict.fromkeys(networks.ran_by)),
+        ),
         find_disagreement(systems, players, frames, reference, labels),
     )
 

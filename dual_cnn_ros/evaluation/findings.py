@@ -340,6 +340,8 @@ class Conditions:
         The whole run.
     machine, python
         Architecture of the processor, and version of Python.
+    runs_on
+        What ran the CNNs.
     sensor, scope
         What the energy was measured with, None where it was not, and what that covers.
     reason
@@ -350,6 +352,7 @@ class Conditions:
     seconds: float
     machine: str
     python: str
+    runs_on: tuple[str, ...] = ()
     sensor: str | None = None
     scope: str = ''
     reason: str = ''

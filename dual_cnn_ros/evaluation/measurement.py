@@ -33,6 +33,7 @@ from dual_cnn_ros.cascade.settings import Settings
 from dual_cnn_ros.data.power_trace import write_power_trace
 from dual_cnn_ros.energy.bench import Bench, Cost
 from dual_cnn_ros.evaluation.systems import parse_system
+from dual_cnn_ros.inference import PROVIDERS
 from dual_cnn_ros.power import sysfs
 from dual_cnn_ros.power.discover import discover
 from dual_cnn_ros.power.reading import Sensor
@@ -62,7 +63,7 @@ class MeasureOptions:
         Readings a second.
     frame
         Width and height of the camera's images.
-    backend, device, threads
+    backend, providers, threads
         As in Bundle.load.
     source
         Of the power.
@@ -79,7 +80,7 @@ class MeasureOptions:
     rate: float = 10.0
     frame: tuple[int, int] = (640, 480)
     backend: str = 'auto'
-    device: str = 'auto'
+    providers: tuple[str, ...] = PROVIDERS
     threads: int = 1
     source: str = 'auto'
     sysfs_root: Path = Path('/sys')
@@ -99,6 +100,8 @@ class Measurement:
         With which.
     costs
         Of each work by name: 'memory', the stages, 'both' or 'all' of them, the large CNN.
+    runs_on
+        What ran each CNN, by its name.
     large
         Name of the large CNN, empty without one.
 
@@ -108,6 +111,7 @@ class Measurement:
     date: str
     sensor: Sensor
     costs: Mapping[str, Cost]
+    runs_on: Mapping[str, str]
     large: str = ''
 
 
@@ -132,11 +136,13 @@ def measure(options: MeasureOptions, begun: Callable[[str], None]) -> Measuremen
     if not sensor.members:
         raise ValueError(f'{sensor.source} has no total to measure: {sensor.reason}')
     bundle = Bundle.open(options.bundle)
-    how = options.backend, options.device, options.threads
+    how = options.backend, options.providers, options.threads
     # Something with edges, so that it has a fingerprint; the joules do not depend on what it is.
     texture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     image = np.asarray(cv2.resize(texture, options.frame), np.uint8)
-    works = _works(bundle.load(*how), bundle.settings, image)
+    stages = bundle.load(*how)
+    works = _works(stages, bundle.settings, image)
+    runs_on = {stage.name: stage.runs_on for stage in stages}
     name = ''
     if options.large:
         name, alone = large_cnn(options.large)
@@ -145,7 +151,9 @@ def measure(options: MeasureOptions, begun: Callable[[str], None]) -> Measuremen
                 f'--large {options.large}: something of the bundle is called {name!r} too; '
                 'put NAME= before it'
             )
-        works[name] = _ask_all(alone.load(*how), image)
+        (stage,) = alone.load(*how)
+        works[name] = _ask_all([stage], image)
+        runs_on[name] = stage.runs_on
     blocks: list[str] = []
 
     def block(name: str) -> None:
@@ -155,12 +163,13 @@ def measure(options: MeasureOptions, begun: Callable[[str], None]) -> Measuremen
     bench = Bench(sensor, options.seconds, 1 / options.rate, block)
     costs = bench.run(works)
     found = Measurement(
-        machine_name(options.sysfs_root), date.today().isoformat(), sensor, costs, name
+        machine_name(options.sysfs_root), date.today().isoformat(), sensor, costs, runs_on, name
     )
     if options.trace:
         remarks = [
             f'Measured by measure on {found.machine}, {found.date}: {sensor.reason}',
             f'In turn: {", ".join(blocks)}; {options.seconds:g} s each',
+            ', '.join(f'{cnn} by {what}' for cnn, what in runs_on.items()),
         ]
         with options.trace.open('w', encoding='utf-8') as file:
             write_power_trace(file, sensor, bench.sets, remarks)
@@ -192,7 +201,7 @@ def store_baseline(found: Measurement, options: MeasureOptions) -> MeasuredBasel
         found.sensor.scope,
         found.machine,
         found.date,
-        f'{width} x {height} frame, backend {options.backend}, device {options.device}, '
+        f'{width} x {height} frame, {found.runs_on[found.large]}, '
         f'threads {options.threads}, {cost.images} images in {cost.energy.window_seconds:.1f} s, '
         f'{options.rate:g} readings a second',
     )

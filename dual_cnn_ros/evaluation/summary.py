@@ -197,6 +197,8 @@ def notes(findings: EvaluationFindings) -> list[str]:
         'the difference in points; harm, help: frames that only the reference, and only this '
         'system, got right; p50, p95: of the latency'
     ]
+    if conditions.runs_on:
+        lines.append(f'CNNs run by {" and ".join(conditions.runs_on)}')
     if any(result.remembered for result in findings.results):
         lines.append(
             'hits: frames that resemble a remembered one; of the answered, wrong: the CNNs say '

@@ -17,9 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
 import json
 import math
 from pathlib import Path
@@ -29,12 +27,11 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 
-from dual_cnn_ros.bundle import Bundle, BundleError, FILE, StageSpec
+from dual_cnn_ros.bundle import Bundle, FILE, StageSpec
 from dual_cnn_ros.cascade.cascade import Cascade, Probabilities, Stage
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Rule, Settings
 from dual_cnn_ros.files import write_atomically
-from dual_cnn_ros.inference import BACKENDS
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class Networks:
     ----------
     systems
         Whose CNNs to load.
-    backend, device
+    backend, providers
         As in Bundle.load.
 
     Attributes
@@ -154,7 +151,7 @@ class Networks:
     keys
         What each CNN is: files, input and temperature.
     ran_by
-        Backend and device that each CNN was loaded for.
+        Backend and provider of each CNN.
     widths
         Number of labels of each CNN.
 
@@ -165,19 +162,19 @@ class Networks:
 
     """
 
-    def __init__(self, systems: Iterable[System], backend: str, device: str) -> None:
+    def __init__(self, systems: Iterable[System], backend: str, providers: Sequence[str]) -> None:
         self.live = False
         self.answers: Sequence[Probabilities] = ()
         self.keys: list[str] = []
-        self.ran_by: list[tuple[str, str]] = []
+        self.ran_by: list[str] = []
         self.widths: list[int] = []
         self._stages: list[Stage] = []
         for bundle in (system.bundle for system in systems):
             for spec in bundle.stages:
                 if (key := _key(spec)) not in self.keys:
-                    ran_by, stage = _load(bundle.alone(spec), backend, device)
+                    (stage,) = bundle.alone(spec).load(backend, providers)
                     self.keys.append(key)
-                    self.ran_by.append(ran_by)
+                    self.ran_by.append(stage.runs_on)
                     self.widths.append(len(bundle.labels))
                     self._stages.append(stage)
 
@@ -204,18 +201,6 @@ class Networks:
             return run(frame) if self.live else self.answers[number]
 
         return Stage(spec.name, predict)
-
-
-def _load(alone: Bundle, backend: str, device: str) -> tuple[tuple[str, str], Stage]:
-    """Return backend and device, with 'auto' resolved, and the stage of a bundle of one."""
-    for ran_by in product(
-        BACKENDS if backend == 'auto' else (backend,),
-        ('cuda', 'cpu') if device == 'auto' else (device,),
-    ):
-        with suppress(BundleError):
-            return ran_by, alone.load(*ran_by)[0]
-    # Its error says of each backend why it cannot.
-    return (backend, device), alone.load(backend, device)[0]
 
 
 def _key(spec: StageSpec) -> str:
@@ -253,7 +238,7 @@ class AnswerFile:
         goes_on = path.is_file() and self._beside.is_file() and not restart
         if goes_on and json.loads(self._beside.read_text(encoding='utf-8')) != mine:
             raise ValueError(
-                f'{path} was begun with other data, CNNs, seed, backend or device; '
+                f'{path} was begun with other data, CNNs, seed, backend or provider; '
                 'finish that run, name another --out, or give it up with --restart'
             )
         # One more number marks a complete row: parts of a file that were not written read as 0.

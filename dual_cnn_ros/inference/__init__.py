@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,21 +26,43 @@ import numpy.typing as npt
 
 from dual_cnn_ros.opencv import explain, pip_install
 
-# Maps a float32 blob (N, C, H, W) to float32 logits (N, K).
-Model = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 # In order of preference. A new backend is a line here and a module with two names:
 # FORMATS, the model formats that it reads, in its own order of preference; and
-# load(source, classes, channels, device, threads) -> Model, which raises InferenceError.
+# load(source, classes, channels, providers, threads) -> Model, which raises InferenceError.
 BACKENDS = {
     'onnxruntime': 'dual_cnn_ros.inference.onnxruntime_backend',
     'torch': 'dual_cnn_ros.inference.torch_backend',
 }
-DEVICES = ('auto', 'cpu', 'cuda')
+# What may run a CNN, the fastest first.
+PROVIDERS = ('tensorrt', 'cuda', 'cpu')
 
 
 class InferenceError(RuntimeError):
     """A model cannot be run here; the message says why and what to install or change."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """
+    A CNN that is loaded.
+
+    Attributes
+    ----------
+    run
+        Maps a float32 blob (N, C, H, W) to float32 logits (N, K).
+    runs_on
+        The backend and the provider, for people.
+
+    """
+
+    run: Run
+    runs_on: str
+
+    def __call__(self, blob: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the logits of images; see run."""
+        return self.run(blob)
 
 
 @dataclass(frozen=True)
@@ -57,12 +79,15 @@ class ModelSource:
     torchvision
         In place of files, weights that torchvision downloads, such as
         'ResNet18_Weights.IMAGENET1K_V1'.
+    is_int8
+        Whether the ONNX model has weights and activations of 8 bits.
 
     """
 
     files: Mapping[str, Path]
     architecture: str | None = None
     torchvision: str | None = None
+    is_int8: bool = False
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -75,7 +100,7 @@ def load_model(
     classes: int,
     channels: int,
     backend: str = 'auto',
-    device: str = 'auto',
+    providers: Sequence[str] = PROVIDERS,
     threads: int = 1,
 ) -> Model:
     """
@@ -89,8 +114,8 @@ def load_model(
         Numbers of logits and of image channels, for formats that hold weights only.
     backend
         A name of BACKENDS, or 'auto' to try all in their order.
-    device
-        One of DEVICES; 'auto' is the GPU where the backend can use one.
+    providers
+        Names of PROVIDERS, in order of preference; the first that is there runs the CNN.
     threads
         CPU threads of one inference; 0 for the library's own choice.
 
@@ -109,7 +134,7 @@ def load_model(
                     f'it reads {", ".join(module.FORMATS)}, and the bundle has '
                     f'{", ".join(source.formats)}'
                 )
-            model: Model = module.load(source, classes, channels, device, threads)
+            model: Model = module.load(source, classes, channels, tuple(providers), threads)
             return model
         except ModuleNotFoundError as error:
             missing = (error.name or name).partition('.')[0]

@@ -30,15 +30,21 @@ from dual_cnn_ros.inference import InferenceError, Model, ModelSource
 FORMATS = ('torchscript', 'safetensors', 'torchvision')
 
 
-def load(source: ModelSource, classes: int, channels: int, device: str, threads: int) -> Model:
+def load(
+    source: ModelSource, classes: int, channels: int, providers: tuple[str, ...], threads: int
+) -> Model:
     """
     Load the model; the parameters are those of `load_model`.
 
     torch has one number of threads for the whole process: it is set here unless threads is 0.
     """
-    if device == 'cuda' and not torch.cuda.is_available():
-        raise InferenceError('this torch finds no CUDA device; set device to cpu')
-    target = 'cuda' if device != 'cpu' and torch.cuda.is_available() else 'cpu'
+    here = ('cuda', 'cpu') if torch.cuda.is_available() else ('cpu',)
+    target = next((name for name in providers if name in here), None)
+    if target is None:
+        raise InferenceError(
+            f'this torch has none of {", ".join(providers)}, only {", ".join(here)}; add cpu to '
+            'the providers'
+        )
     if threads:
         torch.set_num_threads(threads)
     module = _module(source, classes, channels).eval().to(target)
@@ -51,7 +57,7 @@ def load(source: ModelSource, classes: int, channels: int, device: str, threads:
             logits: Any = module(torch.tensor(blob, device=target))
             return logits.float().cpu().numpy().reshape(len(blob), -1)
 
-    return run
+    return Model(run, f'torch {target}')
 
 
 def _module(source: ModelSource, classes: int, channels: int) -> Any:

@@ -142,7 +142,7 @@ class ClassifierNode(LifecycleNode):
             start = perf_counter()
             bundle = Bundle.open(values.bundle)
             settings = values.settings(bundle)
-            stages = bundle.load(values.backend, values.device, values.threads)
+            stages = bundle.load(values.backend, values.providers, values.threads)
             self._loaded = Loaded(bundle, Cascade(stages, settings))
             if values.memory_persist:
                 self._open_store(self._loaded)
@@ -151,7 +151,7 @@ class ClassifierNode(LifecycleNode):
             return self._fail('configure', error)
         self.get_logger().info(
             f'bundle {bundle.name} from {bundle.path}, {len(bundle.labels)} classes, stages '
-            f'{", ".join(stage.name for stage in stages)}, loaded in '
+            f'{", ".join(f"{stage.name} ({stage.runs_on})" for stage in stages)}, loaded in '
             f'{perf_counter() - start:.2f} s; {_describe(settings)}'
         )
         return super().on_configure(state)
@@ -503,6 +503,7 @@ class ClassifierNode(LifecycleNode):
             'score': ' '.join(c.score for c in settings.rule.criteria),
             'threshold': ' '.join(f'{c.threshold:.4f}' for c in settings.rule.criteria),
             'post_check': settings.rule.post_check,
+            'runs_on': ', '.join(f'{stage.name}: {stage.runs_on}' for stage in cascade.stages),
             'memory': f'{len(cascade.memory)} frames' if settings.memory else 'off',
         }
         message = 'active' if self._cameras else 'inactive'

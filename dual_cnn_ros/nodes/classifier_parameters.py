@@ -31,7 +31,7 @@ from dual_cnn_ros.cascade.settings import (
     Rule,
     Settings,
 )
-from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.inference import BACKENDS, PROVIDERS
 from dual_cnn_ros.nodes.parameter import (
     AT_ONCE,
     check_topics,
@@ -62,6 +62,13 @@ def _check_image_topics(name: str, value: tuple[str, ...]) -> None:
 def _check_threshold(name: str, value: float) -> None:
     if -1 < value < 0:
         raise ParameterError(f"{name} must be in [0, 1], or -1 for the bundle's, not {value}")
+
+
+def _check_providers(name: str, value: tuple[str, ...]) -> None:
+    if not value or set(value) - set(PROVIDERS) or len(set(value)) < len(value):
+        raise ParameterError(
+            f'{name} must be some of {", ".join(PROVIDERS)}, each once, not {", ".join(value)}'
+        )
 
 
 def _check_region(name: str, value: Region) -> None:
@@ -98,11 +105,12 @@ class ClassifierParameters:
         WHILE_UNCONFIGURED,
         choices=('auto', *BACKENDS),
     )
-    device: str = parameter(
-        'auto',
-        'Where the CNNs run; auto: the GPU where the backend can use one.',
+    providers: tuple[str, ...] = parameter(
+        PROVIDERS,
+        'What may run the CNNs, of tensorrt, cuda and cpu; the first that is there does. TensorRT '
+        'builds an engine the first time, which takes minutes.',
         WHILE_UNCONFIGURED,
-        choices=DEVICES,
+        further_check=_check_providers,
     )
     threads: int = parameter(
         1,

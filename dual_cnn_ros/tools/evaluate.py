@@ -37,7 +37,7 @@ from dual_cnn_ros.evaluation.comparison import compare_findings, MEASURED
 from dual_cnn_ros.evaluation.findings import read_evaluation
 from dual_cnn_ros.evaluation.protocol import METHOD
 from dual_cnn_ros.evaluation.summary import summary
-from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.inference import BACKENDS, PROVIDERS
 from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli, writes
 
 
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--timed', type=number(0, kind=int), default=500, metavar='N', help='images to time (500)')
     add('--seed', type=number(0, kind=int), default=0, help='of everything drawn (0)')
     add('--backend', choices=('auto', *BACKENDS), default='auto', help='as of the node (auto)')
-    add('--device', choices=DEVICES, default='auto', help='as of the node (auto)')
+    add('--providers', nargs='+', choices=PROVIDERS, default=[*PROVIDERS], help='as of the node')
     blocks = 'of each block where there is a power sensor; 0: none (10)'
     add('--energy-seconds', type=number(0), default=10.0, metavar='SECONDS', help=blocks)
     add('--sysfs-root', type=Path, default=Path('/sys'), help='where sysfs is mounted (/sys)')

@@ -37,7 +37,7 @@ from dual_cnn_ros.evaluation.measurement import (
     MeasureOptions,
     store_baseline,
 )
-from dual_cnn_ros.inference import BACKENDS, DEVICES
+from dual_cnn_ros.inference import BACKENDS, PROVIDERS
 from dual_cnn_ros.power.discover import POWER_SOURCES
 from dual_cnn_ros.tools.cli import csv_file, make_parser, number, run_cli, writes
 
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     pixels = number(16, kind=int)
     add('--frame', type=pixels, nargs=2, default=(640, 480), metavar=size, help='(640 480)')
     add('--backend', choices=('auto', *BACKENDS), default='auto')
-    add('--device', choices=DEVICES, default='auto')
+    add('--providers', nargs='+', choices=PROVIDERS, default=[*PROVIDERS])
     add('--threads', type=number(1, kind=int), default=1, help='of one inference (1)')
     add('--source', choices=POWER_SOURCES, default='auto', help='of the power (auto)')
     add('--sysfs-root', type=Path, default=Path('/sys'), help='where sysfs is mounted (/sys)')

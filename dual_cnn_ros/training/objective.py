@@ -66,9 +66,10 @@ class Teacher:
         self.size = stage.input.height, stage.input.width
         self._normalise = Normalize(stage.input.mean, stage.input.std)
         channels = len(COLOURS[colour])
+        providers = ('cpu',) if device == 'cpu' else ('cuda', 'cpu')
         try:
             self._model = load_model(
-                stage.source, len(bundle.labels), channels, device=device, threads=0
+                stage.source, len(bundle.labels), channels, providers=providers, threads=0
             )
         except InferenceError as error:
             raise TrainingError(f'--teacher {bundle.path}: {error}') from error

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from dual_cnn_ros.cascade.frame import COLOURS, Preprocessing
-from dual_cnn_ros.inference import DEVICES
 
+DEVICES = ('auto', 'cpu', 'cuda')
 # Means and deviations of ImageNet's red, green and blue, which fit photographs in general.
 MEAN = {'rgb': (0.485, 0.456, 0.406), 'bgr': (0.406, 0.456, 0.485), 'grey': (0.449,)}
 STD = {'rgb': (0.229, 0.224, 0.225), 'bgr': (0.225, 0.224, 0.229), 'grey': (0.226,)}

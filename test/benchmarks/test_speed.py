@@ -338,7 +338,7 @@ FINGERPRINTS = ('thumbnail', 'dhash', 'invariants')
 )
 def test_memory_hit(benchmark: Any, version: int) -> None:
     bundle = Bundle.open('scenes')
-    stages = bundle.load('onnxruntime', 'cpu', threads=1)
+    stages = bundle.load('onnxruntime', ('cpu',), threads=1)
     remember = MemorySettings(FINGERPRINTS[version % 3], audit=0)
     cascade = Cascade(stages, replace(bundle.settings, remember=remember))
     cascade.classify(Frame(CAMERA))

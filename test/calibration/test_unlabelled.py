@@ -180,7 +180,10 @@ def test_the_bundle_agrees_with_its_second_cnn(folder: Path, tmp_path: Path, cap
     scenes = certified.certificate.images
     assert 30 < scenes < 90
     # The bundle's own threshold is the cheapest that agrees as often as was asked for.
-    cascade, second = bundle.cascade('onnxruntime', 'cpu'), bundle.load('onnxruntime', 'cpu')[1]
+    cascade, second = (
+        bundle.cascade('onnxruntime', ('cpu',)),
+        bundle.load('onnxruntime', ('cpu',))[1],
+    )
     frames = [Frame(cv2.imread(str(f))) for f in sorted((folder / 'drive').glob('[0-3]*.png'))]
     rule = cascade.settings.rule
     agreed = [ask(cascade.stages, f, rule).label == second.predict(f).argmax() for f in frames]

@@ -238,7 +238,7 @@ def test_a_run_that_was_cut_off_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked: list[Frame] = []
-    ask, load = systems.Networks.ask, systems._load
+    ask, load = systems.Networks.ask, Bundle.load
 
     def count(self: systems.Networks, frame: Frame) -> Any:
         asked.append(frame)
@@ -255,9 +255,9 @@ def test_a_run_that_was_cut_off_goes_on(
         run(images, out, bundle, **options, seed=5)
     with monkeypatch.context() as another_machine:
         another_machine.setattr(
-            systems, '_load', lambda *given: (('torch', 'cuda'), load(*given)[1])
+            Bundle, 'load', lambda *given: [replace(s, runs_on='torch cuda') for s in load(*given)]
         )
-        with pytest.raises(ValueError, match='begun with other .* backend or device'):
+        with pytest.raises(ValueError, match='begun with other .* backend or provider'):
             run(images, out, bundle, **options)
     findings = run(images, out, bundle, **options)
     assert len(asked) == 30 + 2 * 24 - 29
@@ -298,18 +298,18 @@ def test_no_cnn_runs_twice_but_to_be_timed(
     bundle: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    load = systems._load
+    load = Bundle.load
 
     def counted(*arguments: Any) -> Any:
-        ran_by, stage = load(*arguments)
+        (stage,) = load(*arguments)
 
         def predict(frame: Frame) -> Any:
             asked.append(stage.name)
             return stage.predict(frame)
 
-        return ran_by, replace(stage, predict=predict)
+        return (replace(stage, predict=predict),)
 
-    monkeypatch.setattr(systems, '_load', counted)
+    monkeypatch.setattr(Bundle, 'load', counted)
     findings = run(images, tmp_path, bundle, timed=0)
     assert len(asked) == 2 * 24
     assert result_of(findings, 'tiny').timing == Timing()

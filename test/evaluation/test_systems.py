@@ -87,7 +87,7 @@ def test_bundles_share_a_cnn_at_whatever_place_it_has(tmp_path: Path) -> None:
         for name, gains in (('one', (2.0, 20.0)), ('other', (2.0, 20.0)), ('turned', (20.0, 2.0)))
     ]
     systems = parse_systems([str(name) for name in names])
-    networks = Networks(systems, 'auto', 'cpu')
+    networks = Networks(systems, 'auto', ('cpu',))
     assert len(networks.keys) == 2
     frame = Frame(picture('red', sure=False))
     networks.answers = networks.ask(frame)
@@ -100,7 +100,7 @@ def test_bundles_share_a_cnn_at_whatever_place_it_has(tmp_path: Path) -> None:
         assert sources == ['second', 'second', 'first']
 
 
-@pytest.mark.parametrize('there', [('torch', 'cpu'), ('onnxruntime', 'cuda')])
+@pytest.mark.parametrize('there', [('torch', ('cpu',)), ('onnxruntime', 'cuda')])
 def test_networks_tell_what_auto_came_to(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, str]
 ) -> None:

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 import sys
 
@@ -22,7 +23,13 @@ import numpy as np
 import pytest
 from tiny_bundle import save_model
 
-from dual_cnn_ros.inference import BACKENDS, InferenceError, load_model, ModelSource
+from dual_cnn_ros.inference import (
+    BACKENDS,
+    InferenceError,
+    load_model,
+    ModelSource,
+    PROVIDERS,
+)
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -53,7 +60,7 @@ def test_auto_takes_the_first_backend_that_can(
     tiny: ModelSource, image: np.ndarray, threads: int
 ) -> None:
     model = load_model(tiny, 3, 3, threads=threads)
-    assert model.__module__ == next(iter(BACKENDS.values())) == BACKENDS['onnxruntime']
+    assert next(iter(BACKENDS)) == 'onnxruntime' and model.runs_on == 'onnxruntime cpu'
     images = np.concatenate((image, -image))
     logits = model(images)
     assert logits.dtype == np.float32 and logits.shape == (2, 3)
@@ -105,10 +112,11 @@ def test_onnxruntime_without_a_gpu(
     tiny: ModelSource, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: ['CPUExecutionProvider'])
-    one, other = (load_model(tiny, 3, 3, device=device) for device in ('auto', 'cpu'))
+    one, other = (load_model(tiny, 3, 3, providers=names) for names in (PROVIDERS, ('cpu',)))
     np.testing.assert_array_equal(one(image), other(image))
-    with pytest.raises(InferenceError, match='no CUDA; install onnxruntime-gpu, or set device'):
-        load_model(tiny, 3, 3, 'onnxruntime', 'cuda')
+    assert one.runs_on == other.runs_on == 'onnxruntime cpu'
+    with pytest.raises(InferenceError, match='none of tensorrt, cuda, only CPUExec.* or add cpu'):
+        load_model(tiny, 3, 3, 'onnxruntime', ('tensorrt', 'cuda'))
 
 
 def test_a_gpu_that_onnxruntime_lists_but_cannot_use_is_no_silent_cpu(
@@ -118,11 +126,77 @@ def test_a_gpu_that_onnxruntime_lists_but_cannot_use_is_no_silent_cpu(
     if providers[0] in onnxruntime.get_available_providers():
         pytest.skip('this onnxruntime has CUDA')
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: providers)
+    with pytest.warns(UserWarning, match='CUDAExecutionProvider'):
+        assert load_model(tiny, 3, 3, 'onnxruntime').runs_on == 'onnxruntime cpu'
     with (
         pytest.warns(UserWarning, match='CUDAExecutionProvider'),
-        pytest.raises(InferenceError, match=r'CUDA could not be used for .*tiny\.onnx'),
+        pytest.raises(InferenceError, match=r'none of cuda could be used for .*tiny\.onnx'),
     ):
-        load_model(tiny, 3, 3, 'onnxruntime', 'cuda')
+        load_model(tiny, 3, 3, 'onnxruntime', ('cuda',))
+
+
+class Machine:
+    """Stands in for an ONNX Runtime with TensorRT and CUDA, which this machine has not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, broken: str = '') -> None:
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        listed = [f'{name}ExecutionProvider' for name in ('Tensorrt', 'CUDA', 'CPU')]
+        session = onnxruntime.InferenceSession
+
+        class Session:
+            def __init__(inner, path: str, options: object, providers: list) -> None:  # noqa: N805
+                self.asked = providers
+                inner.real = session(path, options, providers=['CPUExecutionProvider'])
+
+            def get_providers(inner) -> list[str]:  # noqa: N805
+                return [name for name, _ in self.asked if name != broken]
+
+            def __getattr__(inner, name: str) -> object:  # noqa: N805
+                return getattr(inner.real, name)
+
+        monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: listed)
+        monkeypatch.setattr(onnxruntime, 'InferenceSession', Session)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return tmp_path / 'cache'
+
+
+def test_tensorrt_comes_before_cuda_and_keeps_its_engines(
+    tiny: ModelSource, image: np.ndarray, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    machine = Machine(monkeypatch)
+    model = load_model(tiny, 3, 3)
+    assert model.runs_on == 'onnxruntime tensorrt' and model(image).shape == (1, 3)
+    (first, options), *rest = machine.asked
+    assert [first, *(name for name, _ in rest)] == [
+        f'{name}ExecutionProvider' for name in ('Tensorrt', 'CUDA', 'CPU')
+    ]
+    folder = Path(options['trt_engine_cache_path'])
+    assert folder.is_dir() and folder.is_relative_to(cache / 'dual_cnn_ros')
+    assert (options['trt_fp16_enable'], options['trt_int8_enable']) == ('1', '0')
+    assert f'TensorRT builds an engine for {tiny.files["onnx"]}' in capsys.readouterr().err
+    # With an engine in the cache there is nothing to wait for.
+    (folder / 'x.engine').touch()
+    load_model(replace(tiny, is_int8=True), 3, 3)
+    assert machine.asked[0][1]['trt_int8_enable'] == '1' and capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'broken', 'used'),
+    [
+        (('cuda', 'cpu'), '', 'cuda'),
+        (('cpu', 'cuda'), '', 'cpu'),
+        (PROVIDERS, 'TensorrtExecutionProvider', 'cuda'),
+    ],
+)
+def test_the_order_of_the_providers_decides(
+    tiny: ModelSource, cache: Path, monkeypatch: pytest.MonkeyPatch, wanted, broken, used
+) -> None:
+    Machine(monkeypatch, broken)
+    assert load_model(tiny, 3, 3, 'onnxruntime', wanted).runs_on == f'onnxruntime {used}'
 
 
 @pytest.mark.parametrize('content', [b'', b'no model', bytes(1000)])

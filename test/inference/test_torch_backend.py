@@ -23,7 +23,13 @@ import numpy as np
 import pytest
 from tiny_bundle import save_model
 
-from dual_cnn_ros.inference import BACKENDS, InferenceError, load_model, ModelSource
+from dual_cnn_ros.inference import (
+    BACKENDS,
+    InferenceError,
+    load_model,
+    ModelSource,
+    PROVIDERS,
+)
 
 torch = pytest.importorskip('torch')
 save_file = pytest.importorskip('safetensors.torch').save_file
@@ -69,7 +75,7 @@ def test_formats_answer_as_the_network(tmp_path: Path, name: str, channels: int)
     assert np.ptp(expected) > 0.1  # a net that says something
     for kind in ('safetensors', 'torchscript'):
         source = ModelSource({kind: tmp_path / f'net.{kind}'}, name)
-        logits = load_model(source, CLASSES, channels, 'torch', 'cpu')(blob(channels))
+        logits = load_model(source, CLASSES, channels, 'torch', ('cpu',))(blob(channels))
         assert logits.dtype == np.float32 and logits.shape == (1, CLASSES)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-3, err_msg=kind)
 
@@ -82,7 +88,7 @@ def test_auto_falls_back_on_torch_where_onnxruntime_is_missing(
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     monkeypatch.delitem(sys.modules, BACKENDS['onnxruntime'], raising=False)
     source = ModelSource({'onnx': onnx, 'safetensors': weights}, 'resnet20')
-    assert load_model(source, CLASSES, 3).__module__ == BACKENDS['torch']
+    assert load_model(source, CLASSES, 3).runs_on == 'torch cpu'
     with pytest.raises(InferenceError, match='onnxruntime: .*; torch: it reads torchscript, safe'):
         load_model(ModelSource({'onnx': onnx}), CLASSES, 3)
 
@@ -98,10 +104,11 @@ def test_a_library_that_the_backend_needs_besides_is_named(
 def test_torch_without_a_gpu(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = ModelSource({'safetensors': weights}, 'resnet20')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    one, other = (load_model(source, CLASSES, 3, 'torch', name) for name in ('auto', 'cpu'))
+    one, other = (load_model(source, CLASSES, 3, 'torch', p) for p in (PROVIDERS, ('cpu',)))
+    assert one.runs_on == 'torch cpu'
     np.testing.assert_array_equal(one(blob()), other(blob()))
-    with pytest.raises(InferenceError, match='finds no CUDA device; set device to cpu'):
-        load_model(source, CLASSES, 3, 'torch', 'cuda')
+    with pytest.raises(InferenceError, match='has none of tensorrt, cuda, only cpu; add cpu'):
+        load_model(source, CLASSES, 3, 'torch', ('tensorrt', 'cuda'))
 
 
 def test_torch_uses_as_many_threads_as_it_is_told(weights: Path) -> None:
@@ -119,7 +126,7 @@ def test_a_module_that_works_in_place_does_not_spoil_the_shared_input(tmp_path: 
     layers = torch.nn.ReLU(inplace=True), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     torch.jit.script(torch.nn.Sequential(*layers)).save(str(tmp_path / 'net.torchscript'))
     source = ModelSource({'torchscript': tmp_path / 'net.torchscript'})
-    model = load_model(source, 3, 3, 'torch', 'cpu')
+    model = load_model(source, 3, 3, 'torch', ('cpu',))
     image = blob()
     model(image)
     np.testing.assert_array_equal(image, blob())

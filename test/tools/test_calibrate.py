@@ -88,7 +88,7 @@ def findings_of(bundle: Path) -> CalibrationFindings:
 
 def outcome(bundle: Bundle, images: Path) -> tuple[float, float]:
     """Return the accuracy and the deferral rate of the cascade itself."""
-    cascade = bundle.cascade('onnxruntime', 'cpu')
+    cascade = bundle.cascade('onnxruntime', ('cpu',))
     cascade.settings = replace(cascade.settings, memory=False)
     found = [
         (bundle.labels[decision.label] == file.parent.name, decision.source == 'second')

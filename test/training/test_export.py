@@ -67,7 +67,7 @@ def test_the_metrics_on_disk_tell_nothing_of_the_machines_folders(trained):
 def test_onnx_and_safetensors_answer_alike(trained):
     _, bundle = trained
     frame = Frame(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))
-    (one,), (other,) = (bundle.load(backend, 'cpu') for backend in ('onnxruntime', 'torch'))
+    (one,), (other,) = (bundle.load(backend, ('cpu',)) for backend in ('onnxruntime', 'torch'))
     np.testing.assert_allclose(one.predict(frame), other.predict(frame), atol=1e-4)
 
 

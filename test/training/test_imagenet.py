@@ -78,7 +78,7 @@ def test_a_default_pair_is_found_by_name_and_answers_as_the_originals(home: Path
         with torch.inference_mode():
             expected = published.eval()(torch.from_numpy(frame.blob(stage.input)))
         for backend in ('onnxruntime', 'torch'):
-            model = load_model(stage.source, 1000, 3, backend, 'cpu')
+            model = load_model(stage.source, 1000, 3, backend, ('cpu',))
             np.testing.assert_allclose(model(frame.blob(stage.input)), expected, atol=1e-3)
     # Each CNN alone is there, too, to compare with.
     assert parse_system('imagenet_lite2_260').bundle.stages[0].architecture == 'efficientnet_lite2'
@@ -104,4 +104,4 @@ def test_with_images_both_are_quantised_and_the_pair_is_calibrated(
     assert bundle.measure == 'agreement'
     assert [stage.title for stage in bundle.stages] == ['efficientnet_lite0 int8'] * 2
     image = Frame(cv2.imread(str(tmp_path / 'seen/00.png')))
-    assert bundle.cascade('onnxruntime', 'cpu').classify(image).source in ('first', 'second')
+    assert bundle.cascade('onnxruntime', ('cpu',)).classify(image).source in ('first', 'second')

@@ -87,7 +87,7 @@ def test_a_teacher_answers_as_its_bundle_does(trained):
     pixels = np.random.default_rng(0).integers(0, 256, (2, *teacher.size, 3), np.uint8)
     images = torch.from_numpy(pixels[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
     (stage,) = bundle.stages
-    model = bundle.load('onnxruntime', 'cpu')[0]
+    model = bundle.load('onnxruntime', ('cpu',))[0]
     from dual_cnn_ros.cascade.frame import Frame
 
     expected = np.array([model.predict(Frame(each)) for each in pixels])
