@@ -174,7 +174,7 @@ class CalibrationFindings:
     chosen
         What of the rule was chosen on the images to fit on, and not asked for.
     sought
-        The promise that the certification images were asked for.
+        The promise that the certification images were asked for, if they were for one.
     calibration
         Of each stage, by name.
     at_equal_cost
@@ -196,7 +196,7 @@ class CalibrationFindings:
     certification_units: int
     rule: RulePoint
     chosen: tuple[str, ...]
-    sought: Certificate
+    sought: Certificate | None
     calibration: Mapping[str, StageCalibration]
     at_equal_cost: tuple[RulePoint, ...]
     curves: tuple[RuleCurve, ...]

@@ -78,7 +78,8 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
         for check in POST_CHECKS
     ]
     yield from [*text_table([('post-check', *SCORES), *scores]), '']
-    yield from _uncertified(bundle, findings.sought)
+    if findings.sought:
+        yield from _uncertified(bundle, findings.sought)
     first, second = (stage.cpu_seconds or 0 for stage in bundle.stages)
     if first > second:
         yield (

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from tiny_bundle import LABELS, make_bundle, picture
 
-from dual_cnn_ros.bundle import read_bundle, write_bundle
+from dual_cnn_ros.bundle import Bundle, read_bundle, write_bundle
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import MemorySettings, Settings

@@ -25,7 +25,6 @@ import pytest
 from tiny_bundle import make_bundle, picture
 from tiny_pool import make_trained
 
-from dual_cnn_ros.bundle import Bundle, BundleError
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.settings import Rule, Settings
 from dual_cnn_ros.evaluation.systems import AnswerFile, Networks, parse_system, parse_systems
@@ -100,22 +99,9 @@ def test_bundles_share_a_cnn_at_whatever_place_it_has(tmp_path: Path) -> None:
         assert sources == ['second', 'second', 'first']
 
 
-@pytest.mark.parametrize('there', [('torch', ('cpu',)), ('onnxruntime', 'cuda')])
-def test_networks_tell_what_auto_came_to(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, str]
-) -> None:
-    load = Bundle.load
-
-    def only(self: Bundle, *ran_by: str) -> Any:
-        if ran_by != there:
-            raise BundleError('not here')
-        return load(self)
-
-    systems = parse_systems([str(bundle)])
-    monkeypatch.setattr(Bundle, 'load', only)
-    assert Networks(systems, 'auto', 'auto').ran_by == [there, there]
-    with pytest.raises(BundleError, match='not here'):
-        Networks(systems, 'torch', 'cuda')
+def test_networks_tell_what_runs_them(bundle: Path) -> None:
+    networks = Networks(parse_systems([str(bundle)]), 'auto', ('tensorrt', 'cpu'))
+    assert networks.ran_by == ['onnxruntime cpu'] * 2
 
 
 def test_answers_are_kept_until_another_run_begins_anew(tmp_path: Path) -> None:
