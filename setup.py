@@ -71,6 +71,7 @@ setup(
                     'course',
                     'demo',
                     'evaluate',
+                    'fit',
                     'measure',
                     'pair',
                     'pretrained',

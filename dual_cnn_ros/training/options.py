@@ -33,15 +33,14 @@ MEAN = {'rgb': (0.485, 0.456, 0.406), 'bgr': (0.406, 0.456, 0.485), 'grey': (0.4
 STD = {'rgb': (0.229, 0.224, 0.225), 'bgr': (0.225, 0.224, 0.229), 'grey': (0.226,)}
 # What the weights of the EfficientNet-Lites were trained with.
 LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
-# Defaults of a training that begins with trained weights: they are good already, and the first
-# layers, which see edges and colours, are to change least.
-FINE_TUNING = {
+# Defaults of a training that begins with trained weights.
+FINE_TUNING: dict[str, Any] = {
     'input': (128, 128),
     'epochs': 6,
     'batch_size': 32,
-    'lr': 0.02,
-    'lr_ratio': 0.2,
-    'weight_decay': 1e-4,
+    'optimizer': 'adamw',
+    'lr': 5e-4,
+    'weight_decay': 0.02,
 }
 
 
