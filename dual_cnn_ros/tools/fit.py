@@ -117,7 +117,7 @@ def fit(options: FitOptions) -> Bundle:
     )
     smaller = round(options.size * SMALLER / 4) * 4
     longer = options.epochs * LONGER
-    _train(options, FIRST, 'first', smaller, longer, train_split, left_out, str(teacher))
+    _train(options, FIRST, 'first', smaller, longer, train_split, left_out, (str(teacher),))
     for name in ('second', 'first'):
         out = models / f'{name}_int8'
         quantise(QuantisationOptions(str(models / name), options.photos, out, out.name))
@@ -177,7 +177,7 @@ def _train(
     epochs: int,
     split: str | None,
     left_out: Path | None,
-    teacher: str | None = None,
+    teacher: tuple[str, ...] | None = None,
 ) -> Path:
     """Train one CNN from the published weights; return the folder of its bundle."""
     from dual_cnn_ros.training.loop import train

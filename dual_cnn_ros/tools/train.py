@@ -144,7 +144,7 @@ def _add(group: Any, option: Field[Any]) -> None:
         'Path': {'type': Path, 'metavar': 'FILE'},
         'tuple[int, int]': {'type': _size, 'metavar': 'SIDE|HxW'},
         'tuple[float, ...]': {'type': float, 'nargs': '+', 'metavar': 'X'},
-        'tuple[str, ...]': {'nargs': '+', 'metavar': 'LABEL'},
+        'tuple[str, ...]': {'nargs': '+', 'metavar': option.metadata.get('metavar')},
     }
     settings = arguments[str(option.type).removesuffix(' | None')]
     if isinstance(option.default, (int, float, str)) and not isinstance(option.default, bool):

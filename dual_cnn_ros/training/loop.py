@@ -94,8 +94,8 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     data = _load(options, view)
     if teacher and teacher.labels != data.classes:
         raise TrainingError(
-            f'--teacher {teacher.path} knows other classes than {options.data} has: '
-            f'{", ".join(teacher.labels)}'
+            f'--teacher {" ".join(options.teacher or ())} knows other classes than '
+            f'{options.data} has: {", ".join(teacher.labels)}'
         )
     images, labels = _to_device(data.training, options.colour, device)
     validation = _to_device(data.validation, options.colour, device)

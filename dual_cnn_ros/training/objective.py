@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import Normalize
 
-from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.calibration.candidates import read_candidates
 from dual_cnn_ros.cascade.frame import COLOURS
 from dual_cnn_ros.inference import InferenceError, load_model
 from dual_cnn_ros.training.checkpoint import TrainingError
@@ -36,49 +36,66 @@ Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 class Teacher:
     """
-    A trained CNN that answers what the student sees.
+    Trained CNNs that answer what the student sees, all of them together.
 
     Parameters
     ----------
-    name
-        Bundle of one stage, by name or path.
-    classes, colour
-        Of the student; the teacher's must be the same.
+    names
+        Bundles, by name or path; every stage of each is asked.
+    colour
+        Of the student's input; the teachers' must be the same.
     device
         A name of DEVICES.
 
     Raises
     ------
     TrainingError
-        The teacher cannot be run, or knows other classes or channels.
+        A teacher cannot be run, or sees other channels.
+    ValueError
+        There is no such bundle.
 
     """
 
-    def __init__(self, name: str, colour: str, device: str) -> None:
-        bundle = Bundle.open(name)
-        (stage, *others) = bundle.stages
-        if others or stage.input.colour != colour:
-            raise TrainingError(
-                f'--teacher {bundle.path} must have one stage whose input is {colour}; it has '
-                f'{len(bundle.stages)}, and the first takes {stage.input.colour}'
-            )
-        self.path, self.labels, self.temperature = bundle.path, bundle.labels, stage.temperature
-        self.size = stage.input.height, stage.input.width
-        self._normalise = Normalize(stage.input.mean, stage.input.std)
-        channels = len(COLOURS[colour])
+    def __init__(self, names: Sequence[str], colour: str, device: str) -> None:
+        members = read_candidates(names)
+        self.labels = members[0].labels
         providers = ('cpu',) if device == 'cpu' else ('cuda', 'cpu')
-        try:
-            self._model = load_model(
-                stage.source, len(bundle.labels), channels, providers=providers, threads=0
+        self._members = []
+        for member in members:
+            wanted = member.stage.input
+            if wanted.colour != colour or member.labels != self.labels:
+                raise TrainingError(
+                    f'--teacher {member.path}: {member.name} takes {wanted.colour} images of '
+                    f'{", ".join(member.labels)}; it must be {colour} and the same classes for all'
+                )
+            try:
+                model = load_model(
+                    member.stage.source,
+                    len(self.labels),
+                    len(COLOURS[colour]),
+                    providers=providers,
+                    threads=0,
+                )
+            except InferenceError as error:
+                raise TrainingError(f'--teacher {member.path}: {error}') from error
+            self._members.append(
+                (model, wanted, Normalize(wanted.mean, wanted.std), member.stage.temperature)
             )
-        except InferenceError as error:
-            raise TrainingError(f'--teacher {bundle.path}: {error}') from error
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The largest height and width that one of them takes."""
+        heights, widths = zip(*((w.height, w.width) for _, w, _, _ in self._members))
+        return max(heights), max(widths)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return logits (N, K), at its temperature, of images (N, C, H, W) in 0 to 1."""
-        pixels = self._normalise(shrink(images, self.size))
-        logits = self._model(pixels.contiguous().cpu().numpy())
-        return torch.from_numpy(logits).to(images.device) / self.temperature
+        """Return the log of the mean probabilities, (N, K), of images (N, C, H, W) in 0 to 1."""
+        answers = []
+        for model, wanted, normalise, temperature in self._members:
+            pixels = normalise(shrink(images, (wanted.height, wanted.width)))
+            logits = torch.from_numpy(model(pixels.contiguous().cpu().numpy()))
+            answers.append((logits / temperature).softmax(1))
+        return torch.stack(answers).mean(0).clamp(1e-6).log().to(images.device)
 
 
 def make_objective(options: TrainingOptions, teacher: Teacher | None) -> Objective:

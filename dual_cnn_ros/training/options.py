@@ -98,7 +98,9 @@ class TrainingOptions:
     exclude: Path | None = _option(  # noqa: RUF009 - a field
         None, 'file of names to leave out, one <class>/<image> a line'
     )
-    labels: tuple[str, ...] | None = _option(None, 'the classes that the data must have')
+    labels: tuple[str, ...] | None = _option(
+        None, 'the classes that the data must have', metavar='LABEL'
+    )
     input: tuple[int, int] = _option((64, 64), 'size of the input, pixels (%(default)s)')
     store: tuple[int, int] | None = _option(
         None,
@@ -137,10 +139,11 @@ class TrainingOptions:
     ema: float = _option(
         1.0, 'epochs that the moving average of the weights covers, about; 0 for no average'
     )
-    teacher: str | None = _option(
+    teacher: tuple[str, ...] | None = _option(
         None,
-        'bundle of one stage, by name or path, whose answers to the same changed images are '
-        'learned beside the labels',
+        'bundles, by name or path, whose mean answer to the same changed images is learned beside '
+        'the labels',
+        metavar='BUNDLE',
     )
     teacher_weight: float = _option(0.9, 'part of the loss that is its answers', 0, 1)
     teacher_temperature: float = _option(

@@ -150,7 +150,7 @@ def test_it_begins_with_the_weights_of_a_bundle(trained, quick, tmp_path):
 
 def test_a_teacher_of_another_size_is_learned_from(colours, quick, tmp_path):
     train(quick(tmp_path, name='teacher', epochs=4))
-    teacher = str(tmp_path / 'teacher')
+    teacher = (str(tmp_path / 'teacher'),)
     student = {'model': 'resnet20_x0_5-s2', 'input': (8, 8), 'epochs': 4}
     # No label is looked at.
     metrics = train(quick(tmp_path, **student, teacher=teacher, teacher_weight=1.0))

@@ -13,7 +13,9 @@
 # limitations under the License.
 """What a training minimises, against the formulas of the papers."""
 
+from dataclasses import replace
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ pytest.importorskip('torchvision')
 
 from torch.nn import functional  # noqa: E402 - below what may be missing
 
+from dual_cnn_ros.bundle import write_bundle  # noqa: E402
 from dual_cnn_ros.training.checkpoint import TrainingError  # noqa: E402
 from dual_cnn_ros.training.objective import (  # noqa: E402
     distillation_loss,
@@ -83,7 +86,7 @@ def test_a_gatekeeper_needs_to_know_what_is_right(quick, tmp_path):
 
 def test_a_teacher_answers_as_its_bundle_does(trained):
     _, bundle = trained
-    teacher = Teacher(str(bundle.path), 'rgb', 'cpu')
+    teacher = Teacher([str(bundle.path)], 'rgb', 'cpu')
     pixels = np.random.default_rng(0).integers(0, 256, (2, *teacher.size, 3), np.uint8)
     images = torch.from_numpy(pixels[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
     (stage,) = bundle.stages
@@ -95,10 +98,25 @@ def test_a_teacher_answers_as_its_bundle_does(trained):
     assert teacher.labels == bundle.labels and stage.input.colour == 'rgb'
 
 
+def test_several_teachers_answer_with_their_mean(trained, tmp_path):
+    _, bundle = trained
+    hot = replace(bundle.stages[0], temperature=3.0)
+    for name in ('onnx', 'safetensors'):
+        shutil.copy(bundle.path / f'first.{name}', tmp_path)
+    files = {kind: replace(f, path=tmp_path / f.path.name) for kind, f in hot.files.items()}
+    write_bundle(replace(bundle, path=tmp_path, stages=(replace(hot, files=files),)))
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    one, other = ([str(path)] for path in (bundle.path, tmp_path))
+    alone = [Teacher(names, 'rgb', 'cpu')(images).exp() for names in (one, other)]
+    assert not torch.allclose(*alone, atol=1e-3)
+    together = Teacher([*one, *other], 'rgb', 'cpu')(images).exp()
+    torch.testing.assert_close(together, (alone[0] + alone[1]) / 2)
+
+
 def test_a_teacher_must_see_what_the_student_sees(trained):
     _, bundle = trained
-    with pytest.raises(TrainingError, match='must have one stage whose input is grey'):
-        Teacher(str(bundle.path), 'grey', 'cpu')
+    with pytest.raises(TrainingError, match='takes rgb images of .*must be grey'):
+        Teacher([str(bundle.path)], 'grey', 'cpu')
 
 
 def test_shrinking_averages():
