@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 import sys
@@ -127,9 +127,19 @@ MessageSource = Recording | ImageStream
 """What can be played: both have path, topics, image_topics, start, duration and messages."""
 
 
-def stream_folder(folder: Path, fps: float) -> ImageStream:
+def stream_folder(folder: Path, fps: float, most: int | None = None) -> ImageStream:
     """
-    Return the images of a folder in the order of their names; subfolders are their labels.
+    Return the images of a folder; subfolders are their labels.
+
+    Parameters
+    ----------
+    folder
+        With images at one depth.
+    fps
+        Images in a second.
+    most
+        Draw so many at random, the same each time, and say how many are left out; None for all, in
+        the order of their names.
 
     Raises
     ------
@@ -140,10 +150,15 @@ def stream_folder(folder: Path, fps: float) -> ImageStream:
     if not folder.is_dir():
         raise RecordingError(f'there is no folder {folder}')
     images = ImageFolder(folder)
-    files = images.files
+    there = images.files
     say_problems(folder, images.problems)
-    if not files:
+    if not there:
         raise RecordingError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
+    files: Sequence[str] = there
+    if most is not None:
+        files = [there[i] for i in np.random.default_rng(0).permutation(len(there))[:most]]
+        left = len(there) - len(files)
+        print(f'{folder}: {len(files)} images, drawn at random; {left} are left out')
 
     def frames() -> Iterator[tuple[float, MakeMessage]]:
         for i, (file, data) in enumerate(images.read(files)):

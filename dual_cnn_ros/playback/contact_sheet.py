@@ -29,7 +29,8 @@ from dual_cnn_ros.playback.node_processes import NodeError
 from dual_cnn_ros.typeface import draw_text, text_width
 
 TILES = 24
-TILE = (320, 240)  # width, height
+# Of a tile; it is as wide as its images are, within limits.
+HEIGHT, WIDTHS = 240, (160, 426)
 COLUMNS = 6
 GAP, HEAD, FOOT = 8, 56, 32
 PAPER, BACKGROUND, INK = (250,) * 3, (200,) * 3, (40,) * 3
@@ -116,9 +117,15 @@ def contact_sheet(
         Written at the bottom.
 
     """
-    rows = -(-len(overlays) // COLUMNS)
-    width = COLUMNS * (TILE[0] + GAP) + GAP
-    height = HEAD + rows * (TILE[1] + GAP) + GAP + (FOOT if note else 0)
+    images = [
+        np.asarray(cv2.imdecode(np.frombuffer(overlay, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+        for overlay in overlays
+    ]
+    ratio = float(np.median([image.shape[1] / image.shape[0] for image in images]))
+    wide = int(np.clip(round(HEIGHT * ratio), *WIDTHS))
+    rows = -(-len(images) // COLUMNS)
+    width = COLUMNS * (wide + GAP) + GAP
+    height = HEAD + rows * (HEIGHT + GAP) + GAP + (FOOT if note else 0)
     sheet = np.full((height, width, 3), PAPER, dtype=np.uint8)
     left = GAP
     for name, shade in zip(('memory', *stages), SOURCE_COLOURS):
@@ -126,25 +133,25 @@ def contact_sheet(
         left += 40
         draw_text(sheet, name, (left, 39), 24, INK)
         left += text_width(name, 24) + 40
-    for i, (overlay, truth) in enumerate(zip(overlays, wrong)):
-        tile = _fit(np.asarray(cv2.imdecode(np.frombuffer(overlay, np.uint8), cv2.IMREAD_COLOR)))
+    for i, (image, truth) in enumerate(zip(images, wrong)):
+        tile = _fit(image, wide)
         if truth is not None:
-            at = (12, TILE[1] - 14)
+            at = (12, HEIGHT - 14)
             draw_text(tile, f'is: {truth}', at, 22, WRONG, outline=(WHITE, 3))
-        top = HEAD + GAP + (i // COLUMNS) * (TILE[1] + GAP)
-        left = GAP + (i % COLUMNS) * (TILE[0] + GAP)
-        sheet[top : top + TILE[1], left : left + TILE[0]] = tile
+        top = HEAD + GAP + (i // COLUMNS) * (HEIGHT + GAP)
+        left = GAP + (i % COLUMNS) * (wide + GAP)
+        sheet[top : top + HEIGHT, left : left + wide] = tile
     if note:
         draw_text(sheet, note, (GAP, height - 12), 18, INK)
     return sheet
 
 
-def _fit(image: Image) -> Image:
-    """Return an image as large as the tile lets it be, on grey."""
-    scale = min(TILE[0] / image.shape[1], TILE[1] / image.shape[0])
+def _fit(image: Image, wide: int) -> Image:
+    """Return an image as large as a tile so wide lets it be, on grey."""
+    scale = min(wide / image.shape[1], HEIGHT / image.shape[0])
     width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-    tile = np.full((TILE[1], TILE[0], 3), BACKGROUND, dtype=np.uint8)
-    top, left = (TILE[1] - height) // 2, (TILE[0] - width) // 2
+    tile = np.full((HEIGHT, wide, 3), BACKGROUND, dtype=np.uint8)
+    top, left = (HEIGHT - height) // 2, (wide - width) // 2
     tile[top : top + height, left : left + width] = cv2.resize(
         twice_if_lone(image), (width, height), interpolation=cv2.INTER_AREA
     )

@@ -104,7 +104,7 @@ def _open(options: argparse.Namespace) -> tuple[Recording | ImageStream, str]:
     """Return the frames, and the name of the bundle for them."""
     bundle = options.bundle or 'scenes'
     if options.images is not None:
-        return stream_folder(options.images, options.fps), bundle
+        return stream_folder(options.images, options.fps, options.count), bundle
     if options.video is not None:
         return stream_video(str(options.video)), bundle
     if options.camera is not None:
@@ -152,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         ('bundle', str, None, 'name or folder of it (signs for the rendered drive, else scenes)'),
         ('rate', positive, 1.0, '2.0 plays twice as fast (1.0)'),
         ('fps', positive, 10.0, 'images of --images in a second (10)'),
+        ('count', number(1, kind=int), 300, 'images of --images, drawn at random (300)'),
         ('duration', positive, None, 'stop after so many seconds of it'),
         ('sysfs-root', Path, Path('/sys'), 'where to look for a power sensor (/sys)'),
         ('domain', domain, 87, 'ROS_DOMAIN_ID of the demo, which shall meet no robot (87)'),

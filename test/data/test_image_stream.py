@@ -57,6 +57,25 @@ def test_a_folder_is_played_in_the_order_of_its_names(tmp_path: Path, capsys) ->
     assert chosen == [100_000_000, 200_000_000]
 
 
+def test_some_of_many_images_are_drawn_at_random_and_the_rest_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(40):
+        (tmp_path / f'{number // 20}').mkdir(exist_ok=True)
+        image = plain(5 * number, 0, 0, 8, 8)
+        cv2.imwrite(str(tmp_path / f'{number // 20}/{number:02}.png'), image)
+    draws = [stream_folder(tmp_path, 10.0, 15) for _ in range(2)]
+    assert f'{tmp_path}: 15 images, drawn at random; 25 are left out' in capsys.readouterr().out
+    shown = [[int(m.image()[0, 0, 0]) // 5 for m in stream.messages()] for stream in draws]
+    assert shown[0] == shown[1] != sorted(shown[0]) and len(set(shown[0])) == 15
+    assert set(draws[0].labels.values()) == {'0', '1'}
+    assert [draws[0].labels[m.time] for m in draws[0].messages()] == [
+        str(number // 20) for number in shown[0]
+    ]
+    whole = [int(m.image()[0, 0, 0]) // 5 for m in stream_folder(tmp_path, 10.0).messages()]
+    assert whole == list(range(40))
+
+
 def test_a_video_is_played_at_its_rate(tmp_path: Path) -> None:
     file = tmp_path / 'drive.avi'
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))

@@ -25,6 +25,13 @@ from dual_cnn_ros.playback.contact_sheet import contact_sheet
 pytestmark = pytest.mark.ros
 
 
+def test_square_pictures_leave_no_border() -> None:
+    tile = cv2.imencode('.png', np.full((50, 50, 3), 90, np.uint8))[1].tobytes()
+    sheet = contact_sheet([tile] * 6, [None] * 6, ('first',))
+    assert sheet.shape[1] == 6 * 248 + 8
+    assert not (sheet[64:304] == 200).all(axis=2).any(), 'the grey of a border'
+
+
 def test_sheet_has_a_tile_for_each_picture_and_marks_what_is_wrong() -> None:
     tile = cv2.imencode('.png', np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
     right = contact_sheet([tile] * 7, [None] * 7, ('first', 'second'))
