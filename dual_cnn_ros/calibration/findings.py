@@ -27,6 +27,7 @@ import numpy.typing as npt
 from dual_cnn_ros.bundle import Bundle, Certificate
 from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.intervals import exact_interval
+from dual_cnn_ros.calibration.memory_check import MemoryCheck
 from dual_cnn_ros.calibration.operating_points import expected_macs
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.reliability import Reliability, reliability
@@ -175,6 +176,8 @@ class CalibrationFindings:
         What of the rule was chosen on the images to fit on, and not asked for.
     sought
         The promise that the certification images were asked for, if they were for one.
+    memory
+        What the memory, at its defaults, did with images of these, if it was tried.
     calibration
         Of each stage, by name.
     at_equal_cost
@@ -197,6 +200,7 @@ class CalibrationFindings:
     rule: RulePoint
     chosen: tuple[str, ...]
     sought: Certificate | None
+    memory: MemoryCheck | None
     calibration: Mapping[str, StageCalibration]
     at_equal_cost: tuple[RulePoint, ...]
     curves: tuple[RuleCurve, ...]
@@ -212,6 +216,7 @@ def calibration_findings(
     rule: RulePoint,
     chosen: Sequence[str],
     sought: Certificate,
+    memory: MemoryCheck,
     training: Sequence[Mapping[str, Any]],
     test: Judgement | None,
 ) -> CalibrationFindings:
@@ -226,7 +231,7 @@ def calibration_findings(
         The CNNs' answers to the images that the rest was chosen on, and to the others.
     rules
         Every score and post-check on the certification images.
-    rule, chosen, sought
+    rule, chosen, sought, memory
         See CalibrationFindings.
     training
         What `train` wrote about each stage.
@@ -244,6 +249,7 @@ def calibration_findings(
         rule,
         tuple(chosen),
         sought,
+        memory,
         {
             stage.name: StageCalibration(
                 float((logits.argmax(axis=1) == certification.labels).mean()),

@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -49,6 +50,7 @@ from dual_cnn_ros.calibration.findings import (
     write_findings,
 )
 from dual_cnn_ros.calibration.guarantee import best_of, Blocks, certify, declared_grid
+from dual_cnn_ros.calibration.memory_check import check_memory
 from dual_cnn_ros.calibration.operating_points import operating_points
 from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
 from dual_cnn_ros.calibration.rules import (
@@ -59,10 +61,17 @@ from dual_cnn_ros.calibration.rules import (
 )
 from dual_cnn_ros.calibration.temperature import fit_temperature
 from dual_cnn_ros.calibration.unlabelled import join_scenes, predict_frames
+from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Criterion
 from dual_cnn_ros.data.dataset import read_names
+from dual_cnn_ros.data.image_file import decode_image
+from dual_cnn_ros.data.image_folder import image_name, ImageFolder
 from dual_cnn_ros.data.labelled_frames import open_frames
+from dual_cnn_ros.messages.images import ImageError
+
+# Images to look at the memory with.
+MOST_CHECKED = 500
 
 
 @dataclass(frozen=True)
@@ -161,12 +170,14 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         )
 
     # Predict; the test images too, before anything is written, as they may be unreadable.
-    validation, seed = _predict(candidates, options)
+    selection = None if options.unlabelled else _selection(candidates, options)
+    validation = (
+        predict(candidates, selection) if selection else _predict_frames(candidates, options)
+    )
     if options.test:
-        known = None if options.unlabelled else _selection(candidates, options)
-        test_selection = select_test_images(known, options.test, options.test_split)
+        test_selection = select_test_images(selection, options.test, options.test_split)
         test = predict(candidates, test_selection)
-    fit, certification = divide(validation, options.fit, seed)
+    fit, certification = divide(validation, options.fit, selection.seed if selection else 0)
 
     # Fit; nothing can be fitted on answers that are the CNN's own.
     fitted = 1 if options.unlabelled and not options.reference else 2
@@ -249,6 +260,7 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         )
     )
     bundle = read_bundle(options.out)
+    memory = check_memory(bundle, _some_images(options, selection, certification))
     findings = calibration_findings(
         bundle,
         fit,
@@ -261,6 +273,7 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
             if asked is None
         ],
         sought,
+        memory,
         [candidate.training_metrics() for candidate in candidates[:2]],
         judge_bundle(bundle, test, options.test.name, test_selection.split)
         if options.test
@@ -270,17 +283,28 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     return bundle, findings
 
 
-def _predict(
-    candidates: Sequence[Candidate], options: CalibrationOptions
-) -> tuple[Predictions, int]:
-    """Return what the CNNs answer to the images to calibrate on, and the seed to part them by."""
-    if not options.unlabelled:
-        selection = _selection(candidates, options)
-        return predict(candidates, selection), selection.seed
+def _predict_frames(candidates: Sequence[Candidate], options: CalibrationOptions) -> Predictions:
+    """Return what the CNNs answer to frames without labels, which the strongest of them gives."""
     source = open_frames(options.data)
     found = predict_frames(candidates, source, options.frames, options.block)
-    labelled = replace(found, labels=_strong_answers(candidates, found, options))
-    return join_scenes(labelled), 0
+    return join_scenes(replace(found, labels=_strong_answers(candidates, found, options)))
+
+
+def _some_images(
+    options: CalibrationOptions, selection: ImageSelection | None, certification: Predictions
+) -> Iterator[Image]:
+    """Yield images as the robot sees them: of those certified on, or frames in their order."""
+    if selection is None:
+        for frame in open_frames(options.data).frames(range(MOST_CHECKED)):
+            with suppress(ImageError):
+                yield frame.image()
+        return
+    folder = ImageFolder(selection.data)
+    wanted = set(certification.names[:MOST_CHECKED])
+    files = [file for file in folder.select(selection.split) if image_name(file) in wanted]
+    for _, data in folder.read(files):
+        if (image := decode_image(data)) is not None:
+            yield image
 
 
 def _selection(candidates: Sequence[Candidate], options: CalibrationOptions) -> ImageSelection:

@@ -86,6 +86,8 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
             f'WARNING: the first CNN takes {milli(first, "s")}, more than the second with '
             f'{milli(second, "s")}, so that asking it first saves little: swap the two.'
         )
+    if findings.memory and findings.memory.warning:
+        yield findings.memory.warning
     if test:
         judged = {**test.stages, 'cascade': test.cascade}
         yield (

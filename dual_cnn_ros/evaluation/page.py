@@ -43,6 +43,7 @@ from dual_cnn_ros.evaluation.summary import (
     memory_table,
     notes,
     protocol_title,
+    warnings,
 )
 from dual_cnn_ros.tables import millions
 
@@ -104,6 +105,7 @@ def make_page(findings: EvaluationFindings, images: Mapping[int, Image], method:
             )
             for protocol in protocols
         ],
+        warnings=warnings(findings),
         notes=notes(findings),
         protocol=protocols[0],
         calibration=_calibration(findings.of_protocol(protocols[0])),

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dual_cnn_ros.calibration.memory_check import memory_advice
+from dual_cnn_ros.cascade.settings import MemorySettings
 from dual_cnn_ros.data.problems import MOST_NAMED
 from dual_cnn_ros.evaluation.findings import (
     Difference,
@@ -40,7 +42,7 @@ def summary(findings: EvaluationFindings) -> str:
         lines += [*text_table(cost_table(findings, protocol)), '']
         if memories := memory_table(findings, protocol):
             lines += [*text_table(memories), '']
-    return '\n'.join([*lines, *notes(findings)])
+    return '\n'.join([*lines, *warnings(findings), *notes(findings)])
 
 
 def protocol_title(results: Sequence[SystemResult]) -> str:
@@ -187,6 +189,20 @@ def memory_table(findings: EvaluationFindings, protocol: str) -> list[list[str]]
         if (found := result.remembered) is not None
     ]
     return [head, *rows] if rows else []
+
+
+def warnings(findings: EvaluationFindings) -> list[str]:
+    """Return which memories answered wrongly too often, and what to set."""
+    worst: dict[str, float] = {}
+    for result in findings.results:
+        found = result.remembered
+        if found and found.wrong > MemorySettings.error:
+            worst[result.memory] = max(found.wrong, worst.get(result.memory, 0.0))
+    return [
+        f'WARNING: {percent(wrong)} of what the memory {memory} answered is wrong. '
+        + memory_advice(wrong)
+        for memory, wrong in worst.items()
+    ]
 
 
 def notes(findings: EvaluationFindings) -> list[str]:

@@ -55,6 +55,7 @@ from dual_cnn_ros.tools.cli import (
     make_parser,
     number,
     positive,
+    RESULTS,
     run_cli,
     writes,
 )
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     values = vars(_parser().parse_args(argv))
     report = values.pop('report')
+    values['name'] = values['name'] or values['out'].resolve().name
 
     def work() -> None:
         options = CalibrationOptions(**{**values, 'stages': tuple(values['stages'])})
@@ -117,9 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     add('--delta', type=fraction, default=0.05, help=risk)
     strong = 'bundle of one stage, a strong CNN to certify against in place of these two'
     add('--reference', metavar='BUNDLE', help=strong)
-    add('--name', required=True, help='of the bundle')
+    add('--name', help='of the bundle; that of its folder by default')
     add('--description', default='', help='of the bundle, one line')
-    add('--out', type=Path, required=True, help='folder of the bundle')
+    out = 'folder of the bundle (%(default)s)'
+    add('--out', type=Path, default=RESULTS / 'bundle', help=out)
     add('--report', type=Path, metavar='DIR', help='folder of reliability.png, if not --out')
     return parser
 

@@ -85,6 +85,9 @@ def csv_file(text: str) -> Path:
     return Path(text)
 
 
+# Where results go unless a command is told otherwise; git ignores it.
+RESULTS = Path('results')
+
 fraction = number(0, 1, exclusive=True)
 positive = number(0, exclusive=True)
 

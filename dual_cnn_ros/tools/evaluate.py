@@ -38,7 +38,7 @@ from dual_cnn_ros.evaluation.findings import read_evaluation
 from dual_cnn_ros.evaluation.protocol import METHOD
 from dual_cnn_ros.evaluation.summary import summary
 from dual_cnn_ros.inference import BACKENDS, PROVIDERS
-from dual_cnn_ros.tools.cli import make_parser, number, positive, run_cli, writes
+from dual_cnn_ros.tools.cli import make_parser, number, positive, RESULTS, run_cli, writes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.compare:
         return _compare(options)
-    if not options.systems or options.out is None:
-        parser.error('needs DATA, one SYSTEM or more, and --out; or --compare')
+    if not options.systems:
+        parser.error('needs DATA and one SYSTEM or more, or --compare')
 
     def work() -> None:
         from dual_cnn_ros.evaluation.evaluation import evaluate, EvaluationOptions
@@ -97,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('data', type=Path, nargs='?', help='images as <class>/<file>, a recording or a video')
     add('systems', nargs='*', metavar='SYSTEM', help='see above')
-    add('--out', type=Path, help='folder of the results')
+    out = 'folder of the results (%(default)s)'
+    add('--out', type=Path, default=RESULTS / 'evaluate', help=out)
     add('--repeat', type=number(0, 1), nargs='+', default=[0.0], metavar='D', help='see above (0)')
     add('--rotate', action='store_true', help='protocols with repeats also with turned ones')
     add('--memory', action=argparse.BooleanOptionalAction, help='only with it, or without (both)')

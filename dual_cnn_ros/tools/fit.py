@@ -40,7 +40,15 @@ from dual_cnn_ros.calibration.report import calibration_report, pairing_report
 from dual_cnn_ros.data.dataset import is_validation
 from dual_cnn_ros.data.image_folder import image_name, ImageFolder
 from dual_cnn_ros.files import write_atomically
-from dual_cnn_ros.tools.cli import fraction, make_parser, number, require, run_cli, writes
+from dual_cnn_ros.tools.cli import (
+    fraction,
+    make_parser,
+    number,
+    require,
+    RESULTS,
+    run_cli,
+    writes,
+)
 from dual_cnn_ros.training.options import Augmentation, FINE_TUNING, TrainingOptions
 from dual_cnn_ros.training.quantisation import QuantisationOptions, quantise
 
@@ -215,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser('fit', __doc__)
     add = parser.add_argument
     add('photos', type=Path, metavar='PHOTOS', help='see above')
-    add('--out', type=Path, required=True, help='folder of the bundle')
+    add('--out', type=Path, default=RESULTS / 'fit', help='folder of the bundle (%(default)s)')
     side = "side of the second CNN's input in pixels (%(default)s)"
     add('--size', type=number(32, 512, kind=int), default=FitOptions.size, help=side)
     passes = 'of the second CNN over the images; the first has twice as many (%(default)s)'

@@ -40,7 +40,14 @@ import numpy as np
 from dual_cnn_ros.calibration.pairs import choose_pair, COSTS, PairingFindings, PairingOptions
 from dual_cnn_ros.calibration.report import pairing_report
 from dual_cnn_ros.files import write_atomically
-from dual_cnn_ros.tools.cli import add_fit_options, make_parser, number, run_cli, writes
+from dual_cnn_ros.tools.cli import (
+    add_fit_options,
+    make_parser,
+    number,
+    RESULTS,
+    run_cli,
+    writes,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         help='bundles of one stage that train wrote, two or more; the answers of each are kept '
         'beside it (.npz), so that it runs once',
     )
-    add('--out', type=Path, required=True, help='folder of the results')
+    add('--out', type=Path, default=RESULTS / 'pair', help='folder of the results (%(default)s)')
     add(
         '--cost',
         choices=tuple(COSTS),

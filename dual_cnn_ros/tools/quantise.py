@@ -29,8 +29,9 @@ from pathlib import Path
 import sys
 
 from dual_cnn_ros.tables import milli, percent, text_table
-from dual_cnn_ros.tools.cli import make_parser, number, run_cli, writes
+from dual_cnn_ros.tools.cli import make_parser, number, RESULTS, run_cli, writes
 from dual_cnn_ros.training.quantisation import (
+    INT8,
     QuantisationFindings,
     QuantisationOptions,
     quantise,
@@ -41,7 +42,9 @@ from dual_cnn_ros.training.quantisation import (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     arguments = vars(_parser().parse_args(argv))
-    arguments['name'] = arguments['name'] or arguments['out'].name
+    stage = Path(arguments['stage']).name
+    arguments['out'] = arguments['out'] or RESULTS / 'models' / f'{stage}_{INT8}'
+    arguments['name'] = arguments['name'] or arguments['out'].resolve().name
     options = QuantisationOptions(**arguments)
 
     def work() -> None:
@@ -82,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add('--target', choices=TARGETS, default=TARGETS[0], help=target)
     add('--name', help='of the bundle; that of the folder by default')
-    add('--out', type=Path, required=True, help='folder of the bundle')
+    out = f'folder of the bundle ({RESULTS / "models" / "STAGE_int8"})'
+    add('--out', type=Path, help=out)
     return parser
 
 

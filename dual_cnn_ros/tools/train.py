@@ -36,7 +36,7 @@ import sys
 from typing import Any
 
 from dual_cnn_ros.bundle import Bundle, BundleError
-from dual_cnn_ros.tools.cli import make_parser, number, require, run_cli, writes
+from dual_cnn_ros.tools.cli import make_parser, number, require, RESULTS, run_cli, writes
 from dual_cnn_ros.training.options import Augmentation, FINE_TUNING, TrainingOptions
 
 # Checked before the data are read, because some are used only after the whole training.
@@ -90,7 +90,11 @@ def parse_options(argv: Sequence[str] | None) -> TrainingOptions:
         'torchvision, or a bundle of one stage',
     )
     parser.add_argument(
-        '--out', type=Path, required=True, metavar='DIR', help='folder of the bundle'
+        '--out',
+        type=Path,
+        default=RESULTS / 'models',
+        metavar='DIR',
+        help='folder of the bundle (%(default)s)',
     )
     parser.add_argument('--name', type=_name, help='of the bundle; NET by default')
     general = parser.add_argument_group('training')

@@ -91,6 +91,16 @@ def test_savings_are_changes_from_the_baseline(
     assert saving(value, baseline) == text
 
 
+def test_a_memory_that_is_often_wrong_is_warned_of(findings: EvaluationFindings) -> None:
+    assert 'WARNING' not in summary(findings)
+    results = tuple(
+        replace(r, remembered=replace(r.remembered, wrong=0.03)) if r.remembered else r
+        for r in findings.results
+    )
+    text = summary(replace(findings, results=results))
+    assert 'WARNING: 3.00% of what the memory thumbnail answered is wrong. Set memory_dif' in text
+
+
 def test_every_row_of_a_table_is_full(findings: EvaluationFindings) -> None:
     for table in (accuracy_table(findings, 'd=1'), cost_table(findings, 'd=1')):
         assert len({len(row) for row in table}) == 1

@@ -81,7 +81,7 @@ def test_errors_and_interruptions_are_a_line(
 def test_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match='2'):
         evaluate.main(['--out', 'x'])
-    assert 'needs DATA, one SYSTEM or more, and --out; or --compare' in capsys.readouterr().err
+    assert 'needs DATA and one SYSTEM or more, or --compare' in capsys.readouterr().err
     with pytest.raises(SystemExit, match='2'):
         evaluate.main(['images', 'scenes', '--out', 'x', '--seed=-1'])
     assert 'argument --seed: must be at least 0, not -1' in capsys.readouterr().err
