@@ -241,13 +241,15 @@ def to_int8(content: bytes, blobs: npt.NDArray[np.float32], target: str) -> byte
 def _divide(source: FrameSource, stage: StageSpec, count: int) -> tuple[list[int], list[int]]:
     """Return the numbers of the images to find ranges on, and of those to compare on."""
     order = np.random.default_rng(0).permutation(source.count).tolist()
-    record = stage.training
-    if isinstance(source, ImageFrames) and record and record.validation:
+    record, kept = stage.training, set()
+    if isinstance(source, ImageFrames) and record:
         kept = {
             frame.number
             for frame in source.frames()
-            if is_validation(image_name(frame.name), record.validation, record.seed)
+            if frame.label
+            and is_validation(image_name(frame.name), record.validation, record.seed)
         }
+    if kept:
         fitted = [number for number in order if number not in kept]
         compared = [number for number in order if number in kept]
     else:
