@@ -544,13 +544,14 @@ class ClassifierNode(LifecycleNode):
 
 def _describe(settings: Settings) -> str:
     rule = settings.rule
-    sure = ', '.join(f'{c.score} >= {c.threshold:.4f}' for c in rule.criteria)
+    sure = ''.join(f'{c.score} >= {c.threshold:.4f}, ' for c in rule.criteria)
+    check = f'{sure}post-check {rule.post_check}, ' if rule.criteria else ''
     memory = (
         f'memory of {settings.remember.capacity} frames by {settings.remember.fingerprint}'
         if settings.memory
         else 'no memory'
     )
-    return f'{sure}, post-check {rule.post_check}, {memory}'
+    return f'{check}{memory}'
 
 
 def main(arguments: list[str]) -> int:

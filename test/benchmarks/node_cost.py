@@ -42,12 +42,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from dual_cnn_ros.bundle import Bundle
 from dual_cnn_ros.cascade.scores import softmax
+from dual_cnn_ros.data.labelled_frames import open_frames
+from dual_cnn_ros.evaluation.systems import parse_system
 from dual_cnn_ros.heap import keep_freed_blocks
 from dual_cnn_ros.playback.large_images import make_room_for_large_images
 
 RATE, SETTLE = 30.0, 2.0
+PHOTOGRAPHS = 150
 RESULT = '/cost/classification'
 
 
@@ -106,6 +108,18 @@ def picture(row: Row) -> np.ndarray:
     return np.asarray(np.clip(smooth + grain, 0, 255), np.uint8)
 
 
+def pictures(row: Row) -> list[np.ndarray]:
+    """Return the frames of a camera: photographs of the folder or tar COST_IMAGES, or the same."""
+    if not (data := os.environ.get('COST_IMAGES')):
+        return [picture(row)]
+    source = open_frames(Path(data))
+    wanted = np.random.default_rng(0).permutation(source.count)[:PHOTOGRAPHS]
+    return [
+        np.asarray(cv2.resize(f.image(), (row.width, row.height), interpolation=cv2.INTER_CUBIC))
+        for f in source.frames(set(wanted.tolist()))
+    ]
+
+
 def jpeg(image: np.ndarray) -> np.ndarray:
     """Return an image as a camera driver compresses it."""
     return np.asarray(cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].ravel())
@@ -124,15 +138,16 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
     rclpy.init()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends by itself
     node = rclpy.create_node('cost_camera')
-    image = picture(row)
-    if row.kind == 'raw':
-        data = array('B', image.tobytes())
-        size = {'height': row.height, 'width': row.width, 'step': 3 * row.width}
-        message: Any = Image(encoding='bgr8', data=data, **size)
-    else:
-        message = CompressedImage(format='jpeg', data=array('B', jpeg(image).tobytes()))
+    images = pictures(row)
+    size = {'height': row.height, 'width': row.width, 'step': 3 * row.width}
+    messages: list[Any] = [
+        Image(encoding='bgr8', data=array('B', image.tobytes()), **size)
+        if row.kind == 'raw'
+        else CompressedImage(format='jpeg', data=array('B', jpeg(image).tobytes()))
+        for image in images
+    ]
     publishers = [
-        node.create_publisher(type(message), topic, QoSProfile(depth=1))
+        node.create_publisher(type(messages[0]), topic, QoSProfile(depth=1))
         for topic in row.topics(cameras)
     ]
     latencies: list[float] = []
@@ -161,6 +176,7 @@ def camera(row: Row, seconds: float, cameras: int) -> None:
             print('begin', flush=True)
             latencies.clear()
             answers = 0
+        message = messages[number % len(messages)]
         for publisher in publishers:
             now = time.time_ns()
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 1_000_000_000)
@@ -215,11 +231,11 @@ def subscriber(
     rclpy.try_shutdown()
 
 
-def plain_network() -> Callable[[Any], np.ndarray]:
-    """Return what a node does without us: the second CNN of `scenes` on every frame."""
+def plain_network(system: str) -> Callable[[Any], np.ndarray]:
+    """Return what a node does without us: one CNN, BUNDLE or BUNDLE@STAGE, on every frame."""
     import onnxruntime
 
-    stage = Bundle.open('scenes').stages[1]
+    (stage,) = parse_system(system).bundle.stages
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session: Any = onnxruntime.InferenceSession(str(stage.files['onnx'].path), options)
@@ -233,6 +249,10 @@ def plain_network() -> Callable[[Any], np.ndarray]:
         else:
             image = data.reshape(message.height, message.width, 3)
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        if stage.input.crop:
+            side = round(stage.input.crop * min(image.shape[:2]))
+            top, left = ((full - side) // 2 for full in image.shape[:2])
+            image = image[top : top + side, left : left + side]
         small = cv2.resize(
             image, (stage.input.width, stage.input.height), interpolation=cv2.INTER_AREA
         )
@@ -382,7 +402,7 @@ def main(arguments: list[str]) -> None:
         cv2.setNumThreads(1)
         if role.startswith('decode'):
             return decode(row)
-        work = plain_network() if role == 'plain' else lambda _: None
+        work = plain_network(*rest or ['scenes@second']) if role == 'plain' else lambda _: None
         return subscriber(row, work, role == 'bare, serialized')
     parser = ArgumentParser(description=__doc__)
     parser.add_argument('--seconds', type=float, default=4.0)
