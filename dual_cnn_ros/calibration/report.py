@@ -86,6 +86,12 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
             f'WARNING: the first CNN takes {milli(first, "s")}, more than the second with '
             f'{milli(second, "s")}, so that asking it first saves little: swap the two.'
         )
+    elif first + rule.deferral_rate * second > second:
+        yield (
+            f'WARNING: with {percent(rule.deferral_rate, 0)} deferred, both CNNs together take more '
+            'CPU time than the second one alone. Train the first one on such images, or be content '
+            'with less (--accuracy).'
+        )
     if findings.memory and findings.memory.warning:
         yield findings.memory.warning
     if test:

@@ -215,6 +215,18 @@ def test_a_dear_first_cnn_is_warned_of(folder: Path, tmp_path, capsys, monkeypat
     )
 
 
+def test_a_cascade_that_saves_nothing_is_warned_of(
+    folder: Path, tmp_path, capsys, monkeypatch
+) -> None:
+    for seconds, is_warned in (((0.0009, 0.001), True), ((0.00001, 0.001), False)):
+        monkeypatch.setattr(procedure, 'measure_cpu_seconds', lambda _, s=seconds: s)
+        assert run(folder, tmp_path / 'x', '--post-check', 'none') == 0
+        deferred = findings_of(tmp_path / 'x').rule.deferral_rate
+        assert 0.1 < deferred < 0.99
+        printed = capsys.readouterr().out
+        assert ('WARNING: with ' in printed) == is_warned
+
+
 def test_the_certificate_is_against_the_best_of_all_that_is_always_asked(
     folder: Path, tmp_path
 ) -> None:
