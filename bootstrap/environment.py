@@ -42,6 +42,7 @@ BOOTSTRAP = Path(__file__).resolve().parent
 ROOT = BOOTSTRAP.parent
 PYTHONS = ((3, 10), (3, 11), (3, 12))
 CONSTRAINTS = 'build-constraints.txt'
+PACKAGES = Path('lib', 'python{}.{}'.format(*sys.version_info), 'site-packages')
 
 
 def missing() -> list[str]:
@@ -155,10 +156,14 @@ def make_oldest() -> None:
 
 def share(source: Path, target: Path) -> None:
     """Let the environment in the folder target import what is installed in source as well."""
-    packages = Path('lib', 'python{}.{}'.format(*sys.version_info), 'site-packages')
+    link('shared', source / PACKAGES, target)
+
+
+def link(name: str, folder: Path, target: Path) -> None:
+    """Let the environment in the folder target import what is in another folder."""
     # Relative, so that a checkout can be moved.
-    path = os.path.relpath(source / packages, target / packages)
-    (target / packages / 'shared.pth').write_text(f'{path}\n')
+    path = os.path.relpath(folder, target / PACKAGES)
+    (target / PACKAGES / f'{name}.pth').write_text(f'{path}\n')
 
 
 def main() -> None:
@@ -175,6 +180,8 @@ def main() -> None:
         return
     folder, tests = ROOT / f'.venv-{arguments.distro}', ROOT / '.venv-test'
     python = make(folder, BOOTSTRAP / f'requirements-{arguments.distro}.txt', room=1)
+    # The tools run in any folder.
+    link('checkout', ROOT, folder)
     if arguments.test:
         make(tests, BOOTSTRAP / 'requirements-test.txt', room=9)
         share(tests, folder)

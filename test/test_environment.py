@@ -159,6 +159,14 @@ def test_packages_of_the_tests_are_shared_and_a_checkout_can_be_moved(
     subprocess.run(import_it, cwd=moved, check=True)
 
 
+def test_the_checkout_is_found_from_any_folder(environment: ModuleType, tmp_path: Path) -> None:
+    venv.create(tmp_path / '.venv-kilted', symlinks=True)
+    (tmp_path / 'only_here.py').touch()
+    environment.link('checkout', tmp_path, tmp_path / '.venv-kilted')
+    import_it = [tmp_path / '.venv-kilted/bin/python', '-c', 'import only_here']
+    subprocess.run(import_it, cwd='/', check=True)
+
+
 def test_failure_is_said(environment: ModuleType) -> None:
     with pytest.raises(SystemExit, match='is the network there'):
         environment.run(['false'], 'is the network there?')

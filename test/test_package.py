@@ -84,7 +84,8 @@ def imported(*folders: str) -> set[str]:
                 modules.update(alias.name.split('.')[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module:
                 modules.add(node.module.split('.')[0])
-    here = {PACKAGE, *(path.stem for path in (ROOT / 'test').glob('*.py'))}
+    places = ROOT / 'test', ROOT / 'test' / 'benchmarks'
+    here = {PACKAGE, *(path.stem for place in places for path in place.glob('*.py'))}
     return {
         KEYS.get(module, module)
         for module in modules - sys.stdlib_module_names - LEFT_TO_THE_USER - here

@@ -88,9 +88,9 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
         )
     elif first + rule.deferral_rate * second > second:
         yield (
-            f'WARNING: with {percent(rule.deferral_rate, 0)} deferred, both CNNs together take more '
-            'CPU time than the second one alone. Train the first one on such images, or be content '
-            'with less (--accuracy).'
+            f'WARNING: with {percent(rule.deferral_rate, 0)} deferred, both CNNs together take '
+            'more CPU time than the second one alone. Train the first one on such images, or be '
+            'content with less (--accuracy).'
         )
     if findings.memory and findings.memory.warning:
         yield findings.memory.warning
