@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dual_cnn_ros.bundle import Certificate, MOST_POINTS, OperatingPoint
+from dual_cnn_ros.bundle import Certificate, MEASURES, MOST_POINTS, OperatingPoint
 from dual_cnn_ros.calibration.guarantee import CertifiedThresholds
 from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.calibration.thresholds import ThresholdPoint
@@ -49,9 +49,10 @@ class _Named:
 def operating_points(
     rule: CandidateRule,
     macs: Sequence[int],
-    best_single: float,
+    best_single: float | None,
     certified: Sequence[CertifiedThresholds] = (),
     accuracy: float | None = None,
+    measure: str = MEASURES[0],
 ) -> tuple[OperatingPoint, ...]:
     """
     Return at most MOST_POINTS operating points of one score and post-check, cheapest first.
@@ -63,11 +64,13 @@ def operating_points(
     macs
         Of each stage.
     best_single
-        Accuracy of the best CNN alone, on the same images.
+        Accuracy of the best CNN alone, on the same images; None where that means nothing.
     certified
         What is certified for the rule.
     accuracy
         The accuracy that was asked for, if one was.
+    measure
+        What accuracy is here, a name of bundle.MEASURES.
 
     Notes
     -----
@@ -77,7 +80,7 @@ def operating_points(
     are too many, those go of which the next is nearest in meaning.
 
     """
-    plain = _uncertified(rule, best_single, accuracy)
+    plain = _uncertified(rule, best_single, accuracy, measure)
     promised = [_certified(rule, entry, plain) for entry in certified]
     points: dict[tuple[float, float], _Named] = {}
     for point in promised + plain:
@@ -119,21 +122,25 @@ def promise(certificate: Certificate) -> str:
     return f'{what} against {certificate.reference}, {odds}'
 
 
-def _uncertified(rule: CandidateRule, best_single: float, accuracy: float | None) -> list[_Named]:
+def _uncertified(
+    rule: CandidateRule, best_single: float | None, accuracy: float | None, measure: str
+) -> list[_Named]:
     """Return points of the Pareto front, those that matter most first."""
     curve = rule.curve()
     best = curve.most_accurate()
-    points = [_Named('most_accurate', 'When accuracy matters most: no threshold had more.', best)]
+    points = [
+        _Named('most_accurate', f'When {measure} matters most: no threshold had more.', best)
+    ]
     if accuracy is not None:
-        use = f'The cheapest of at least the accuracy asked for, {accuracy:.2%}.'
+        use = f'The cheapest of at least the {measure} asked for, {accuracy:.2%}.'
         points.append(_Named('stated_accuracy', use, curve.reaching(accuracy)))
-    if best_single <= best.accuracy:
+    if best_single is not None and best_single <= best.accuracy:
         use = 'The cheapest that is as accurate as the best CNN alone.'
         points.append(_Named('matches_best_cnn', use, curve.reaching(best_single)))
     cheapest = curve.reaching(curve.pareto().accuracy[-1])
     points.append(_Named('cheapest', 'When cost matters most: nothing is cheaper.', cheapest))
     for name, loss, words in WITHIN:
-        use = f'The cheapest that gives away at most {words} of the highest accuracy.'
+        use = f'The cheapest that gives away at most {words} of the highest {measure}.'
         points.append(_Named(name, use, curve.reaching(best.accuracy - loss)))
     return points
 

@@ -132,6 +132,15 @@ class CalibrationOptions:
     reference: str | None = None
 
     @property
+    def asked(self) -> tuple[str | None, str | None]:
+        """The score and the post-check that are not to be chosen on the images."""
+        if not self.unlabelled:
+            return self.score, self.post_check
+        # Only the more confident answer depends on the score by which it is found.
+        first = next(iter(SCORES)) if self.post_check == 'more_confident' else None
+        return self.score or first, self.post_check or 'none'
+
+    @property
     def goal(self) -> float | None:
         """The accuracy to reach as cheaply as can be; None for the highest."""
         # To agree always is to ask the strong CNN always.
@@ -179,8 +188,11 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         test = predict(candidates, test_selection)
     fit, certification = divide(validation, options.fit, selection.seed if selection else 0)
 
-    # Fit; nothing can be fitted on answers that are the CNN's own.
-    fitted = 1 if options.unlabelled and not options.reference else 2
+    # Fit; nothing can be fitted on answers that a CNN has a part in.
+    score, post_check = options.asked
+    fitted = 2
+    if options.unlabelled and not options.reference:
+        fitted = 1 if post_check == 'none' else 0
     temperatures = [round(fit_temperature(z, fit.labels), 4) for z in fit.logits[:fitted]]
     temperatures += [candidate.stage.temperature for candidate in candidates[fitted:2]]
     rules_on_fit, rules = (
@@ -189,12 +201,11 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     )
 
     # Choose score and post-check on one part, the threshold on the other.
-    post_check = options.post_check or ('none' if options.unlabelled else None)
     chosen = choose_rule(
         [
             rule
             for rule in rules_on_fit
-            if options.score in (None, rule.score) and post_check in (None, rule.post_check)
+            if score in (None, rule.score) and post_check in (None, rule.post_check)
         ],
         options.goal,
     )
@@ -228,9 +239,10 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     points = operating_points(
         rule,
         [candidate.stage.macs for candidate in candidates[:2]],
-        float(certification.right[:2].mean(axis=1).max()),
+        None if options.unlabelled else float(certification.right[:2].mean(axis=1).max()),
         certified,
         options.accuracy,
+        measure,
     )
 
     # Write.
@@ -267,11 +279,7 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         certification,
         rules,
         rule_point(rule, best),
-        [
-            what
-            for what, asked in (('score', options.score), ('post-check', post_check))
-            if asked is None
-        ],
+        [what for what, asked in (('score', score), ('post-check', post_check)) if asked is None],
         sought,
         memory,
         [candidate.training_metrics() for candidate in candidates[:2]],
@@ -319,8 +327,8 @@ def _strong_answers(
     if options.reference:
         return found.logits[2].argmax(axis=1)
     probabilities = found.probabilities([c.stage.temperature for c in candidates[:2]])
-    score = options.score or next(iter(SCORES))
-    return final_labels(probabilities, score, options.post_check or 'none')
+    score, post_check = options.asked
+    return final_labels(probabilities, score or next(iter(SCORES)), post_check or 'none')
 
 
 def _blocks(fit: Predictions, certification: Predictions) -> Blocks | None:

@@ -209,6 +209,19 @@ def test_a_bundle_is_calibrated_anew_from_its_own_stages(folder: Path, tmp_path:
     assert calibrate.main([*arguments, str(folder / 'c'), '--name', 'z', '--out', 'z']) == 1
 
 
+@pytest.mark.parametrize('check', ['average', 'more_confident'])
+def test_both_together_may_stand_for_the_labels(folder: Path, tmp_path: Path, check) -> None:
+    options = ['--post-check', check, '--alpha', '0.3', '--delta', '0.3']
+    assert run(folder, tmp_path / 'x', *options) == 0
+    bundle = read_bundle(tmp_path / 'x')
+    (certified,) = [point for point in bundle.operating_points if point.certificate]
+    assert certified.certificate.reference == f'both by {check}'
+    # Whoever always asks both agrees with both, always.
+    always = [p for p in bundle.operating_points if p.criteria[0].threshold > 1]
+    assert all(point.accuracy == 1 for point in always)
+    assert max(point.accuracy for point in bundle.operating_points) == 1
+
+
 def test_a_strong_cnn_may_stand_for_the_labels(folder: Path, tmp_path: Path) -> None:
     options = ['--reference', str(folder / 'c'), '--alpha', '0.3', '--delta', '0.3']
     assert run(folder, tmp_path / 'x', *options) == 0
