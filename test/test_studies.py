@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -77,6 +78,15 @@ def test_study_of_toy_images(tmp_path: Path) -> None:
     assert cells == {9}
     for name in ('once.svg', 'twice.svg'):
         assert ElementTree.parse(out / name).getroot().tag.endswith('svg')
+
+
+@pytest.mark.skipif(shutil.which('nvidia-smi') is not None, reason='this machine has a GPU')
+def test_without_a_gpu_nothing_is_trained_for_one(tmp_path: Path) -> None:
+    script = [STUDY / 'gpu.sh', tmp_path / 'train', tmp_path / 'out']
+    environment = {**os.environ, 'PYTHON': PYTHON, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    assert done.returncode and 'measure: NVML does not start' in done.stderr
+    assert not (tmp_path / 'out/pool').exists()
 
 
 def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
