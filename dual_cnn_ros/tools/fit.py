@@ -59,6 +59,17 @@ LIBRARIES = (
 SECOND, FIRST = 'efficientnet_lite0', 'efficientnet_lite0-stage5'
 # Side of the first CNN's input in that of the second, and epochs in those of the second.
 SMALLER, LONGER = 2 / 3, 2
+# How the first CNN, which is cut off and has more to learn, is trained otherwise than the second.
+TRAINED_BY = {
+    SECOND: FINE_TUNING,
+    FIRST: {
+        **FINE_TUNING,
+        'optimizer': 'sgd',
+        'lr': 0.05,
+        'lr_ratio': 0.3,
+        'weight_decay': 1e-4,
+    },
+}
 # The seeds by which images are set aside for validation, which is train's own, and for the test.
 SEED, TEST_SEED = 0, 7
 
@@ -204,7 +215,7 @@ def _train(
             seed=SEED,
             teacher=teacher,
             augmentation=Augmentation(flip=options.flip, zoom=0.6),
-            **{**FINE_TUNING, 'input': (size, size), 'epochs': epochs},
+            **{**TRAINED_BY[network], 'input': (size, size), 'epochs': epochs},
         )
     )
     return models / name
