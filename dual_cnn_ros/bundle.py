@@ -586,8 +586,8 @@ def _known_bundles(wanted: str) -> str:
     if wanted == IMAGENET:
         return (
             f'{IMAGENET} is made on your machine, from published weights: '
-            'ros2 run dual_cnn_ros pretrained imagenet --images FOLDER, or, without ROS 2, '
-            'python -m dual_cnn_ros.tools.pretrained'
+            f'"ros2 run dual_cnn_ros pretrained {IMAGENET} --images FOLDER", or, without ROS 2, '
+            f'"python -m dual_cnn_ros.tools.pretrained {IMAGENET} --images FOLDER"'
         )
     names = {
         f.parent.name for p in (user_bundles(), shipped_bundles()) for f in p.glob(f'*/{FILE}')
