@@ -16,9 +16,9 @@
 Make a bundle of your own photographs in one go: two CNNs from trained weights, paired, calibrated.
 
 PHOTOS is a folder or a tar of <class>/<image>, or of <split>/<class>/<image>. EfficientNet-Lite0
-is fine-tuned as the second CNN; its first five stages, at a smaller size, learn from it as the
-first. Both are quantised too, and of the four the pair is taken that is as right as the best of
-them for the least CPU time, or one of them alone where no pair is. A test split, or else a part of
+is fine-tuned as the second CNN, and its first five stages, at a smaller size, as the first. Both
+are quantised too, and of the four the pair is taken that is as right as the best of them for the
+least CPU time, or one of them alone where no pair is. A test split, or else a part of
 the images that is set aside by a hash of their names, judges the result.
 
 OUT becomes a bundle; OUT.work has the CNNs, the choice of the pair, and evaluate/evaluate.html,
@@ -136,7 +136,7 @@ def fit(options: FitOptions) -> Bundle:
     )
     smaller = round(options.size * SMALLER / 4) * 4
     longer = options.epochs * LONGER
-    _train(options, FIRST, 'first', smaller, longer, train_split, left_out, (str(teacher),))
+    _train(options, FIRST, 'first', smaller, longer, train_split, left_out)
     for name in ('second', 'first'):
         out = models / f'{name}_int8'
         quantise(QuantisationOptions(str(models / name), options.photos, out, out.name))
@@ -196,29 +196,25 @@ def _train(
     epochs: int,
     split: str | None,
     left_out: Path | None,
-    teacher: tuple[str, ...] | None = None,
-) -> Path:
-    """Train one CNN from the published weights; return the folder of its bundle."""
+) -> None:
+    """Train one CNN from the published weights."""
     from dual_cnn_ros.training.loop import train
 
-    models = options.work / 'models'
     train(
         TrainingOptions(
             options.photos,
             network,
-            models,
+            options.work / 'models',
             name,
             start=network,
             split=split,
             exclude=left_out,
             validation=options.validation,
             seed=SEED,
-            teacher=teacher,
             augmentation=Augmentation(flip=options.flip, zoom=0.6),
             **{**TRAINED_BY[network], 'input': (size, size), 'epochs': epochs},
         )
     )
-    return models / name
 
 
 def _alone(bundle: Bundle, out: Path, cpu_seconds: float) -> Bundle:
