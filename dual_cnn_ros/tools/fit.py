@@ -131,9 +131,7 @@ def fit(options: FitOptions) -> Bundle:
     options.work.mkdir(parents=True, exist_ok=True)
     train_split, test_split, left_out, judged_not = _part(options)
     models = options.work / 'models'
-    teacher = _train(
-        options, SECOND, 'second', options.size, options.epochs, train_split, left_out
-    )
+    _train(options, SECOND, 'second', options.size, options.epochs, train_split, left_out)
     smaller = round(options.size * SMALLER / 4) * 4
     longer = options.epochs * LONGER
     _train(options, FIRST, 'first', smaller, longer, train_split, left_out)
