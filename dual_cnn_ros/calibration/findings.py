@@ -295,20 +295,22 @@ def judge_bundle(
     rules = {(r.score, r.post_check): r for r in candidate_rules(probabilities, truth)}
     right = predictions.right
 
-    def judge(criterion: Criterion, post_check: str, is_certified: bool = False) -> JudgedAccuracy:
+    def judge(
+        criterion: Criterion, post_check: str, certificate: Certificate | None = None
+    ) -> JudgedAccuracy:
         rule = rules[criterion.score, post_check]
         at = rule.at(criterion.threshold)
-        references = (
-            [right[2]] if len(right) > 2 else always_answers([*rules.values()], rule).values()
-        )
+        always = always_answers([*rules.values()], rule)
+        lost = None
+        if certificate:
+            reference = right[2] if len(right) > 2 else always[certificate.reference]
+            lost = float(reference.mean()) - at.accuracy
         return JudgedAccuracy(
             at.accuracy,
             _interval(rule.right(criterion.threshold)),
             deferral_rate=at.deferral_rate,
             macs=expected_macs(macs, at.deferral_rate),
-            loss=max(float(reference.mean()) for reference in references) - at.accuracy
-            if is_certified
-            else None,
+            loss=lost,
         )
 
     return Judgement(
@@ -325,7 +327,7 @@ def judge_bundle(
         },
         judge(bundle.rule.criteria[0], bundle.post_check),
         {
-            point.name: judge(point.criteria[0], point.post_check, point.certificate is not None)
+            point.name: judge(point.criteria[0], point.post_check, point.certificate)
             for point in bundle.operating_points
         },
         float(complementarity(right[:2])[0, 1]),

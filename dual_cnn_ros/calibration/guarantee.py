@@ -169,7 +169,7 @@ def certified_threshold(
     alpha: float,
     delta: float,
     method: str = 'betting',
-    references: Sequence[Bools] | None = None,
+    reference_right: Bools | None = None,
     blocks: Blocks | None = None,
 ) -> Floats:
     """
@@ -186,10 +186,9 @@ def certified_threshold(
         In (0, 1).
     method
         A name of METHODS; with blocks, 'betting'.
-    references
-        (..., N) each, whether an answer that must not be missed is right; the loss against each is
-        at most alpha, so that nothing has to be known of which is the best. None: the rule's own
-        answer where it always asks all stages.
+    reference_right
+        (..., N), whether the answer that must not be missed is right. None, or the rule's own
+        final_right: what always asking all stages comes to.
     blocks
         For images that are not independent.
 
@@ -211,10 +210,10 @@ def certified_threshold(
         raise ValueError('the grid must fall from the threshold that accepts least')
     certified = np.array(math.nan)
     goes_on = np.ones(rule.scores.shape[:-1], bool)
+    reference = rule.final_right if reference_right is None else reference_right
     for threshold in (ALWAYS_DEFER, *steps):
-        for reference in (rule.final_right,) if references is None else references:
-            if threshold == ALWAYS_DEFER and reference is rule.final_right:
-                continue  # It loses nothing against itself, which no image has to show.
+        # Against itself it loses nothing, which no image has to show.
+        if threshold != ALWAYS_DEFER or reference is not rule.final_right:
             gaps = reference.astype(np.int8) - rule.right(threshold)
             shown = blocks.gaps(gaps, alpha) if blocks else gaps
             goes_on &= METHODS[method](shown, alpha, delta)
@@ -246,7 +245,7 @@ def certify(
     rule: CandidateRule,
     grid: Floats,
     sought: Certificate,
-    references: Sequence[Bools],
+    reference_right: Bools,
     blocks: Blocks | None = None,
 ) -> tuple[CertifiedThresholds, ...]:
     """
@@ -258,7 +257,7 @@ def certify(
         On the images to certify with.
     sought
         What is to be promised; its method stands for each of METHODS that can be used.
-    grid, references, blocks
+    grid, reference_right, blocks
         As in `certified_threshold`.
 
     """
@@ -266,18 +265,12 @@ def certify(
     # The binomial test counts independent images.
     for method in (sought.method,) if blocks else METHODS:
         loosest = certified_threshold(
-            rule, grid, sought.alpha, sought.delta, method, references, blocks
+            rule, grid, sought.alpha, sought.delta, method, reference_right, blocks
         )
         certified = [t for t in (*grid[::-1].tolist(), ALWAYS_DEFER) if t >= loosest]
         if certified:
             found.append(CertifiedThresholds(replace(sought, method=method), tuple(certified)))
     return tuple(found)
-
-
-def best_of(names: Sequence[str]) -> str:
-    """Return what several references are called together."""
-    *others, last = names
-    return f'the best of {", ".join(others)} and {last}' if others else last
 
 
 def units_needed(alpha: float, delta: float) -> int:

@@ -49,7 +49,7 @@ from dual_cnn_ros.calibration.findings import (
     rule_point,
     write_findings,
 )
-from dual_cnn_ros.calibration.guarantee import best_of, Blocks, certify, declared_grid
+from dual_cnn_ros.calibration.guarantee import Blocks, certify, declared_grid
 from dual_cnn_ros.calibration.memory_check import check_memory
 from dual_cnn_ros.calibration.operating_points import operating_points
 from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
@@ -214,26 +214,26 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
 
     # Certify thresholds of a grid that the certification images had no part in.
     if options.reference:
-        references = {candidates[2].name: certification.right[2]}
-    elif options.unlabelled:
-        strong = 'second alone' if post_check == 'none' else f'both by {post_check}'
-        references = {strong: rule.final_right}
+        reference, reference_right = candidates[2].name, certification.right[2]
     else:
-        references = always_answers(rules, rule)
+        # The best without a cascade, as far as the images to fit on tell.
+        on_fit = always_answers(rules_on_fit, chosen)
+        reference = max(on_fit, key=lambda name: float(on_fit[name].mean()))
+        reference_right = always_answers(rules, rule)[reference]
     measure = MEASURES[options.unlabelled]
     sought = Certificate(
         options.alpha,
         options.delta,
         'betting',
         certification.units,
-        best_of([*references]),
+        reference,
         measure,
     )
     certified = certify(
         rule,
         declared_grid(chosen.scores),
         sought,
-        [*references.values()],
+        reference_right,
         _blocks(fit, certification),
     )
     points = operating_points(

@@ -19,9 +19,9 @@ The validation images of `train` are parted once more, by a hash of their names.
 the temperatures are fitted, and the score and the post-check are chosen; `pair` chose the two CNNs
 on it too, where it was given the same --fit. On the other (certification) the thresholds are
 found, the exact best of all that there are, and some are certified: to lose at most ALPHA of
-accuracy against the best of what could be had without a cascade, that is either CNN alone and
-always both, by each post-check; or against the CNN named by --reference. The promise holds with a
-probability of at least 1 - DELTA over the draw of images.
+accuracy against the best of what could be had without a cascade, either CNN alone or always both,
+by each post-check, as the images to fit on tell which that is; or against the CNN named by
+--reference. The promise holds with a probability of at least 1 - DELTA over the draw of images.
 
 That certificate holds for one pair of CNNs, one combination of score and post-check and one grid
 of thresholds, which therefore come from the fit part alone. To certify several and then take the

@@ -152,8 +152,7 @@ def test_strong_model_has_to_be_matched_by_the_second_stage_too() -> None:
     number = np.arange(3000)
 
     def loosest(rule: CandidateRule, reference: np.ndarray | None) -> float:
-        references = None if reference is None else [reference]
-        return float(certified_threshold(rule, GRID, ALPHA, DELTA, references=references))
+        return float(certified_threshold(rule, GRID, ALPHA, DELTA, reference_right=reference))
 
     own = loosest(rule, None)
     assert ALWAYS_DEFER > own > GRID[-1] and loosest(rule, rule.final_right) == own
@@ -171,40 +170,13 @@ def test_strong_model_has_to_be_matched_by_the_second_stage_too() -> None:
 def test_all_thresholds_up_to_the_loosest_are_certified() -> None:
     rule = typical(3000)
     sought = Certificate(ALPHA, DELTA, 'betting', 3000, 'strong')
-    for found, method in zip(certify(rule, GRID, sought, [rule.final_right]), METHODS):
+    for found, method in zip(certify(rule, GRID, sought, rule.final_right), METHODS):
         loosest = certified_threshold(rule, GRID, ALPHA, DELTA, method)
         assert GRID[-1] < loosest < GRID[0]
         assert found.thresholds == (*sorted(GRID[loosest <= GRID]), ALWAYS_DEFER)
         assert found.certificate == replace(sought, method=method)
     weak = replace(rule, final_right=np.arange(3000) % 10 > 0)
-    assert certify(weak, GRID, sought, [np.ones(3000, bool)]) == ()
-
-
-def test_references_have_one_name_together() -> None:
-    assert guarantee.best_of(['a']) == 'a'
-    assert guarantee.best_of(['a', 'b', 'c']) == 'the best of a, b and c'
-
-
-@pytest.mark.parametrize('method', METHODS)
-def test_the_best_reference_counts_although_nobody_knows_which_it_is(method: str) -> None:
-    """Two references err on other images; each alone, and so the better one, must be matched."""
-    random = np.random.default_rng(5)
-    shape, rate = (RUNS, 400), 0.3
-    # Where the second stage errs, one of the two is right, at its turn: both are better than it.
-    wrong = random.random(shape) < 2 * ALPHA
-    turn = random.random(shape) < rate
-    right = ~wrong
-    rule = CandidateRule('entropy', 'none', np.full(shape, 0.5), right, right)
-    worse, better = right | (wrong & turn), right | (wrong & ~turn)
-    thresholds = certified_threshold(
-        rule, [0.5], ALPHA, DELTA, method, [rule.final_right, worse, better]
-    )
-    assert 2 * ALPHA * (1 - rate) > ALPHA
-    assert np.isfinite(thresholds).mean() <= HIGHEST_RATE
-    # Against the worse one alone, which loses 0.6 alpha, much is certified.
-    assert (
-        np.isfinite(certified_threshold(rule, [0.5], ALPHA, DELTA, method, [worse])).mean() > 0.4
-    )
+    assert certify(weak, GRID, sought, np.ones(3000, bool)) == ()
 
 
 def scenes(loss: float, seed: int, runs: int = 600, count: int = 300) -> tuple[Any, list[str]]:
