@@ -47,8 +47,9 @@ from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.data.dataset import is_validation
 from dual_cnn_ros.data.image_folder import image_name
 from dual_cnn_ros.data.labelled_frames import FrameSource, ImageFrames, open_frames
-from dual_cnn_ros.files import write_atomically
+from dual_cnn_ros.files import write_atomically, write_json
 from dual_cnn_ros.messages.images import ImageError
+from dual_cnn_ros.records import to_plain
 
 FLOAT32, INT8 = PRECISIONS
 # How activations are coded. The kernels of ONNX Runtime for CPUs are fast with unsigned ones of
@@ -190,7 +191,10 @@ def quantise(options: QuantisationOptions) -> QuantisationFindings:
         quantised = replace(quantised, training=record)
     write_bundle(replace(bundle, path=options.out, name=options.name, stages=(quantised,)))
     agreement = float((answers[0] == answers[1]).mean())
-    return QuantisationFindings(len(fitted), len(compared), agreement, before, after)
+    findings = QuantisationFindings(len(fitted), len(compared), agreement, before, after)
+    evidence = {**candidates[0].training_metrics(), 'quantisation': to_plain(findings)}
+    write_json(options.out / 'metrics.json', evidence)
+    return findings
 
 
 def to_int8(content: bytes, blobs: npt.NDArray[np.float32], target: str) -> bytes:
