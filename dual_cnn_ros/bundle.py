@@ -181,7 +181,7 @@ class StageSpec:
     def source(self) -> ModelSource:
         """Where the weights are, for a backend."""
         files = {kind: file.path for kind, file in self.files.items()}
-        is_int8 = self.precision == 'int8'
+        is_int8 = self.precision != PRECISIONS[0]
         return ModelSource(files, self.architecture, self.torchvision, is_int8)
 
     @property

@@ -159,7 +159,7 @@ def join_scenes(predictions: Predictions) -> Predictions:
     wrong = ~predictions.right[0]
     while scenes[-1] + 1 >= LEAST_SCENES:
         share = np.bincount(scenes, wrong) / np.bincount(scenes)
-        if not share.any() or lag_correlation(share) <= SIGNIFICANT / np.sqrt(len(share)):
+        if not np.ptp(share) or lag_correlation(share) <= SIGNIFICANT / np.sqrt(len(share)):
             break
         scenes //= 2
     return replace(predictions, blocks=tuple(f'scene {scene}' for scene in scenes))

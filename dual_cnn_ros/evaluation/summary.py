@@ -70,13 +70,15 @@ def finding(findings: EvaluationFindings, protocol: str) -> str:
 
 
 def _savings(result: SystemResult, reference: SystemResult) -> str:
-    joules = [r.energy.joules if r.energy else None for r in (result, reference)]
-    saved = {
-        'MACs': saving(result.macs, reference.macs),
-        'CPU time': saving(result.timing.cpu_seconds, reference.timing.cpu_seconds),
-        'joules': saving(*joules),
-    }
-    return ', '.join(f'{change} {what}' for what, change in saved.items() if change != '-')
+    names = ('MACs', 'CPU time', 'joules')
+    changes = map(saving, _costs(result), _costs(reference))
+    return ', '.join(f'{change} {what}' for what, change in zip(names, changes) if change != '-')
+
+
+def _costs(result: SystemResult) -> tuple[float | None, float | None, float | None]:
+    """Return MACs, CPU seconds, and joules above idle."""
+    energy = result.energy
+    return result.macs, result.timing.cpu_seconds, energy.joules if energy else None
 
 
 def _rightness(difference: Difference | None) -> tuple[str, str]:
@@ -148,24 +150,22 @@ def cost_table(findings: EvaluationFindings, protocol: str) -> list[list[str]]:
     rows = [[*head, *(['above idle', 'in all', 'saved'] if has_energy else [])]]
     for result in results:
         timing, energy = result.timing, result.energy
+        before = (None, None, None) if result is baseline else _costs(baseline)
+        macs, cpu, joules = map(saving, _costs(result), before)
         shares = [result.sources.get(name) for name in sources]
         row = [
             *_who(findings, result),
             *(percent(share.share if share else None, 1) for share in shares),
             millions(result.macs),
-            saving(result.macs, None if result is baseline else baseline.macs),
+            macs,
             milli(timing.cpu_seconds, 's'),
-            saving(
-                timing.cpu_seconds, None if result is baseline else baseline.timing.cpu_seconds
-            ),
+            cpu,
             milli(timing.latency_p50, 's'),
             milli(timing.latency_p95, 's'),
         ]
         if has_energy:
-            joules = energy.joules if energy else None
-            before = baseline.energy.joules if baseline.energy else None
-            row += [milli(joules, 'J'), milli(energy.gross_joules if energy else None, 'J')]
-            row.append(saving(joules, before))
+            spent = (energy.joules, energy.gross_joules) if energy else (None, None)
+            row += [*(milli(value, 'J') for value in spent), joules]
         rows.append(row)
     return rows
 

