@@ -23,6 +23,7 @@ from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.calibration.guarantee import units_needed
 from dual_cnn_ros.calibration.operating_points import promise
 from dual_cnn_ros.calibration.pairs import PairingFindings
+from dual_cnn_ros.calibration.predictions import LEAST_SCENES
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
@@ -32,18 +33,22 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
     """Yield what `calibrate` prints."""
     measure, rule, test = findings.measure, findings.rule, findings.test
     yield f'bundle {bundle.name}: ' + ' then '.join(stage.title for stage in bundle.stages)
-    yield (
-        f'{_images(findings.fit_images, findings.fit_units)} to fit on, '
-        f'{_images(findings.certification_images, findings.certification_units)} for thresholds '
-        'and certificates\n'
-    )
+    fit = _images(findings.fit_images, findings.fit_units)
+    certification = _images(findings.certification_images, findings.certification_units)
+    if fit == certification and findings.fit_units < LEAST_SCENES:
+        yield f'{fit}, too few to part: all of them to fit on, and none to certify on\n'
+    else:
+        yield f'{fit} to fit on, {certification} for thresholds and certificates\n'
     stages = [
         (
             name,
             percent(stage.accuracy),
             f'{stage.temperature:.3f}',
-            percent(stage.before.error),
-            percent(stage.after.error),
+            # How sure a CNN is says nothing of how often it agrees with itself.
+            *(
+                percent(None if measure == 'agreement' and stage.accuracy == 1 else when.error)
+                for when in (stage.before, stage.after)
+            ),
             milli(spec.cpu_seconds, 's'),
         )
         for spec, (name, stage) in zip(bundle.stages, findings.calibration.items())

@@ -31,6 +31,9 @@ from dual_cnn_ros.evaluation.metrics import LEAST_CLUSTERS
 from dual_cnn_ros.evaluation.views import CHANGED, DIFFERENT
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
+# Loss of accuracy, at the lower end of its interval, up to which a system is as right as another.
+SAME = 0.01
+
 
 def summary(findings: EvaluationFindings) -> str:
     """Return the results as text: what was found, tables for each protocol, and notes."""
@@ -89,7 +92,13 @@ def _rightness(difference: Difference | None) -> tuple[str, str]:
     if difference.interval is None:
         return 'compared with', points
     low, high = difference.interval
-    word = 'more right than' if low > 0 else 'less right than' if high < 0 else 'as right as'
+    if low > 0:
+        word = 'more right than'
+    elif high < 0:
+        word = 'less right than'
+    else:
+        # Few images leave an interval that a real loss has room in.
+        word = 'as right as' if low >= -SAME else 'not shown to be less right than'
     return word, f'{points}, 95 % interval {interval_text(difference.interval)}'
 
 
