@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a training minimises: cross-entropy, a teacher's answers, or a gatekeeper's loss."""
+"""What a training minimises: cross-entropy, and the distance from a teacher's answers."""
 
 from __future__ import annotations
 
@@ -99,15 +99,7 @@ class Teacher:
 
 
 def make_objective(options: TrainingOptions, teacher: Teacher | None) -> Objective:
-    """Return what the options ask for; TrainingError where two of them exclude each other."""
-    if options.gatekeeper is not None:
-        mixing = options.augmentation.mixup or options.augmentation.cutmix
-        if teacher is not None or mixing:
-            raise TrainingError(
-                '--gatekeeper asks which images are answered rightly, so it goes with neither '
-                '--teacher nor --mixup nor --cutmix'
-            )
-        return partial(gatekeeper_loss, share=options.gatekeeper)
+    """Return what the options ask for."""
     if teacher is not None:
         return partial(
             distillation_loss,
@@ -148,24 +140,6 @@ def distillation_loss(
     labelled = functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
     # Gradients of the divergence fall with the square of the temperature.
     return weight * temperature**2 * divergence + (1 - weight) * labelled
-
-
-def gatekeeper_loss(logits: Tensor, targets: Tensor, images: Tensor, *, share: float) -> Tensor:
-    """
-    Return share * mean(right * cross-entropy) + (1 - share) * mean(wrong * KL(p || uniform)).
-
-    References
-    ----------
-    Rabanser et al. 2025, "Gatekeeper: Improving model cascades through confidence tuning",
-    arXiv 2502.19335.
-
-    """
-    log_p = functional.log_softmax(logits, 1)
-    right = logits.argmax(1) == targets
-    sure = functional.nll_loss(log_p, targets, reduction='none')
-    # KL(p || uniform) = ln K - H(p).
-    unsure = (log_p.exp() * log_p).sum(1) + torch.tensor(float(logits.shape[1])).log()
-    return torch.where(right, share * sure, (1 - share) * unsure).mean()
 
 
 def shrink(images: Tensor, size: tuple[int, int]) -> Tensor:

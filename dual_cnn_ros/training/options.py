@@ -149,13 +149,6 @@ class TrainingOptions:
     teacher_temperature: float = _option(
         2.0, 'by which its logits, and those that learn from it, are divided', 0.1, 100
     )
-    gatekeeper: float | None = _option(
-        None,
-        'train for the place of the first CNN: this part of the loss is to be sure of images that '
-        'are answered rightly, the rest is to be unsure of all others',
-        0,
-        1,
-    )
     optimizer: str = _option(
         'sgd', 'SGD with a Nesterov momentum of 0.9, or AdamW', choices=('sgd', 'adamw')
     )

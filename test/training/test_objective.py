@@ -14,7 +14,6 @@
 """What a training minimises, against the formulas of the papers."""
 
 from dataclasses import replace
-import math
 import shutil
 
 import numpy as np
@@ -29,12 +28,10 @@ from dual_cnn_ros.bundle import write_bundle  # noqa: E402
 from dual_cnn_ros.training.checkpoint import TrainingError  # noqa: E402
 from dual_cnn_ros.training.objective import (  # noqa: E402
     distillation_loss,
-    gatekeeper_loss,
     make_objective,
     shrink,
     Teacher,
 )
-from dual_cnn_ros.training.options import Augmentation  # noqa: E402
 
 pytestmark = pytest.mark.slow
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [0.3, 0.2, 0.1]])
@@ -65,23 +62,6 @@ def test_the_divergence_is_that_of_the_softened_answers():
     q, p = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (q, p))
     expected = 4 * (q * np.log(q / p)).sum(1).mean()
     assert distilled(teacher=lambda _: taught) == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_gatekeeper_is_to_be_sure_where_it_is_right_and_unsure_elsewhere():
-    p = np.exp(LOGITS.double().numpy())
-    p /= p.sum(1, keepdims=True)
-    # Only the first image is answered rightly.
-    sure = -math.log(p[0, 0]) / 3
-    unsure = sum((row * np.log(row * 3)).sum() for row in p[1:]) / 3
-    for share in (0, 0.25, 1):
-        loss = gatekeeper_loss(LOGITS, TARGETS, IMAGES, share=share)
-        assert loss == pytest.approx(share * sure + (1 - share) * unsure, rel=1e-5)
-
-
-def test_a_gatekeeper_needs_to_know_what_is_right(quick, tmp_path):
-    options = quick(tmp_path, gatekeeper=0.5, augmentation=Augmentation(mixup=0.2))
-    with pytest.raises(TrainingError, match='--gatekeeper asks which images are answered rightly'):
-        make_objective(options, None)
 
 
 def test_a_teacher_answers_as_its_bundle_does(trained):
