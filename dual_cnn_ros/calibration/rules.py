@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,21 +109,11 @@ def candidate_rules(
 
     """
     first_right = by_rows(_labels, probabilities[0]) == truth
-    rules = []
-    for name in scores:
-        # NumPy would round a threshold to the precision of what it is compared with.
-        precise = by_rows(SCORES[name], probabilities[0]).astype(np.float64)
-        rules += [
-            CandidateRule(
-                name,
-                check,
-                precise,
-                first_right,
-                final_labels(probabilities, name, check) == truth,
-            )
-            for check in POST_CHECKS
-        ]
-    return rules
+    return [
+        CandidateRule(name, check, precise, first_right, labels == truth)
+        for name, precise, finals in _finals(probabilities, scores)
+        for check, labels in finals.items()
+    ]
 
 
 def final_labels(probabilities: Sequence[Floats], score: str, post_check: str) -> Labels:
@@ -138,14 +128,22 @@ def final_labels(probabilities: Sequence[Floats], score: str, post_check: str) -
         Names of SCORES and POST_CHECKS.
 
     """
-    first, second = probabilities
-    if post_check == 'average':
-        return by_rows(lambda one, other: _labels(one + other), first, second)
-    labels = by_rows(_labels, second)
-    if post_check == 'more_confident':
-        of_first, of_second = (by_rows(SCORES[score], p) for p in probabilities)
-        labels = np.where(of_second > of_first, labels, by_rows(_labels, first))
-    return labels
+    ((_, _, finals),) = _finals(probabilities, [score])
+    return finals[post_check]
+
+
+def _finals(
+    probabilities: Sequence[Floats], scores: Sequence[str]
+) -> Iterator[tuple[str, npt.NDArray[np.float64], dict[str, Labels]]]:
+    """Yield of each score its name, the first stage's values, and each post-check's answers."""
+    first, second = (by_rows(_labels, p) for p in probabilities)
+    average = by_rows(lambda one, other: _labels(one + other), *probabilities)
+    for name in scores:
+        of_first, of_second = (by_rows(SCORES[name], p) for p in probabilities)
+        more_confident = np.where(of_second > of_first, second, first)
+        finals = {'none': second, 'more_confident': more_confident, 'average': average}
+        # NumPy would round a threshold to the precision of what it is compared with.
+        yield name, of_first.astype(np.float64), {check: finals[check] for check in POST_CHECKS}
 
 
 def always_answers(rules: Sequence[CandidateRule], rule: CandidateRule) -> dict[str, Bools]:
