@@ -169,7 +169,8 @@ class CalibrationFindings:
     fit_images, certification_images
         Numbers of images.
     fit_units, certification_units
-        Numbers of independent units among them: the images themselves, or scenes.
+        Numbers of independent units among them: the images themselves, or scenes; nothing was
+        certified on where there were too few to part.
     rule
         The bundle's own.
     chosen
@@ -245,7 +246,7 @@ def calibration_findings(
         len(fit),
         len(certification),
         fit.units,
-        certification.units,
+        0 if certification is fit else certification.units,
         rule,
         tuple(chosen),
         sought,

@@ -23,7 +23,6 @@ from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.calibration.guarantee import units_needed
 from dual_cnn_ros.calibration.operating_points import promise
 from dual_cnn_ros.calibration.pairs import PairingFindings
-from dual_cnn_ros.calibration.predictions import LEAST_SCENES
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
@@ -34,11 +33,11 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
     measure, rule, test = findings.measure, findings.rule, findings.test
     yield f'bundle {bundle.name}: ' + ' then '.join(stage.title for stage in bundle.stages)
     fit = _images(findings.fit_images, findings.fit_units)
-    certification = _images(findings.certification_images, findings.certification_units)
-    if fit == certification and findings.fit_units < LEAST_SCENES:
-        yield f'{fit}, too few to part: all of them to fit on, and none to certify on\n'
-    else:
+    if findings.certification_units:
+        certification = _images(findings.certification_images, findings.certification_units)
         yield f'{fit} to fit on, {certification} for thresholds and certificates\n'
+    else:
+        yield f'{fit}, too few to part: all of them to fit on, and none to certify on\n'
     stages = [
         (
             name,

@@ -192,6 +192,14 @@ def test_the_bundle_agrees_with_its_second_cnn(folder: Path, tmp_path: Path, cap
     assert 0.7 < np.mean(agreed) < 1
 
 
+def test_whether_the_scenes_were_parted_is_said(folder: Path, tmp_path: Path, capsys) -> None:
+    words = ', too few to part: all of them to fit on, and none to certify on'
+    # 36 seconds of a folder's 360 images.
+    for block, unparted in (('9', True), ('4', False)):
+        assert run(folder, tmp_path / block, '--block', block) == 0
+        assert (words in capsys.readouterr().out) == unparted
+
+
 def test_too_few_scenes_certify_nothing_but_the_second_cnn_itself(
     folder: Path, tmp_path: Path, capsys
 ) -> None:
