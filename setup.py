@@ -72,12 +72,12 @@ setup(
                 f'{tool} = {PACKAGE}.tools.{tool}:main'
                 for tool in (
                     'calibrate',
+                    'choose',
                     'course',
                     'demo',
                     'evaluate',
                     'fit',
                     'measure',
-                    'pair',
                     'pretrained',
                     'quantise',
                     'replay',

@@ -43,7 +43,7 @@ from dual_cnn_ros.inference.onnx_file import external_files
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
 from dual_cnn_ros.share import share_directory
 
-FORMAT = 2
+FORMAT = 3
 FILE = 'bundle.yaml'
 MODEL_FORMATS = ('onnx', 'torchscript', 'safetensors')
 # The bundle that `pretrained` makes.
@@ -242,9 +242,9 @@ class OperatingPoint:
         One for each stage but the last.
     post_check
         A name of POST_CHECKS.
-    accuracy, deferral_rate, macs
-        Measured by `calibrate`: fraction of right answers, or as the bundle's measure says,
-        fraction of images that the first stage passes on, mean MACs of an image.
+    accuracy, deferral_rates, macs
+        Measured by `calibrate`: fraction of right answers, or as the bundle's measure says; of all
+        images, the fraction that each stage but the last passes on; mean MACs of an image.
     certificate
         What is promised, if anything is.
 
@@ -255,7 +255,7 @@ class OperatingPoint:
     post_check: str
     use: str = ''
     accuracy: float | None = None
-    deferral_rate: float | None = None
+    deferral_rates: tuple[float, ...] | None = None
     macs: int | None = None
     certificate: Certificate | None = None
 

@@ -61,7 +61,7 @@ CAREFUL = OperatingPoint(
     'average',
     'Where errors are dear.',
     accuracy=0.9,
-    deferral_rate=0.25,
+    deferral_rates=(0.25,),
     macs=8,
     certificate=Certificate(0.01, 0.05, 'betting', 660, 'always asking second'),
 )
@@ -234,9 +234,9 @@ POINT = ('operating_points', 1)
 @pytest.mark.parametrize(
     ('where', 'value', 'expected'),
     [
-        (('format',), MISSING, 'format is None, but this version of dual_cnn_ros reads 2'),
-        (('format',), 1, 'format is 1, but this version of dual_cnn_ros reads 2; make the bundle'),
-        (('format',), 3, 'or update dual_cnn_ros where that number is higher'),
+        (('format',), MISSING, 'format is None, but this version of dual_cnn_ros reads 3'),
+        (('format',), 1, 'format is 1, but this version of dual_cnn_ros reads 3; make the bundle'),
+        (('format',), 4, 'or update dual_cnn_ros where that number is higher'),
         (('name',), MISSING, 'the field name is missing'),
         (('path',), '/etc', 'unknown field path; check the spelling'),
         ((7,), 0.5, 'unknown field 7'),

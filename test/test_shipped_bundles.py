@@ -50,9 +50,9 @@ def test_evidence_is_of_these_models_and_the_cascade_beats_both(bundle: Bundle) 
     metrics = json.loads((bundle.path / 'metrics.json').read_text())
     findings = from_plain(CalibrationFindings, metrics)
     (criterion,) = bundle.rule.criteria
-    assert (findings.rule.score, findings.rule.threshold, findings.rule.post_check) == (
+    assert (findings.rule.score, findings.rule.outcome.thresholds, findings.rule.post_check) == (
         criterion.score,
-        criterion.threshold,
+        (criterion.threshold,),
         bundle.post_check,
     )
     assert findings.test is not None

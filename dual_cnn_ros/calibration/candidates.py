@@ -32,6 +32,11 @@ from dual_cnn_ros.data.image_folder import ImageFolder
 from dual_cnn_ros.inference import InferenceError, load_model, Model
 
 WARM_UP = 5
+# Title, factor and unit of what a cascade may have least of.
+COSTS = {
+    'cpu_seconds': ('CPU time', 1e3, 'ms of CPU time'),
+    'macs': ('MACs', 1e-6, 'million MACs'),
+}
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,14 @@ from dual_cnn_ros.bundle import Bundle, Certificate
 from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.intervals import exact_interval
 from dual_cnn_ros.calibration.memory_check import MemoryCheck
-from dual_cnn_ros.calibration.operating_points import expected_macs
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.reliability import Reliability, reliability
 from dual_cnn_ros.calibration.rules import always_answers, candidate_rules, CandidateRule
 from dual_cnn_ros.calibration.temperature import calibrated
-from dual_cnn_ros.calibration.thresholds import Curve, ThresholdPoint
-from dual_cnn_ros.cascade.settings import Criterion
+from dual_cnn_ros.calibration.thresholds import Outcome
+from dual_cnn_ros.cascade.settings import Rule
 from dual_cnn_ros.files import write_json
 from dual_cnn_ros.records import to_plain
-
-CURVE_POINTS, PARETO_POINTS = 200, 50
 
 
 @dataclass(frozen=True)
@@ -65,32 +62,11 @@ class StageCalibration:
 
 @dataclass(frozen=True)
 class RulePoint:
-    """A score and a post-check at one threshold, on the certification images."""
+    """A score and a post-check at certain thresholds, on the certification images."""
 
     score: str
     post_check: str
-    threshold: float
-    accuracy: float
-    deferral_rate: float
-
-
-@dataclass(frozen=True)
-class CurveColumns:
-    """Thresholds and what they come to, as columns of equal length."""
-
-    threshold: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    deferral_rate: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class RuleCurve:
-    """All thresholds of a score and a post-check, thinned out, and those not dominated."""
-
-    score: str
-    post_check: str
-    curve: CurveColumns
-    pareto: CurveColumns
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -106,7 +82,7 @@ class JudgedAccuracy:
         Its 95 % confidence interval, by Clopper and Pearson.
     calibration_error
         Expected calibration error of a single CNN with its temperature.
-    deferral_rate, macs
+    deferral_rates, macs
         Of a cascade.
     loss
         Of a certified operating point, in accuracy against the certificate's reference.
@@ -116,7 +92,7 @@ class JudgedAccuracy:
     accuracy: float
     interval: tuple[float, ...]
     calibration_error: float | None = None
-    deferral_rate: float | None = None
+    deferral_rates: tuple[float, ...] | None = None
     macs: int | None = None
     loss: float | None = None
 
@@ -139,8 +115,8 @@ class Judgement:
     operating_points
         By name.
     complementarity
-        Of the two stages, see `complementarity`.
-    either_right
+        Of every two stages, see `complementarity`.
+    any_right
         Share of images on which one of the stages is right.
 
     """
@@ -151,8 +127,8 @@ class Judgement:
     stages: Mapping[str, JudgedAccuracy]
     cascade: JudgedAccuracy
     operating_points: Mapping[str, JudgedAccuracy]
-    complementarity: float
-    either_right: float
+    complementarity: tuple[tuple[float, ...], ...]
+    any_right: float
 
 
 @dataclass(frozen=True)
@@ -181,10 +157,10 @@ class CalibrationFindings:
         What the memory, at its defaults, did with images of these, if it was tried.
     calibration
         Of each stage, by name.
+    cost
+        What outcomes cost, a name of COSTS.
     at_equal_cost
-        Every score and post-check where it defers as often as the bundle's rule, or just less.
-    curves
-        Of every score and post-check.
+        The best of every score and post-check that costs as much as the bundle's rule, or less.
     training
         What `train` wrote about each stage, by name.
     test
@@ -203,8 +179,8 @@ class CalibrationFindings:
     sought: Certificate | None
     memory: MemoryCheck | None
     calibration: Mapping[str, StageCalibration]
+    cost: str
     at_equal_cost: tuple[RulePoint, ...]
-    curves: tuple[RuleCurve, ...]
     training: Mapping[str, Any]
     test: Judgement | None = None
 
@@ -216,8 +192,9 @@ def calibration_findings(
     rules: Sequence[CandidateRule],
     rule: RulePoint,
     chosen: Sequence[str],
-    sought: Certificate,
+    sought: Certificate | None,
     memory: MemoryCheck,
+    cost: str,
     training: Sequence[Mapping[str, Any]],
     test: Judgement | None,
 ) -> CalibrationFindings:
@@ -232,7 +209,7 @@ def calibration_findings(
         The CNNs' answers to the images that the rest was chosen on, and to the others.
     rules
         Every score and post-check on the certification images.
-    rule, chosen, sought, memory
+    rule, chosen, sought, memory, cost
         See CalibrationFindings.
     training
         What `train` wrote about each stage.
@@ -260,14 +237,9 @@ def calibration_findings(
             )
             for stage, logits in zip(bundle.stages, certification.logits)
         },
-        tuple(rule_point(r, r.curve().deferring_at_most(rule.deferral_rate)) for r in rules),
+        cost,
         tuple(
-            RuleCurve(
-                r.score,
-                r.post_check,
-                _columns(r.curve().subsample(CURVE_POINTS)),
-                _columns(r.curve().pareto().subsample(PARETO_POINTS)),
-            )
+            RulePoint(r.score, r.post_check, r.outcomes().costing_at_most(rule.outcome.cost))
             for r in rules
         ),
         {stage.name: metrics for stage, metrics in zip(bundle.stages, training)},
@@ -284,33 +256,33 @@ def judge_bundle(
     Parameters
     ----------
     bundle
-        Of two stages.
+        With at least one stage.
     predictions
-        Of its two CNNs, and of the certificates' reference if that is another one.
+        Of its CNNs, and of the certificates' reference if that is another one.
     source, split
         Where the images come from.
 
     """
-    truth, macs = predictions.labels, [stage.macs for stage in bundle.stages]
+    macs, names = [s.macs for s in bundle.stages], [s.name for s in bundle.stages]
     probabilities = predictions.probabilities([stage.temperature for stage in bundle.stages])
-    rules = {(r.score, r.post_check): r for r in candidate_rules(probabilities, truth)}
+    rules = candidate_rules(probabilities, predictions.labels, macs)
     right = predictions.right
 
-    def judge(
-        criterion: Criterion, post_check: str, certificate: Certificate | None = None
-    ) -> JudgedAccuracy:
-        rule = rules[criterion.score, post_check]
-        at = rule.at(criterion.threshold)
-        always = always_answers([*rules.values()], rule)
+    def judge(judged: Rule, certificate: Certificate | None = None) -> JudgedAccuracy:
+        wanted = judged.confidence, judged.post_check
+        rule = next((r for r in rules if (r.score, r.post_check) == wanted), rules[0])
+        thresholds = [criterion.threshold for criterion in judged.criteria]
+        at = rule.at(thresholds)
         lost = None
         if certificate:
-            reference = right[2] if len(right) > 2 else always[certificate.reference]
+            always = always_answers(rules, rule, names)
+            reference = right[-1] if len(right) > len(macs) else always[certificate.reference]
             lost = float(reference.mean()) - at.accuracy
         return JudgedAccuracy(
             at.accuracy,
-            _interval(rule.right(criterion.threshold)),
-            deferral_rate=at.deferral_rate,
-            macs=expected_macs(macs, at.deferral_rate),
+            _interval(rule.right_at(thresholds)),
+            deferral_rates=at.deferral_rates,
+            macs=round(at.cost),
             loss=lost,
         )
 
@@ -326,23 +298,15 @@ def judge_bundle(
             )
             for stage, own, p in zip(bundle.stages, right, probabilities)
         },
-        judge(bundle.rule.criteria[0], bundle.post_check),
-        {
-            point.name: judge(point.criteria[0], point.post_check, point.certificate)
-            for point in bundle.operating_points
-        },
-        float(complementarity(right[:2])[0, 1]),
-        float(right[:2].any(axis=0).mean()),
+        judge(bundle.rule),
+        {point.name: judge(point.rule, point.certificate) for point in bundle.operating_points},
+        tuple(map(tuple, complementarity(right[: len(macs)]).tolist())),
+        float(right[: len(macs)].any(axis=0).mean()),
     )
 
 
-def rule_point(rule: CandidateRule, at: ThresholdPoint) -> RulePoint:
-    """Return a rule at a threshold as it is written."""
-    return RulePoint(rule.score, rule.post_check, at.threshold, at.accuracy, at.deferral_rate)
-
-
 def write_findings(findings: CalibrationFindings, file: Path) -> None:
-    """Write the findings as JSON, with five decimals of all but thresholds."""
+    """Write the findings as JSON, with five decimals of all but thresholds and costs."""
     write_json(file, _rounded(to_plain(findings)))
 
 
@@ -357,14 +321,6 @@ def _reliability(
     return reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
-def _columns(curve: Curve) -> CurveColumns:
-    return CurveColumns(
-        tuple(curve.thresholds.tolist()),
-        tuple(curve.accuracy.tolist()),
-        tuple(curve.deferral_rate.tolist()),
-    )
-
-
 def _rounded(value: Any, key: str = '') -> Any:
     if key == 'training':
         return value
@@ -372,5 +328,6 @@ def _rounded(value: Any, key: str = '') -> Any:
         return {name: _rounded(entry, name) for name, entry in value.items()}
     if isinstance(value, list):
         return [_rounded(entry, key) for entry in value]
-    # Rounding might carry a threshold past a score.
-    return round(value, 5) if isinstance(value, float) and key != 'threshold' else value
+    # Rounding might carry a threshold past a score, and costs have a scale of their own.
+    exact = key in ('thresholds', 'cost')
+    return round(value, 5) if isinstance(value, float) and not exact else value

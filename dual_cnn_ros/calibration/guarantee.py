@@ -15,13 +15,14 @@
 """
 Thresholds with a guarantee: an accuracy loss of at most alpha, with probability 1 - delta.
 
-Learn then Test (Angelopoulos et al., 2021) with fixed-sequence testing: walk a grid of thresholds
-that was declared beforehand, from the one that accepts least to the one that accepts most, test at
-each the hypothesis that the loss is more than alpha, and stop at the first that is not rejected.
-Whatever the number of steps, the probability of going too far is at most delta, because that takes
-the rejection of one hypothesis in particular: the first true one. All thresholds before the stop
-are certified together, so that any of them may be used, whatever it was chosen by. Nothing that is
-decided with the images tested on may change the grid, the rule or the test.
+Learn then Test (Angelopoulos et al., 2021) with fixed-sequence testing: walk a path of vectors of
+thresholds that was declared beforehand, from always asking all stages to asking hardly any but the
+first, test at each step the hypothesis that the loss is more than alpha, and stop at the first
+that is not rejected. Whatever the number of steps, the probability of going too far is at most
+delta, because that takes the rejection of one hypothesis in particular: the first true one. All
+vectors before the stop are certified together, so that any of them may be used, whatever it was
+chosen by. Nothing that is decided with the images tested on may change the path, the rule or the
+test.
 
 The images must be independent of each other. Those of a video are not: there, a whole scene counts
 as one bet, by the share of its frames that are lost.
@@ -42,6 +43,7 @@ from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Path = npt.NDArray[np.float64]
 
 
 def harm_is_bounded(gaps: npt.ArrayLike, alpha: float, delta: float) -> Bools:
@@ -115,10 +117,15 @@ METHODS: dict[str, Callable[[npt.ArrayLike, float, float], Bools]] = {
 }
 
 
-def declared_grid(scores: npt.ArrayLike, size: int = 200) -> Floats:
-    """Return at most `size` thresholds, falling: quantiles of scores that are not tested on."""
-    quantiles = np.quantile(np.asarray(scores, np.float64), np.linspace(0, 1, size))
-    return np.unique(quantiles)[::-1]
+def declared_path(rule: CandidateRule, size: int = 200) -> Path:
+    """
+    Return vectors of thresholds to test one after another, (L, n - 1), dearest first.
+
+    The first asks all stages about every image. The others are those of at most `size` that no
+    other vector dominates on the images of the rule, which are not those tested on.
+    """
+    front = rule.outcomes().pareto().subsample(size)
+    return np.concatenate((np.full((1, len(rule.scores)), ALWAYS_DEFER), front.thresholds[::-1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,91 +170,92 @@ class Blocks:
         return alpha + np.add.reduceat(excess, self.starts, axis=-1) / self.most
 
 
-def certified_threshold(
+def certified_steps(
     rule: CandidateRule,
-    grid: npt.ArrayLike,
+    path: npt.ArrayLike,
     alpha: float,
     delta: float,
     method: str = 'betting',
     reference_right: Bools | None = None,
     blocks: Blocks | None = None,
-) -> Floats:
+) -> npt.NDArray[np.int64]:
     """
-    Return the loosest threshold of the grid whose loss is at most alpha, with P >= 1 - delta.
+    Return how far a path goes before the loss may exceed alpha, with P >= 1 - delta.
 
     Parameters
     ----------
     rule
         On images in an order that does not depend on what is right. Its arrays may have leading
         axes, (..., N): repetitions of all this, each by itself.
-    grid
-        (L,), falling, chosen without these images.
+    path
+        Vectors of thresholds, (L, n - 1), chosen without these images, in the order in which they
+        are tested.
     alpha, delta
         In (0, 1).
     method
         A name of METHODS; with blocks, 'betting'.
     reference_right
         (..., N), whether the answer that must not be missed is right. None, or the rule's own
-        final_right: what always asking all stages comes to.
+        always_right: what always asking all stages comes to.
     blocks
         For images that are not independent.
 
     Returns
     -------
     certified
-        (...), the threshold: ALWAYS_DEFER if no other is certified, NaN if not even that is.
+        (...), number of the path's vectors that are certified, from the first on.
 
     Raises
     ------
     ValueError
-        alpha, delta or the grid are no such things.
+        alpha, delta or the path are no such things.
 
     """
-    steps = np.asarray(grid, np.float64)
+    steps = np.asarray(path, np.float64)
     if not 0 < alpha < 1 or not 0 < delta < 1:
         raise ValueError('alpha and delta must be between 0 and 1, both excluded')
-    if steps.ndim != 1 or not (np.diff(steps) < 0).all():
-        raise ValueError('the grid must fall from the threshold that accepts least')
-    certified = np.array(math.nan)
-    goes_on = np.ones(rule.scores.shape[:-1], bool)
-    reference = rule.final_right if reference_right is None else reference_right
-    for threshold in (ALWAYS_DEFER, *steps):
+    if steps.ndim != 2 or steps.shape[1] != len(rule.scores):
+        raise ValueError('the path must be vectors of one threshold for each stage but the last')
+    reference = rule.always_right if reference_right is None else reference_right
+    certified = np.zeros(reference.shape[:-1], np.int64)
+    goes_on = np.ones(certified.shape, bool)
+    for thresholds in steps:
         # Against itself it loses nothing, which no image has to show.
-        if threshold != ALWAYS_DEFER or reference is not rule.final_right:
-            gaps = reference.astype(np.int8) - rule.right(threshold)
+        if reference is not rule.always_right or not (thresholds == ALWAYS_DEFER).all():
+            gaps = reference.astype(np.int8) - rule.right_at(thresholds)
             shown = blocks.gaps(gaps, alpha) if blocks else gaps
             goes_on &= METHODS[method](shown, alpha, delta)
-        certified = np.where(goes_on, threshold, certified)
+        certified += goes_on
         if not goes_on.any():
             break
     return certified
 
 
 @dataclass(frozen=True)
-class CertifiedThresholds:
+class CertifiedPath:
     """
-    All thresholds that one test has shown to keep a promise.
+    All vectors of thresholds that one test has shown to keep a promise.
 
     Attributes
     ----------
     certificate
         The promise.
-    thresholds
-        At least one, rising: the loosest first, ALWAYS_DEFER last.
+    path
+        At least one, in the order in which they were tested, dearest first.
 
     """
 
     certificate: Certificate
-    thresholds: tuple[float, ...]
+    path: tuple[tuple[float, ...], ...]
 
 
 def certify(
     rule: CandidateRule,
-    grid: Floats,
+    path: Path,
     sought: Certificate,
     reference_right: Bools,
     blocks: Blocks | None = None,
-) -> tuple[CertifiedThresholds, ...]:
+) -> tuple[CertifiedPath, ...]:
     """
     Return what each of METHODS certifies; one that certifies nothing is left out.
 
@@ -257,19 +265,18 @@ def certify(
         On the images to certify with.
     sought
         What is to be promised; its method stands for each of METHODS that can be used.
-    grid, reference_right, blocks
-        As in `certified_threshold`.
+    path, reference_right, blocks
+        As in `certified_steps`.
 
     """
     found = []
     # The binomial test counts independent images.
     for method in (sought.method,) if blocks else METHODS:
-        loosest = certified_threshold(
-            rule, grid, sought.alpha, sought.delta, method, reference_right, blocks
+        steps = certified_steps(
+            rule, path, sought.alpha, sought.delta, method, reference_right, blocks
         )
-        certified = [t for t in (*grid[::-1].tolist(), ALWAYS_DEFER) if t >= loosest]
-        if certified:
-            found.append(CertifiedThresholds(replace(sought, method=method), tuple(certified)))
+        if certified := tuple(map(tuple, path[: int(steps)].tolist())):
+            found.append(CertifiedPath(replace(sought, method=method), certified))
     return tuple(found)
 
 

@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dual_cnn_ros.bundle import Certificate, MEASURES, MOST_POINTS, OperatingPoint
-from dual_cnn_ros.calibration.guarantee import CertifiedThresholds
+from dual_cnn_ros.calibration.guarantee import CertifiedPath
 from dual_cnn_ros.calibration.rules import CandidateRule
-from dual_cnn_ros.calibration.thresholds import ThresholdPoint
-from dual_cnn_ros.cascade.settings import Criterion
+from dual_cnn_ros.calibration.thresholds import expected_cost, Outcome
 
 WITHIN = (
     ('within_half_point', 0.005, 'half a percentage point'),
@@ -37,8 +36,10 @@ CERTIFIED = {'betting': 'certified', 'binomial': 'certified_harm'}
 class _Named:
     name: str
     use: str
-    at: ThresholdPoint
+    at: Outcome
     certificate: Certificate | None = None
+    # Number of the step on the path that was tested.
+    step: int = 0
     also: tuple[str, ...] = ()
 
     @property
@@ -50,7 +51,7 @@ def operating_points(
     rule: CandidateRule,
     macs: Sequence[int],
     best_single: float | None,
-    certified: Sequence[CertifiedThresholds] = (),
+    certified: Sequence[CertifiedPath] = (),
     accuracy: float | None = None,
     measure: str = MEASURES[0],
 ) -> tuple[OperatingPoint, ...]:
@@ -60,7 +61,7 @@ def operating_points(
     Parameters
     ----------
     rule
-        On the images to certify with.
+        On the images to certify with, of two or more stages.
     macs
         Of each stage.
     best_single
@@ -74,8 +75,8 @@ def operating_points(
 
     Notes
     -----
-    No point is dominated, but for certified ones: of the thresholds that a certificate is for, the
-    loosest is taken that no uncertified point dominates, and the loosest of all where there is
+    No point is dominated, but for certified ones: of the vectors that a certificate is for, the
+    cheapest is taken that no uncertified point dominates, and the last of the path where there is
     none. Points that come to the same become one, which tells the names of the others. Where there
     are too many, those go of which the next is nearest in meaning.
 
@@ -84,27 +85,22 @@ def operating_points(
     promised = [_certified(rule, entry, plain) for entry in certified]
     points: dict[tuple[float, float], _Named] = {}
     for point in promised + plain:
-        outcome = point.at.deferral_rate, point.at.accuracy
+        outcome = point.at.cost, point.at.accuracy
         points[outcome] = _merge(points[outcome], point) if outcome in points else point
     cheapest_first = [points[outcome] for outcome in sorted(list(points)[:MOST_POINTS])]
     return tuple(
         OperatingPoint(
             point.name,
-            (Criterion(rule.score, point.at.threshold),),
+            rule.criteria(point.at.thresholds),
             rule.post_check,
             point.full_use,
             round(point.at.accuracy, 5),
-            round(point.at.deferral_rate, 5),
-            expected_macs(macs, point.at.deferral_rate),
+            tuple(round(rate, 5) for rate in point.at.deferral_rates),
+            round(expected_cost(macs, point.at.deferral_rates)),
             point.certificate,
         )
         for point in cheapest_first
     )
-
-
-def expected_macs(macs: Sequence[int], deferral_rate: float) -> int:
-    """Return the mean MACs of an image, of those of both stages."""
-    return round(macs[0] + deferral_rate * macs[1])
 
 
 def promise(certificate: Certificate) -> str:
@@ -126,35 +122,39 @@ def _uncertified(
     rule: CandidateRule, best_single: float | None, accuracy: float | None, measure: str
 ) -> list[_Named]:
     """Return points of the Pareto front, those that matter most first."""
-    curve = rule.curve()
-    best = curve.most_accurate()
+    outcomes = rule.outcomes()
+    best = outcomes.most_accurate()
     points = [
         _Named('most_accurate', f'When {measure} matters most: no threshold had more.', best)
     ]
     if accuracy is not None:
         use = f'The cheapest of at least the {measure} asked for, {accuracy:.2%}.'
-        points.append(_Named('stated_accuracy', use, curve.reaching(accuracy)))
+        points.append(_Named('stated_accuracy', use, outcomes.reaching(accuracy)))
     if best_single is not None and best_single <= best.accuracy:
         use = 'The cheapest that is as accurate as the best CNN alone.'
-        points.append(_Named('matches_best_cnn', use, curve.reaching(best_single)))
-    cheapest = curve.reaching(curve.pareto().accuracy[-1])
-    points.append(_Named('cheapest', 'When cost matters most: nothing is cheaper.', cheapest))
+        points.append(_Named('matches_best_cnn', use, outcomes.reaching(best_single)))
+    use = 'When cost matters most: nothing is cheaper.'
+    points.append(_Named('cheapest', use, outcomes[0]))
     for name, loss, words in WITHIN:
         use = f'The cheapest that gives away at most {words} of the highest {measure}.'
-        points.append(_Named(name, use, curve.reaching(best.accuracy - loss)))
+        points.append(_Named(name, use, outcomes.reaching(best.accuracy - loss)))
     return points
 
 
-def _certified(rule: CandidateRule, entry: CertifiedThresholds, plain: Sequence[_Named]) -> _Named:
-    points = [rule.at(threshold) for threshold in entry.thresholds]
-    at = next((p for p in points if not any(other.at.dominates(p) for other in plain)), points[0])
+def _certified(rule: CandidateRule, entry: CertifiedPath, plain: Sequence[_Named]) -> _Named:
+    points = [rule.at(thresholds) for thresholds in entry.path]
+    efficient = [p for p in points if not any(other.at.dominates(p) for other in plain)]
+    at = min(efficient, key=lambda point: point.cost, default=points[-1])
     use = f'When a promise is needed: {promise(entry.certificate)}.'
-    return _Named(CERTIFIED[entry.certificate.method], use, at, entry.certificate)
+    return _Named(
+        CERTIFIED[entry.certificate.method], use, at, entry.certificate, points.index(at)
+    )
 
 
 def _merge(point: _Named, other: _Named) -> _Named:
+    """Return one point for two of the same outcome, the first of which may be certified."""
     if not other.certificate:
         return replace(point, also=(*point.also, other.name))
-    # Certificates hold for all tighter thresholds of the grid, so that the tighter has both.
-    at = replace(point.at, threshold=max(point.at.threshold, other.at.threshold))
-    return replace(point, use=f'{point.use} {other.use}', at=at)
+    # Certificates hold for every step up to the last, so that the earlier one has both.
+    first = min(point, other, key=lambda each: each.step)
+    return replace(point, use=f'{point.use} {other.use}', at=first.at, step=first.step)

@@ -157,8 +157,8 @@ def divide(predictions: Predictions, share: float, seed: int) -> tuple[Predictio
     """
     Part validation images into those to choose with, and those to certify on.
 
-    What is certified on the second part must have been chosen without it, from the pair of CNNs
-    on, so all tools have to part the images alike. The frames of a scene stay together.
+    What is certified on the second part must have been chosen without it, from the CNNs on, so all
+    tools have to part the images alike. The frames of a scene stay together.
 
     Parameters
     ----------

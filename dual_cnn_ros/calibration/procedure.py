@@ -30,6 +30,7 @@ from dual_cnn_ros.bundle import (
     Bundle,
     Certificate,
     MEASURES,
+    OperatingPoint,
     read_bundle,
     StageSpec,
     write_bundle,
@@ -46,18 +47,18 @@ from dual_cnn_ros.calibration.findings import (
     calibration_findings,
     CalibrationFindings,
     judge_bundle,
-    rule_point,
+    RulePoint,
     write_findings,
 )
-from dual_cnn_ros.calibration.guarantee import Blocks, certify, declared_grid
+from dual_cnn_ros.calibration.guarantee import Blocks, certify, declared_path
 from dual_cnn_ros.calibration.memory_check import check_memory
 from dual_cnn_ros.calibration.operating_points import operating_points
 from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
 from dual_cnn_ros.calibration.rules import (
     always_answers,
+    Answers,
     candidate_rules,
     choose_rule,
-    final_labels,
 )
 from dual_cnn_ros.calibration.temperature import fit_temperature
 from dual_cnn_ros.calibration.unlabelled import join_scenes, predict_frames
@@ -72,6 +73,7 @@ from dual_cnn_ros.messages.images import ImageError
 
 # Images to look at the memory with.
 MOST_CHECKED = 500
+STAGES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth')
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ class CalibrationOptions:
     Attributes
     ----------
     data
-        Folder or tar that both CNNs were trained on; or, without labels, what the robot sees.
+        Folder or tar that all CNNs were trained on; or, without labels, what the robot sees.
     stages
-        Bundles, by path or name, with two stages together: the CNN to ask first, then the second.
+        Bundles, by path or name; their CNNs become the stages, asked in this order.
     name, description
         Name and description of the bundle.
     out
@@ -105,10 +107,12 @@ class CalibrationOptions:
         The bundle's score and post-check; None for the best on the images to fit on.
     accuracy
         Use the cheapest rule that reaches this accuracy; None for the most accurate rule.
+    cost
+        A name of COSTS: what the cheapest has least of.
     alpha, delta
         Accuracy that a certified threshold may lose, and the probability that it loses more.
     reference
-        Bundle of a strong CNN to certify against, in place of the best of all ways to ask both.
+        Bundle of a strong CNN to certify against, in place of the best of all ways to ask these.
 
     """
 
@@ -127,6 +131,7 @@ class CalibrationOptions:
     score: str | None = None
     post_check: str | None = None
     accuracy: float | None = None
+    cost: str = 'cpu_seconds'
     alpha: float = 0.01
     delta: float = 0.05
     reference: str | None = None
@@ -149,7 +154,7 @@ class CalibrationOptions:
 
 def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]:
     """
-    Write a bundle of two stages and its metrics.json.
+    Write a bundle of one or more stages and its metrics.json.
 
     Returns
     -------
@@ -165,12 +170,14 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
 
     """
     # Load.
-    candidates = read_candidates(options.stages)
-    if len(candidates) != 2:
+    members = read_candidates(options.stages)
+    count, names = len(members), STAGES[: len(members)]
+    if count > len(STAGES):
         raise ValueError(
-            f'two CNNs are needed, the first and the second, and {" ".join(options.stages)} have '
-            f'{len(candidates)}'
+            f'a cascade has at most {len(STAGES)} stages, and {" ".join(options.stages)} have '
+            f'{count}'
         )
+    candidates = members
     if options.reference:
         candidates = read_candidates([*options.stages, options.reference])
     if options.out.resolve() in [candidate.path for candidate in candidates]:
@@ -190,36 +197,41 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
 
     # Fit; nothing can be fitted on answers that a CNN has a part in.
     score, post_check = options.asked
-    fitted = 2
+    fitted = count
     if options.unlabelled and not options.reference:
-        fitted = 1 if post_check == 'none' else 0
+        fitted = count - 1 if post_check == 'none' else 0
     temperatures = [round(fit_temperature(z, fit.labels), 4) for z in fit.logits[:fitted]]
-    temperatures += [candidate.stage.temperature for candidate in candidates[fitted:2]]
+    temperatures += [candidate.stage.temperature for candidate in members[fitted:]]
+    seconds = measure_cpu_seconds(members)
+    macs = [candidate.stage.macs for candidate in members]
+    costs = macs if options.cost == 'macs' else seconds
     rules_on_fit, rules = (
-        candidate_rules(part.probabilities(temperatures), part.labels)
+        candidate_rules(part.probabilities(temperatures), part.labels, costs)
         for part in (fit, certification)
     )
 
-    # Choose score and post-check on one part, the threshold on the other.
+    # Choose score and post-check on one part, the thresholds on the other.
     chosen = choose_rule(
         [
             rule
             for rule in rules_on_fit
-            if score in (None, rule.score) and post_check in (None, rule.post_check)
+            if count == 1
+            or (score in (None, rule.score) and post_check in (None, rule.post_check))
         ],
         options.goal,
     )
     rule = chosen.find_in(rules)
-    best = rule.best(options.goal)
+    outcomes = rule.outcomes()
+    best = outcomes.most_accurate() if options.goal is None else outcomes.reaching(options.goal)
 
-    # Certify thresholds of a grid that the certification images had no part in.
+    # Certify thresholds of a path that the certification images had no part in.
     if options.reference:
-        reference, reference_right = candidates[2].name, certification.right[2]
+        reference, reference_right = candidates[-1].name, certification.right[-1]
     else:
         # The best without a cascade, as far as the images to fit on tell.
-        on_fit = always_answers(rules_on_fit, chosen)
+        on_fit = always_answers(rules_on_fit, chosen, names)
         reference = max(on_fit, key=lambda name: float(on_fit[name].mean()))
-        reference_right = always_answers(rules, rule)[reference]
+        reference_right = always_answers(rules, rule, names)[reference]
     measure = MEASURES[options.unlabelled]
     sought = Certificate(
         options.alpha,
@@ -229,24 +241,22 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         reference,
         measure,
     )
-    certified = certify(
-        rule,
-        declared_grid(chosen.scores),
-        sought,
-        reference_right,
-        _blocks(fit, certification),
-    )
-    points = operating_points(
-        rule,
-        [candidate.stage.macs for candidate in candidates[:2]],
-        None if options.unlabelled else float(certification.right[:2].mean(axis=1).max()),
-        certified,
-        options.accuracy,
-        measure,
-    )
+    points: tuple[OperatingPoint, ...] = ()
+    if count > 1:
+        certified = certify(
+            rule, declared_path(chosen), sought, reference_right, _blocks(fit, certification)
+        )
+        best_single = float(certification.right[:count].mean(axis=1).max())
+        points = operating_points(
+            rule,
+            macs,
+            None if options.unlabelled else best_single,
+            certified,
+            options.accuracy,
+            measure,
+        )
 
     # Write.
-    seconds = measure_cpu_seconds(candidates[:2])
     options.out.mkdir(parents=True, exist_ok=True)
     stages = tuple(
         copy_stage(
@@ -257,11 +267,11 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
             criterion,
         )
         for candidate, name, temperature, cpu_seconds, criterion in zip(
-            candidates,
-            ('first', 'second'),
+            members,
+            names,
             temperatures,
             seconds,
-            (Criterion(rule.score, best.threshold), None),
+            (*rule.criteria(best.thresholds), None),
         )
     )
     labels, check = candidates[0].labels, rule.post_check
@@ -278,11 +288,16 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         fit,
         certification,
         rules,
-        rule_point(rule, best),
-        [what for what, asked in (('score', score), ('post-check', post_check)) if asked is None],
-        sought,
+        RulePoint(rule.score, rule.post_check, best),
+        [
+            what
+            for what, asked in (('score', score), ('post-check', post_check))
+            if asked is None and count > 1
+        ],
+        sought if count > 1 else None,
         memory,
-        [candidate.training_metrics() for candidate in candidates[:2]],
+        options.cost,
+        [candidate.training_metrics() for candidate in members],
         judge_bundle(bundle, test, options.test.name, test_selection.split)
         if options.test
         else None,
@@ -325,10 +340,12 @@ def _strong_answers(
 ) -> npt.NDArray[np.int64]:
     """Return what stands for the true labels: the answers of the strongest there is, (N,)."""
     if options.reference:
-        return found.logits[2].argmax(axis=1)
-    probabilities = found.probabilities([c.stage.temperature for c in candidates[:2]])
+        return found.logits[-1].argmax(axis=1)
+    answers = Answers(found.probabilities([c.stage.temperature for c in candidates]), found.labels)
     score, post_check = options.asked
-    return final_labels(probabilities, score or next(iter(SCORES)), post_check or 'none')
+    return answers.labels(
+        score or next(iter(SCORES)), post_check or 'none', range(len(candidates))
+    )
 
 
 def _blocks(fit: Predictions, certification: Predictions) -> Blocks | None:

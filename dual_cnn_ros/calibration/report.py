@@ -12,17 +12,20 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What calibration found, and the choice of a pair, in tables and sentences."""
+"""What calibration found, and the choice of a cascade, in tables and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 
 from dual_cnn_ros.bundle import Bundle, Certificate
+from dual_cnn_ros.calibration.candidates import COSTS
+from dual_cnn_ros.calibration.choice import ChoiceFindings
 from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.calibration.guarantee import units_needed
 from dual_cnn_ros.calibration.operating_points import promise
-from dual_cnn_ros.calibration.pairs import PairingFindings
+from dual_cnn_ros.calibration.thresholds import expected_cost
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
@@ -57,45 +60,22 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
     points = [
         (
             point.name,
-            f'{point.criteria[0].threshold:.4f}',
+            _thresholds(criterion.threshold for criterion in point.criteria),
             percent(point.accuracy),
-            percent(point.deferral_rate),
+            _shares(point.deferral_rates or ()),
             millions(point.macs),
             percent(test.operating_points[point.name].accuracy if test else None),
         )
         for point in bundle.operating_points
     ]
     head = ('operating point', 'threshold', measure, 'deferred', 'MACs', 'test')
-    yield from ['', *text_table([head, *points]), '']
-    yield from (f'{point.name}: {point.use}' for point in bundle.operating_points)
-    yield f'\nThe bundle uses {rule.score} >= {rule.threshold:.4f}, {rule.post_check}' + (
-        f': {" and ".join(findings.chosen)} chosen on the images to fit on.\n'
-        if findings.chosen
-        else ', as asked for.\n'
-    )
-    yield (
-        f'{measure.capitalize()} of each score where {percent(rule.deferral_rate)} are deferred, '
-        'or just less:'
-    )
-    scores = [
-        (check, *(percent(p.accuracy) for p in findings.at_equal_cost if p.post_check == check))
-        for check in POST_CHECKS
-    ]
-    yield from [*text_table([('post-check', *SCORES), *scores]), '']
+    if bundle.operating_points:
+        yield from ['', *text_table([head, *points]), '']
+        yield from (f'{point.name}: {point.use}' for point in bundle.operating_points)
+        yield from _rule(findings)
     if findings.sought:
         yield from _uncertified(bundle, findings.sought)
-    first, second = (stage.cpu_seconds or 0 for stage in bundle.stages)
-    if first > second:
-        yield (
-            f'WARNING: the first CNN takes {milli(first, "s")}, more than the second with '
-            f'{milli(second, "s")}, so that asking it first saves little: swap the two.'
-        )
-    elif first + rule.deferral_rate * second > second:
-        yield (
-            f'WARNING: with {percent(rule.deferral_rate, 0)} deferred, both CNNs together take '
-            'more CPU time than the second one alone. Train the first one on such images, or be '
-            'content with less (--accuracy).'
-        )
+    yield from _dear(bundle, rule.outcome.deferral_rates)
     if findings.memory and findings.memory.warning:
         yield findings.memory.warning
     if test:
@@ -112,6 +92,63 @@ def calibration_report(bundle: Bundle, findings: CalibrationFindings) -> Iterato
         )
 
 
+def _rule(findings: CalibrationFindings) -> Iterator[str]:
+    """Yield the rule of a bundle of several stages, and what others come to at its cost."""
+    rule, (title, factor, unit) = findings.rule, COSTS[findings.cost]
+    yield (
+        f'\nThe bundle uses {rule.score} >= {_thresholds(rule.outcome.thresholds)}, '
+        f'{rule.post_check}'
+    ) + (
+        f': {" and ".join(findings.chosen)} chosen on the images to fit on.\n'
+        if findings.chosen
+        else ', as asked for.\n'
+    )
+    yield (
+        f'{findings.measure.capitalize()} of each score at the {title} of this rule, '
+        f'{factor * rule.outcome.cost:.3g} {unit}, or less:'
+    )
+    scores = [
+        (
+            check,
+            *(
+                percent(point.outcome.accuracy)
+                for point in findings.at_equal_cost
+                if point.post_check == check
+            ),
+        )
+        for check in POST_CHECKS
+    ]
+    yield from [*text_table([('post-check', *SCORES), *scores]), '']
+
+
+def _dear(bundle: Bundle, deferral_rates: Sequence[float]) -> Iterator[str]:
+    """Yield a warning where the stages do not save what they could."""
+    stages = bundle.stages
+    costs = [stage.cpu_seconds or 0.0 for stage in stages]
+    for early, later in combinations(range(len(stages)), 2):
+        if costs[early] > costs[later]:
+            yield (
+                f'WARNING: CNN {stages[early].name} takes {milli(costs[early], "s")}, more than '
+                f'CNN {stages[later].name} with {milli(costs[later], "s")}, so that asking it '
+                'before saves little: swap the two.'
+            )
+            return
+    if expected_cost(costs, deferral_rates) > costs[-1]:
+        yield (
+            f'WARNING: with {_shares(deferral_rates, 0)} deferred, the CNNs together take more '
+            f'CPU time than the {stages[-1].name} one alone. Train the earlier ones on such '
+            'images, or be content with less (--accuracy).'
+        )
+
+
+def _thresholds(thresholds: Iterable[float]) -> str:
+    return ', '.join(f'{threshold:.4f}' for threshold in thresholds)
+
+
+def _shares(shares: Sequence[float], digits: int = 2) -> str:
+    return ', '.join(percent(share, digits) for share in shares) or '-'
+
+
 def _images(images: int, units: int) -> str:
     return f'{images} images' if images == units else f'{images} frames of {units} scenes'
 
@@ -119,7 +156,11 @@ def _images(images: int, units: int) -> str:
 def _uncertified(bundle: Bundle, sought: Certificate) -> Iterator[str]:
     """Yield what could not be certified, and how many images or scenes it takes at least."""
     certified = [point for point in bundle.operating_points if point.certificate]
-    failed = [point.name for point in certified if point.criteria[0].threshold == ALWAYS_DEFER]
+    failed = [
+        point.name
+        for point in certified
+        if all(criterion.threshold == ALWAYS_DEFER for criterion in point.criteria)
+    ]
     if certified and not failed:
         return
     needed = units_needed(sought.alpha, sought.delta)
@@ -131,8 +172,8 @@ def _uncertified(bundle: Bundle, sought: Certificate) -> Iterator[str]:
     )
 
 
-def pairing_report(data: str, findings: PairingFindings) -> Iterator[str]:
-    """Yield what `pair` prints."""
+def choice_report(data: str, findings: ChoiceFindings) -> Iterator[str]:
+    """Yield what `choose` prints."""
     members = findings.members
     yield (
         f'{findings.images:,} validation images of {data} to choose with; complementarity in % of '
@@ -162,7 +203,7 @@ def pairing_report(data: str, findings: PairingFindings) -> Iterator[str]:
             row.title,
             row.post_check or '-',
             percent(row.accuracy),
-            percent(row.deferral_rate, 1),
+            _shares(row.deferral_rates, 1),
             millions(row.macs),
             milli(row.cpu_seconds, 's'),
             ', '.join(

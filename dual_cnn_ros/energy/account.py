@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import heapq
 from itertools import count
@@ -102,6 +102,8 @@ class Account:
         How the last measurement of the idle power ended, or why there was none.
     fault
         Why the newest reading failed, or cannot be true; empty where it is good.
+    stages
+        The stages of the cascade in order, as of the newest decision.
     sources
         The decisions of each source, by its name.
     joules, seconds
@@ -137,6 +139,7 @@ class Account:
         self._order = count()
         self._attribution = Attribution()
         self._unused = (0.0, 0.0)
+        self.stages: tuple[str, ...] = ()
         self.sources: dict[str, SourceTotals] = {}
         self.joules = self.seconds = 0.0
         self.used_windows = self._uncovered_windows = 0
@@ -192,7 +195,9 @@ class Account:
         self._take(stamp, reading)
         return is_earlier
 
-    def add_decision(self, finished: float, source: str, busy: Mapping[str, float]) -> None:
+    def add_decision(
+        self, finished: float, source: str, busy: Mapping[str, float], stages: Sequence[str] = ()
+    ) -> None:
         """
         Take a decision, which waits for the readings of its time.
 
@@ -204,8 +209,11 @@ class Account:
             The stage that decided, or 'memory'.
         busy
             Seconds for which each part worked on it.
+        stages
+            All of the cascade in order, where they are known.
 
         """
+        self.stages = tuple(stages) or self.stages
         heapq.heappush(self._waiting, (finished, next(self._order), source, dict(busy)))
         if len(self._waiting) > _MOST_WAITING:
             heapq.heappop(self._waiting)
@@ -325,12 +333,12 @@ class Account:
 
     def baseline_busy_seconds(self, name: str) -> dict[str, float]:
         """
-        Return the busy seconds of each part for a frame that all CNNs classify, or the second.
+        Return the busy seconds of each part for a frame that all CNNs classify, or the last.
 
         Parameters
         ----------
         name
-            'always_both' or 'always_second'.
+            'always_all' or 'always_last'.
 
         Raises
         ------
@@ -344,7 +352,10 @@ class Account:
             for part, seconds in source.busy.items():
                 ran[part] += source.decisions
                 busy[part] += seconds
-        parts = ['second'] if name == 'always_second' else sorted({'second', *busy} - {MEMORY})
+        if not self.stages:
+            raise InseparableError('no decision yet')
+        last_only = name == 'always_last'
+        parts = [*self.stages[-1:]] if last_only else sorted({*self.stages, *busy} - {MEMORY})
         missing = [part for part in parts if not busy[part]]
         if missing:
             raise InseparableError(f'{", ".join(missing)} has not run yet')

@@ -23,7 +23,7 @@ from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.energy.attribution import Estimate, InseparableError, PowerFit
 from dual_cnn_ros.energy.integration import LEAST_COVERAGE
 
-BASELINES = ('none', 'always_both', 'always_second', 'measured', 'bundle')
+BASELINES = ('none', 'always_all', 'always_last', 'measured', 'bundle')
 
 
 @dataclass(frozen=True)

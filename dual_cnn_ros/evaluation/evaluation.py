@@ -47,7 +47,7 @@ from dual_cnn_ros.evaluation.results import (
     describe_system,
     find_disagreement,
     protocol_results,
-    threshold_curves,
+    threshold_fronts,
 )
 from dual_cnn_ros.evaluation.systems import AnswerFile, Networks, parse_systems, System
 from dual_cnn_ros.evaluation.timing import time_untimed
@@ -218,7 +218,7 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
         cluster,
         tuple(describe_system(system) for system in systems),
         results,
-        tuple(threshold_curves(probes, frames.truth(labels))),
+        tuple(threshold_fronts(probes, frames.truth(labels))),
         replace(
             conditions,
             seconds=round(perf_counter() - begun, 3),
@@ -238,43 +238,45 @@ def evaluate(options: EvaluationOptions) -> EvaluationFindings:
 
 def _probes(
     systems: Sequence[System], networks: Networks, labels: Sequence[str]
-) -> dict[str, tuple[Player, Player]]:
+) -> dict[str, tuple[Player, ...]]:
     """
-    Return for each system of two stages a player that never and one that always defers.
+    Return for each system of several stages a player that stops at each of them.
 
-    What these answer decides what the system answers at any threshold. Rules that differ in
-    nothing but the threshold share them.
+    What these answer decides what the system answers at any thresholds. Of rules that differ in
+    nothing but the thresholds, the first has them.
     """
-    shared: dict[tuple[Path, Rule], tuple[Player, Player]] = {}
-    probes = {}
+    probes: dict[tuple[Path, Rule], tuple[str, tuple[Player, ...]]] = {}
     for system in systems:
-        if len(system.bundle.stages) == 2:
-            never, always = (
-                replace(system.rule, criteria=(Criterion(system.rule.confidence, threshold),))
-                for threshold in (0.0, ALWAYS_DEFER)
-            )
-            key = system.bundle.path, never
-            if key not in shared:
-                first, final = (
-                    Player(replace(system, rule=rule), networks, labels)
-                    for rule in (never, always)
-                )
-                shared[key] = first, final
-            probes[system.name] = shared[key]
-    return probes
+        if system.is_single:
+            continue
+        stops = _stops(system.rule)
+        players = tuple(Player(replace(system, rule=rule), networks, labels) for rule in stops)
+        probes.setdefault((system.bundle.path, stops[-1]), (system.name, players))
+    return dict(probes.values())
+
+
+def _stops(rule: Rule) -> list[Rule]:
+    """Return rules that differ in the thresholds only, and stop at each stage in turn."""
+
+    def stopping_at(stage: int) -> Rule:
+        thresholds = [ALWAYS_DEFER] * stage + [0.0] * (len(rule.criteria) - stage)
+        criteria = zip(rule.criteria, thresholds)
+        return replace(rule, criteria=tuple(Criterion(c.score, t) for c, t in criteria))
+
+    return [stopping_at(stage) for stage in range(len(rule.criteria) + 1)]
 
 
 def _play(
     playthrough: Playthrough,
     players: Sequence[Player],
-    probes: dict[str, tuple[Player, Player]],
+    probes: dict[str, tuple[Player, ...]],
     protocols: Sequence[Protocol],
     reference: str | None,
     recorder: DecisionRecorder | None,
 ) -> tuple[PlayedFrames, str, tuple[SystemResult, ...]]:
     """Return the frames of the first pass, the reference, and the results of all protocols."""
-    shared = dict.fromkeys(probe for pair in probes.values() for probe in pair)
-    frames = playthrough.play('d=0', players, probes=list(shared), recorder=recorder)
+    stopping = [player for players in probes.values() for player in players]
+    frames = playthrough.play('d=0', players, probes=stopping, recorder=recorder)
     count = len(frames.numbers)
     if not count:
         raise ValueError(

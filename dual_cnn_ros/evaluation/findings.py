@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from dual_cnn_ros.calibration.reliability import Reliability
+from dual_cnn_ros.calibration.thresholds import Outcome
 from dual_cnn_ros.cascade.settings import Rule
 from dual_cnn_ros.evaluation.metrics import Interval
 from dual_cnn_ros.files import write_json
 from dual_cnn_ros.records import from_plain, RecordError, to_plain
 
-FORMAT = 3
+FORMAT = 4
 NO_MEMORY = 'off'
 
 
@@ -284,14 +285,21 @@ class SystemResult:
 
 
 @dataclass(frozen=True)
-class ThresholdCurve:
-    """The rule of a system of two stages at every threshold: no memory, each image once."""
+class ThresholdFront:
+    """
+    What a system comes to at the thresholds that no others dominate, without a memory.
+
+    Attributes
+    ----------
+    system
+        Its name; of several that differ in nothing but the thresholds, that of the first.
+    outcomes
+        Cheapest first, in MACs.
+
+    """
 
     system: str
-    thresholds: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    deferral_rate: tuple[float, ...]
-    macs: tuple[float, ...]
+    outcomes: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True)
@@ -399,7 +407,7 @@ class EvaluationFindings:
     cluster: str
     systems: tuple[EvaluatedSystem, ...]
     results: tuple[SystemResult, ...]
-    curves: tuple[ThresholdCurve, ...]
+    fronts: tuple[ThresholdFront, ...]
     conditions: Conditions
     disagreement: Disagreement | None = None
 

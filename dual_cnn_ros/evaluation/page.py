@@ -33,7 +33,7 @@ from dual_cnn_ros.evaluation.findings import (
     EvaluationFindings,
     NO_MEMORY,
     SystemResult,
-    ThresholdCurve,
+    ThresholdFront,
 )
 from dual_cnn_ros.evaluation.plots import INK, LegendEntry, Line, PALETTE, Point
 from dual_cnn_ros.evaluation.summary import (
@@ -47,9 +47,8 @@ from dual_cnn_ros.evaluation.summary import (
 )
 from dual_cnn_ros.tables import millions
 
-# The memory, the first stage, the second one, deeper ones: as the overlay draws them. No system
-# has one of these colours.
-_SOURCE_COLOURS = ('#009e73', '#0072b2', '#e69f00', '#cc79a7')
+# The memory and the stages, as the overlay draws them. No system has one of these colours.
+_SOURCE_COLOURS = ('#009e73', '#0072b2', '#e69f00', '#cc79a7', '#d55e00')
 _SYSTEM_COLOURS = tuple(c for c in PALETTE if c not in _SOURCE_COLOURS)
 THUMBNAIL = 160
 MOST_CLASSES = 30
@@ -138,15 +137,19 @@ def _cost_charts(findings: EvaluationFindings, protocol: str) -> Iterator[Figure
     memories = [m for m in dict.fromkeys(r.memory for r in results) if m != NO_MEMORY]
     forms: dict[str, plots.Form] = {NO_MEMORY: 'disc'}
     forms |= {memory: 'diamond' if i else 'square' for i, memory in enumerate(memories)}
-    # The curves are of this protocol.
-    curves: Sequence[ThresholdCurve] = findings.curves if protocol == 'd=0' else ()
+    # The fronts are of this protocol.
+    fronts: Sequence[ThresholdFront] = findings.fronts if protocol == 'd=0' else ()
     legend = [LegendEntry(name, colours[name], 'disc') for name in names]
     legend += [LegendEntry(f'memory {memory}', INK, forms[memory]) for memory in memories]
-    if curves:
-        legend.append(LegendEntry('at every threshold, no memory', INK, 'line'))
+    if fronts:
+        legend.append(LegendEntry('at other thresholds, no memory', INK, 'line'))
     lines = [
-        Line([1e-6 * macs for macs in curve.macs], curve.accuracy, colours[curve.system])
-        for curve in curves
+        Line(
+            [1e-6 * outcome.cost for outcome in front.outcomes],
+            [outcome.accuracy for outcome in front.outcomes],
+            colours[front.system],
+        )
+        for front in fronts
     ]
 
     def points(costs: Sequence[float]) -> list[Point]:

@@ -55,7 +55,7 @@ class AnswerLog:
     confidence
         Largest probability of the answer.
     scores
-        Of the first CNN asked; NaN where the memory answered.
+        Of the stages asked, in order; none where the memory answered.
     macs
         Of the CNNs asked.
     hits
@@ -77,7 +77,7 @@ class AnswerLog:
     labels: list[int] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    scores: list[tuple[float, ...]] = field(default_factory=list)
     macs: list[int] = field(default_factory=list)
     hits: list[bool] = field(default_factory=list)
     wrong: list[bool] = field(default_factory=list)
@@ -162,7 +162,7 @@ class Player:
         self.log.labels.append(self._place[decision.label])
         self.log.sources.append(decision.source)
         self.log.confidence.append(float(decision.probabilities.max()))
-        self.log.scores.append(next(iter(decision.scores.values()), float('nan')))
+        self.log.scores.append(tuple(decision.scores.values()))
         self.log.macs.append(sum(self._macs[name] for name in decision.scores))
         self.log.hits.append(decision.distance is not None)
         self.log.wrong.append(

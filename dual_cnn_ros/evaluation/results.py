@@ -17,14 +17,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import hashlib
 
 import numpy as np
 import numpy.typing as npt
 
 from dual_cnn_ros.calibration.reliability import reliability
-from dual_cnn_ros.calibration.thresholds import curve
+from dual_cnn_ros.calibration.thresholds import threshold_outcomes
 from dual_cnn_ros.cascade.audit import upper_bound
 from dual_cnn_ros.cascade.decision import MEMORY
 from dual_cnn_ros.data.labelled_frames import FrameSource
@@ -39,7 +39,7 @@ from dual_cnn_ros.evaluation.findings import (
     NO_MEMORY,
     SourceShare,
     SystemResult,
-    ThresholdCurve,
+    ThresholdFront,
 )
 from dual_cnn_ros.evaluation.metrics import bootstrap, confusion
 from dual_cnn_ros.evaluation.player import AnswerLog, PlayedFrames, Player, Playthrough
@@ -48,7 +48,7 @@ from dual_cnn_ros.evaluation.systems import System
 from dual_cnn_ros.evaluation.timing import summarise_times
 from dual_cnn_ros.evaluation.views import CHANGED
 
-_CURVE_POINTS = 101
+_FRONT_POINTS = 101
 _SHOWN = 24
 
 
@@ -188,23 +188,29 @@ def _shares(
     return shares
 
 
-def threshold_curves(
-    probes: dict[str, tuple[Player, Player]], truth: npt.NDArray[np.int64]
-) -> Iterator[ThresholdCurve]:
-    """Yield for each system of two stages the accuracy and cost of its rule at every threshold."""
+def threshold_fronts(
+    probes: Mapping[str, Sequence[Player]], truth: npt.NDArray[np.int64]
+) -> Iterator[ThresholdFront]:
+    """
+    Yield what each system comes to at its best thresholds.
+
+    Parameters
+    ----------
+    probes
+        For each system a player that stops at each of its stages, after the first pass.
+    truth
+        The true classes of its frames, -1 where unknown.
+
+    """
     judged = truth >= 0
     if not judged.any():
         return
-    for name, (first, final) in probes.items():
-        rules = curve(
-            np.array(first.log.scores)[judged],
-            (np.array(first.log.labels) == truth)[judged],
-            (np.array(final.log.labels) == truth)[judged],
-        ).subsample(_CURVE_POINTS)
-        cheap, dear = (stage.macs for stage in first.system.bundle.stages)
-        macs = cheap + rules.deferral_rate * dear
-        columns = (rules.thresholds, rules.accuracy, rules.deferral_rate, macs)
-        yield ThresholdCurve(name, *(tuple(column.tolist()) for column in columns))
+    for name, players in probes.items():
+        *scores, _ = np.array(players[-1].log.scores)[judged].T
+        right = [(np.array(player.log.labels) == truth)[judged] for player in players]
+        macs = [stage.macs for stage in players[0].system.bundle.stages]
+        front = threshold_outcomes(scores, right, macs).pareto().subsample(_FRONT_POINTS)
+        yield ThresholdFront(name, tuple(front))
 
 
 def find_disagreement(

@@ -51,6 +51,8 @@ class PublishedDecision:
         When it was made, seconds of the classifier's clock.
     macs
         Multiply-accumulate operations of the stages that were asked.
+    stages
+        All of the cascade, in order.
 
     """
 
@@ -63,6 +65,7 @@ class PublishedDecision:
     seconds: dict[str, float]
     finished: float
     macs: int
+    stages: tuple[str, ...]
 
 
 def decision_message(
@@ -107,6 +110,7 @@ def decision_message(
         **{f'seconds.{step}': seconds for step, seconds in decision.seconds.items()},
         'finished': f'{finished:.9f}',
         'macs': sum(stage.macs for stage in bundle.stages if stage.name in decision.scores),
+        'stages': ' '.join(stage.name for stage in bundle.stages),
     }
     status = diagnostic_status(
         types,
@@ -159,6 +163,7 @@ def read_decision(status: Any) -> PublishedDecision:
         numbers('seconds.'),
         number('finished'),
         int(number('macs')),
+        tuple(text('stages').split()),
     )
 
 

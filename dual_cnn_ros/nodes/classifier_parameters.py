@@ -207,15 +207,16 @@ class ClassifierParameters:
     )
     threshold: float = parameter(
         -1.0,
-        'An answer is accepted when its score is at least this, in [0, 1]; -1: as calibrated in '
-        'the bundle for this score and post-check, where it is.',
+        'The answer of a stage is accepted when its score is at least this, in [0, 1]; -1: as '
+        'calibrated in the bundle for this score and post-check, where it is, each stage with a '
+        'threshold of its own.',
         ON_NEXT_FRAME,
         range=(-1, 1),
         further_check=_check_threshold,
     )
     post_check: str = parameter(
         FROM_BUNDLE,
-        'Whose answer counts once the second CNN was asked; bundle: as calibrated.',
+        'Whose answer counts once several CNNs were asked; bundle: as calibrated.',
         ON_NEXT_FRAME,
         choices=(FROM_BUNDLE, *POST_CHECKS),
     )

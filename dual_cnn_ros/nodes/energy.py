@@ -160,7 +160,9 @@ class EnergyNode(Node):
             try:
                 decision = read_decision(status)
                 busy = _busy_seconds(decision)
-                self._account.add_decision(decision.finished, decision.source, busy)
+                self._account.add_decision(
+                    decision.finished, decision.source, busy, decision.stages
+                )
             except Exception as error:  # as above
                 self._refuse('decisions', status.name, error)
 

@@ -50,7 +50,7 @@ class EnergyParameters:
     )
     baseline: str = parameter(
         'none',
-        'What the saving is stated against: always running both CNNs, always the second, or a '
+        'What the saving is stated against: always running all CNNs, always the last, or a '
         'measured figure, given here or stored in the bundle by the measure tool.',
         AT_ONCE,
         choices=BASELINES,

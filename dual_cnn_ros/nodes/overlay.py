@@ -25,15 +25,15 @@ from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.frame import Image, twice_if_lone
 from dual_cnn_ros.typeface import draw_text, text_width
 
-# BGR, distinct to colour-blind eyes too (after Okabe and Ito): green, blue, then orange and
-# purple.
-SOURCE_COLOURS = ((115, 158, 0), (178, 114, 0), (0, 159, 230), (167, 121, 204))
+# BGR, distinct to colour-blind eyes too (after Okabe and Ito): green for the memory, then blue,
+# orange, purple and vermilion for the stages.
+SOURCE_COLOURS = ((115, 158, 0), (178, 114, 0), (0, 159, 230), (167, 121, 204), (0, 94, 213))
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MIN_WIDTH = 320
 
 
 def source_colour(decision: Decision, stages: Sequence[str]) -> tuple[int, int, int]:
-    """Return the BGR colour of a decision's source: memory, first, second, any deeper stage."""
+    """Return the BGR colour of a decision's source: the memory, each stage, the deepest alike."""
     sources = ('memory', *stages)
     return SOURCE_COLOURS[min(sources.index(decision.source), len(SOURCE_COLOURS) - 1)]
 

@@ -71,7 +71,7 @@ class PowerInput:
         classifier = []
         power = [f'sysfs_root:={self.sysfs_root}']
         idle_seconds = IDLE_SECONDS * self.speed(rate)
-        energy = [f'window_s:={WINDOW}', 'baseline:=always_both', f'idle_s:={idle_seconds}']
+        energy = [f'window_s:={WINDOW}', 'baseline:=always_all', f'idle_s:={idle_seconds}']
         clock = []
         if self.trace:
             clock = ['use_sim_time:=true']

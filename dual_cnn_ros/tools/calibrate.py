@@ -13,25 +13,26 @@
 # limitations under the License.
 
 """
-Make a bundle of two trained CNNs: temperatures, score, threshold, post-check, and the evidence.
+Make a bundle of trained CNNs: temperatures, score, thresholds, post-check, and the evidence.
 
 The validation images of `train` are parted once more, by a hash of their names. On one part (fit)
-the temperatures are fitted, and the score and the post-check are chosen; `pair` chose the two CNNs
+the temperatures are fitted, and the score and the post-check are chosen; `choose` chose the CNNs
 on it too, where it was given the same --fit. On the other (certification) the thresholds are
-found, the exact best of all that there are, and some are certified: to lose at most ALPHA of
-accuracy against the best of what could be had without a cascade, either CNN alone or always both,
-by each post-check, as the images to fit on tell which that is; or against the CNN named by
---reference. The promise holds with a probability of at least 1 - DELTA over the draw of images.
+found, the exact best of all that there are, or of 262,144 vectors where several thresholds leave
+more; and some are certified: to lose at most ALPHA of accuracy against the best of what could be
+had without a cascade, any CNN alone or always all, by each post-check, as the images to fit on
+tell which that is; or against the CNN named by --reference. The promise holds with a probability
+of at least 1 - DELTA over the draw of images.
 
-That certificate holds for one pair of CNNs, one combination of score and post-check and one grid
-of thresholds, which therefore come from the fit part alone. To certify several and then take the
-cheapest would be to look at the same images several times. The other operating points are the best
-on the certification images, which promises nothing. The images of --test are looked at once, by
-the finished bundle.
+That certificate holds for one cascade, one combination of score and post-check and one path of
+thresholds to test, which therefore come from the fit part alone. To certify several and then take
+the cheapest would be to look at the same images several times. The other operating points are the
+best on the certification images, which promises nothing. The images of --test are looked at once,
+by the finished bundle.
 
 With --unlabelled, DATA is what the robot has seen: a folder or a tar of images, a recording or a
-video. The answers of the second CNN, or of both by --post-check, or of --reference, stand for the
-labels, so that every accuracy is an agreement with them; the threshold is the cheapest that keeps
+video. The answers of the last CNN, or of all by --post-check, or of --reference, stand for the
+labels, so that every accuracy is an agreement with them; the thresholds are the cheapest that keep
 1 - ALPHA of it. Frames are parted by scenes, and scenes are what a certificate counts.
 """
 
@@ -92,10 +93,10 @@ def _draw(findings: CalibrationFindings, folder: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser('calibrate', __doc__)
     add = parser.add_argument
-    add('data', type=Path, metavar='DATA', help='the folder or tar that both CNNs were trained on')
+    add('data', type=Path, metavar='DATA', help='the folder or tar that all CNNs were trained on')
     stages = (
-        'bundles with two stages together: the CNN to ask first, then the second, such as train '
-        'wrote; or one bundle, to calibrate it anew'
+        'bundles, such as train wrote: their CNNs become the stages, the one to ask first at the '
+        'beginning; or one bundle of several stages, to calibrate it anew'
     )
     add('stages', nargs='+', metavar='BUNDLE', help=stages)
     add('--unlabelled', action='store_true', help='DATA has no labels, see above')
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add('--alpha', type=fraction, default=0.01, help=loss)
     risk = 'probability that it loses more (default %(default)s)'
     add('--delta', type=fraction, default=0.05, help=risk)
-    strong = 'bundle of one stage, a strong CNN to certify against in place of these two'
+    strong = 'bundle of one stage, a strong CNN to certify against in place of these'
     add('--reference', metavar='BUNDLE', help=strong)
     add('--name', help='of the bundle; that of its folder by default')
     add('--description', default='', help='of the bundle, one line')

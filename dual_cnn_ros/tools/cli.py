@@ -93,18 +93,28 @@ positive = number(0, exclusive=True)
 
 
 def add_fit_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `pair` and `calibrate` have to be given alike."""
+    """Add the options that `choose` and `calibrate` share, and have to be given alike."""
+    # Loads what most commands do without.
+    from dual_cnn_ros.calibration.candidates import COSTS
+
     parser.add_argument(
         '--fit',
         type=fraction,
         default=0.5,
         metavar='SHARE',
         help='of the validation images, to fit on and to choose with; the others are for '
-        'calibrate to find and certify thresholds; pair and calibrate need the same (default '
+        'calibrate to find and certify thresholds; choose and calibrate need the same (default '
         '%(default)s)',
     )
     parser.add_argument(
         '--exclude', type=Path, metavar='FILE', help='the names that train left out'
+    )
+    parser.add_argument(
+        '--cost',
+        choices=tuple(COSTS),
+        default='cpu_seconds',
+        help='what the cheapest has least of: CPU seconds as measured here, or MACs, the same on '
+        'every machine (%(default)s)',
     )
 
 

@@ -13,15 +13,15 @@
 # limitations under the License.
 
 """
-Make a bundle of your own photographs in one go: two CNNs from trained weights, paired, calibrated.
+Make a bundle of your own photographs in one go: CNNs from trained weights, chosen, calibrated.
 
 PHOTOS is a folder or a tar of <class>/<image>, or of <split>/<class>/<image>. EfficientNet-Lite0
 is fine-tuned as the second CNN, and its first five stages, at a smaller size, as the first. Both
-are quantised too, and of the four the pair is taken that is as right as the best of them for the
-least CPU time, or one of them alone where no pair is. A test split, or else a part of
-the images that is set aside by a hash of their names, judges the result.
+are quantised too, and of the four the cascade is taken that is as right as the best of them for
+the least CPU time, or one of them alone where no cascade is. A test split, or else a part of the
+images that is set aside by a hash of their names, judges the result.
 
-OUT becomes a bundle; OUT.work has the CNNs, the choice of the pair, and evaluate/evaluate.html,
+OUT becomes a bundle; OUT.work has the CNNs, the choice among them, and evaluate/evaluate.html,
 the page to look at. Run the same command again after an interruption: it goes on where it was.
 """
 
@@ -29,14 +29,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 import sys
 
-from dual_cnn_ros.bundle import Bundle, write_bundle
-from dual_cnn_ros.calibration.pairs import choose_pair, PairingOptions
-from dual_cnn_ros.calibration.procedure import calibrate, CalibrationOptions, copy_stage
-from dual_cnn_ros.calibration.report import calibration_report, pairing_report
+from dual_cnn_ros.bundle import Bundle
+from dual_cnn_ros.calibration.choice import ChoiceOptions, choose_cascade
+from dual_cnn_ros.calibration.procedure import calibrate, CalibrationOptions
+from dual_cnn_ros.calibration.report import calibration_report, choice_report
 from dual_cnn_ros.data.dataset import is_validation
 from dual_cnn_ros.data.image_folder import image_name, ImageFolder
 from dual_cnn_ros.files import write_atomically
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fit(options: FitOptions) -> Bundle:
-    """Train, quantise, pair, calibrate and evaluate; ValueError says what the data lack."""
+    """Train, quantise, choose, calibrate and evaluate; ValueError says what the data lack."""
     from dual_cnn_ros.evaluation.evaluation import evaluate, EvaluationOptions
     from dual_cnn_ros.evaluation.summary import finding
 
@@ -140,21 +140,17 @@ def fit(options: FitOptions) -> Bundle:
         quantise(QuantisationOptions(str(models / name), options.photos, out, out.name))
     names = ('first', 'first_int8', 'second', 'second_int8')
     pool = tuple(str(models / name) for name in names)
-    pairing = choose_pair(
-        PairingOptions(options.photos, pool, options.work / 'pair', exclude=left_out)
+    choice = choose_cascade(
+        ChoiceOptions(options.photos, pool, options.work / 'choose', exclude=left_out)
     )
-    print(*pairing_report(options.photos.name, pairing), sep='\n')
-    winner = pairing.recommendation.winner
-    if winner.second:
-        stages = str(models / winner.first), str(models / winner.second)
-        bundle, found = calibrate(
-            CalibrationOptions(
-                *(options.photos, stages, options.out.name, options.out), exclude=left_out
-            )
+    print(*choice_report(options.photos.name, choice), sep='\n')
+    stages = tuple(str(models / name) for name in choice.recommendation.winner.stages)
+    bundle, found = calibrate(
+        CalibrationOptions(
+            *(options.photos, stages, options.out.name, options.out), exclude=left_out
         )
-        print(*calibration_report(bundle, found), sep='\n')
-    else:
-        bundle = _alone(Bundle.open(str(models / winner.first)), options.out, winner.cpu_seconds)
+    )
+    print(*calibration_report(bundle, found), sep='\n')
     others = [str(models / name) for name in ('second', 'second_int8')]
     evaluation = evaluate(
         EvaluationOptions(
@@ -213,15 +209,6 @@ def _train(
             **{**TRAINED_BY[network], 'input': (size, size), 'epochs': epochs},
         )
     )
-
-
-def _alone(bundle: Bundle, out: Path, cpu_seconds: float) -> Bundle:
-    """Write a bundle of one CNN, because no pair is better; return it."""
-    out.mkdir(parents=True, exist_ok=True)
-    stage = copy_stage(bundle.stages[0], out, 'first', cpu_seconds, None)
-    written = replace(bundle, path=out, name=out.name, stages=(stage,))
-    write_bundle(written)
-    return written
 
 
 def _parser() -> argparse.ArgumentParser:

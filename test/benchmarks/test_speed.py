@@ -32,10 +32,10 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.calibration.guarantee import certified_threshold, declared_grid
+from dual_cnn_ros.calibration.guarantee import certified_steps
 from dual_cnn_ros.calibration.rules import candidate_rules, CandidateRule
 from dual_cnn_ros.calibration.temperature import calibrated
-from dual_cnn_ros.calibration.thresholds import curve
+from dual_cnn_ros.calibration.thresholds import Outcome, threshold_outcomes
 from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.fingerprints import dhash, invariants
 from dual_cnn_ros.cascade.frame import Frame, Image, Preprocessing
@@ -195,16 +195,60 @@ def test_threshold(benchmark: Any, version: int) -> None:
     s = np.round(rng.beta(4, 1, size=1000) * 1998 + 1) / 2000 + 0.5 / 2000
     first, final = rng.random(1000) < s, rng.random(1000) < 0.85
     lists: Any = s.tolist(), first.tolist(), final.tolist()
-    best = curve(s, first, final).most_accurate()
+
+    def exact() -> Outcome:
+        return threshold_outcomes([s], [first, final], (1.0, 1.0)).most_accurate()
+
+    best = exact()
     versions = (
-        lambda: curve(s, first, final).most_accurate().threshold,
+        lambda: exact().thresholds[0],
         lambda: python_grid(*lists),
         lambda: numpy_grid(s, first, final),
     )
     threshold = benchmark(versions[version])
     assert np.where(s >= threshold, first, final).mean() == best.accuracy
     # Of equally good ones all take that which asks least.
-    assert (s < threshold).mean() == best.deferral_rate
+    assert ((s < threshold).mean(),) == best.deferral_rates
+
+
+def one_by_one(scores: np.ndarray, right: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return the accuracy and the deferral rates of each vector, (V, n)."""
+    found = np.zeros((len(vectors), len(right)))
+    for row, thresholds in zip(found, vectors):
+        goes_on = np.ones(len(scores[0]), bool)
+        for stage, threshold in enumerate(thresholds):
+            sure = goes_on & (scores[stage] >= threshold)
+            row[0] += np.count_nonzero(sure & right[stage])
+            goes_on &= ~sure
+            row[stage + 1] = np.count_nonzero(goes_on)
+        row[0] += np.count_nonzero(goes_on & right[-1])
+    return found / len(scores[0])
+
+
+EVERY = 64
+
+
+@compared(
+    'four stages, 5,000 samples: 262,144 vectors of thresholds',
+    f'one vector after another, 1 of {EVERY} of them',
+    rounds=3,
+)
+def test_vectors(benchmark: Any, version: int) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random((3, 5000))
+    right = rng.random((4, 5000)) < np.array([0.7, 0.8, 0.9, 0.95])[:, np.newaxis]
+    costs = (1.0, 3.0, 9.0, 27.0)
+    exact = threshold_outcomes(scores, right, costs)
+    assert len(exact) == 64**3
+    vectors = exact.thresholds[::EVERY]
+    versions: tuple[Any, ...] = (
+        lambda: threshold_outcomes(scores, right, costs),
+        lambda: one_by_one(scores, right, vectors),
+    )
+    found = benchmark(versions[version])
+    if version:
+        np.testing.assert_array_equal(found[:, 0], exact.accuracy[::EVERY])
+        np.testing.assert_array_equal(found[:, 1:], exact.deferral_rates[::EVERY])
 
 
 def answers(count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -260,7 +304,8 @@ def grid_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> lis
 
 
 def exact_search(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> list[float]:
-    return [c.curve().most_accurate().accuracy for c in candidate_rules([first, second], truth)]
+    rules = candidate_rules([first, second], truth, (1.0, 2.0))
+    return [rule.outcomes().most_accurate().accuracy for rule in rules]
 
 
 @compared(
@@ -289,10 +334,10 @@ def test_certificate(benchmark: Any, version: int) -> None:
     # So little is lost that every step is taken.
     final = rng.random(25_000) < 0.9
     first = final & (rng.random(25_000) < 0.998)
-    rule, grid = CandidateRule('entropy', 'none', s, first, final), declared_grid(s)
+    rule = CandidateRule('entropy', 'none', (s,), (first, final), (1.0, 2.0))
+    path = np.linspace(1, 0, 200)[:, np.newaxis]
     method = ('betting', 'binomial')[version]
-    threshold = benchmark(certified_threshold, rule, grid, 0.01, 0.05, method)
-    assert threshold == s.min()
+    assert benchmark(certified_steps, rule, path, 0.01, 0.05, method) == 200
 
 
 # Frame -------------------------------------------------------------------------------------------

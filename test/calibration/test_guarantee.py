@@ -25,7 +25,7 @@ import pytest
 
 from dual_cnn_ros.bundle import Certificate
 from dual_cnn_ros.calibration import guarantee
-from dual_cnn_ros.calibration.guarantee import certified_threshold, certify, METHODS
+from dual_cnn_ros.calibration.guarantee import certified_steps, certify, METHODS
 from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
@@ -49,7 +49,20 @@ def simulate(
     random = np.random.default_rng(seed)
     band = random.integers(0, len(GRID), shape)
     u, h, b = random.random(shape), np.asarray(harm)[band], np.asarray(benefit)[band]
-    return CandidateRule('entropy', 'none', GRID[band], u >= h, (u < h) | (u >= h + b))
+    return rule_of(GRID[band], u >= h, (u < h) | (u >= h + b))
+
+
+def rule_of(*arrays: np.ndarray) -> CandidateRule:
+    """Return a rule of as many stages as there are arrays of what is right, after the scores."""
+    count = len(arrays) // 2 + 1
+    return CandidateRule('entropy', 'none', arrays[:-count], arrays[-count:], (1.0,) * count)
+
+
+def certified_threshold(rule: CandidateRule, grid: Any, *options: Any, **named: Any) -> np.ndarray:
+    """Return the loosest threshold of a falling grid that is certified for two stages, or NaN."""
+    path = np.array([[ALWAYS_DEFER], *([threshold] for threshold in grid)])
+    steps = certified_steps(rule, path, *options, **named)
+    return np.concatenate(([math.nan], path[:, 0]))[steps]
 
 
 def typical(*shape: int) -> CandidateRule:
@@ -57,7 +70,7 @@ def typical(*shape: int) -> CandidateRule:
 
 
 def gaps_at(threshold: float, rule: CandidateRule) -> np.ndarray:
-    return rule.final_right.astype(int) - rule.right(threshold)
+    return rule.always_right.astype(int) - rule.right_at([threshold])
 
 
 def violations(thresholds: np.ndarray, losses: np.ndarray) -> float:
@@ -114,7 +127,7 @@ def test_betting_accepts_more_than_the_binomial_test_where_gains_make_up_for_los
 ) -> None:
     rule = simulate(np.linspace(0.02, worst_harm, 6), benefit, 6, (200, 2000))
     accepted = {
-        method: (certified_threshold(rule, GRID, 0.03, 0.05, method) <= rule.scores.T).mean()
+        method: (certified_threshold(rule, GRID, 0.03, 0.05, method) <= rule.scores[0].T).mean()
         for method in METHODS
     }
     assert max(accepted, key=accepted.__getitem__) == ahead
@@ -142,9 +155,9 @@ def test_where_nothing_can_be_shown_even_a_certain_first_stage_is_not_accepted(
     method: str,
 ) -> None:
     right = np.ones(50, bool)
-    rule = CandidateRule('entropy', 'none', np.ones(50), right, right)
+    rule = rule_of(np.ones(50), right, right)
     assert certified_threshold(rule, [1.0, 0.5], 0.01, 0.05, method) == ALWAYS_DEFER
-    assert not (rule.scores >= ALWAYS_DEFER).any()
+    assert not (rule.scores[0] >= ALWAYS_DEFER).any()
 
 
 def test_strong_model_has_to_be_matched_by_the_second_stage_too() -> None:
@@ -155,28 +168,57 @@ def test_strong_model_has_to_be_matched_by_the_second_stage_too() -> None:
         return float(certified_threshold(rule, GRID, ALPHA, DELTA, reference_right=reference))
 
     own = loosest(rule, None)
-    assert ALWAYS_DEFER > own > GRID[-1] and loosest(rule, rule.final_right) == own
+    assert ALWAYS_DEFER > own > GRID[-1] and loosest(rule, rule.always_right) == own
     # The model errs less often than either stage.
     strong, second = number % 100 > 0, number % 10 > 0
-    assert math.isnan(loosest(replace(rule, final_right=second), strong))
+    assert math.isnan(loosest(rule_of(*rule.scores, rule.right[0], second), strong))
     # Where the second stage matches it, to be certain of the first one would not do.
-    certain = replace(rule, scores=np.ones(3000), final_right=strong)
+    certain = rule_of(np.ones(3000), rule.right[0], strong)
     assert loosest(certain, strong) == ALWAYS_DEFER
     # The model errs more often than the second stage, so there is more to lose.
     weak = second & (number % 33 > 0)
-    assert loosest(replace(rule, first_right=second, final_right=second), weak) == GRID[-1]
+    assert loosest(rule_of(*rule.scores, second, second), weak) == GRID[-1]
 
 
 def test_all_thresholds_up_to_the_loosest_are_certified() -> None:
     rule = typical(3000)
     sought = Certificate(ALPHA, DELTA, 'betting', 3000, 'strong')
-    for found, method in zip(certify(rule, GRID, sought, rule.final_right), METHODS):
+    path = np.array([[ALWAYS_DEFER], *GRID[:, np.newaxis]])
+    for found, method in zip(certify(rule, path, sought, rule.always_right), METHODS):
         loosest = certified_threshold(rule, GRID, ALPHA, DELTA, method)
         assert GRID[-1] < loosest < GRID[0]
-        assert found.thresholds == (*sorted(GRID[loosest <= GRID]), ALWAYS_DEFER)
+        assert found.path == ((ALWAYS_DEFER,), *((t,) for t in GRID[loosest <= GRID]))
         assert found.certificate == replace(sought, method=method)
-    weak = replace(rule, final_right=np.arange(3000) % 10 > 0)
-    assert certify(weak, GRID, sought, np.ones(3000, bool)) == ()
+    weak = rule_of(*rule.scores, rule.right[0], np.arange(3000) % 10 > 0)
+    assert certify(weak, path, sought, np.ones(3000, bool)) == ()
+
+
+def three_stages(seed: int, shape: tuple[int, ...]) -> CandidateRule:
+    """Return a rule of three stages, each better than the one before where that one is unsure."""
+    random = np.random.default_rng(seed)
+    scores = random.random((2, *shape))
+    right = [random.random(shape) < p for p in (0.5 + scores[0] / 2, 0.7 + scores[1] / 4, 0.95)]
+    return rule_of(*scores, *right)
+
+
+def test_a_path_of_vectors_keeps_the_promise() -> None:
+    path = guarantee.declared_path(three_stages(0, (2000,)), 30)
+    assert path.shape[1] == 2 and len(path) <= 31 and (path[0] == ALWAYS_DEFER).all()
+    rule, many = three_stages(1, (RUNS, 400)), three_stages(2, (200_000,))
+    steps = certified_steps(rule, path, ALPHA, DELTA)
+    losses = [float(many.always_right.mean() - many.right_at(t).mean()) for t in path]
+    # The first that loses too much is not certified too often; what is certified may be used.
+    assert np.mean([max(losses[:n]) > ALPHA for n in steps]) <= HIGHEST_RATE
+    costs = [many.at(t).cost for t in path]
+    assert (np.diff(costs) < 0.02).all() and costs[0] == 3
+    assert np.mean([costs[n - 1] for n in steps]) < 2.5, 'a certificate that saves something'
+
+
+def test_the_path_is_declared_by_other_images_and_saves_the_front() -> None:
+    rule = three_stages(5, (500,))
+    front = rule.outcomes().pareto()
+    path = guarantee.declared_path(rule, 10_000)
+    assert path[1:].tolist() == front.thresholds[::-1].tolist()
 
 
 def scenes(loss: float, seed: int, runs: int = 600, count: int = 300) -> tuple[Any, list[str]]:
@@ -194,7 +236,7 @@ def scenes(loss: float, seed: int, runs: int = 600, count: int = 300) -> tuple[A
     is_lost = random.random(shape) < np.array([chance[int(n)] for n in lengths])
     first = ~np.repeat(is_lost, lengths, axis=1)
     always = np.ones(first.shape, bool)
-    return CandidateRule('entropy', 'none', np.full(first.shape, 0.5), first, always), names
+    return rule_of(np.full(first.shape, 0.5), first, always), names
 
 
 @pytest.mark.parametrize('true_loss', [0.3, 1.0, 1.3, 2.0])
@@ -235,23 +277,17 @@ def test_as_many_images_are_needed_as_are_said_to_be(alpha: float, delta: float)
     assert shown == [False, True]
 
 
-def test_grid_falls_and_keeps_to_the_scores() -> None:
-    grid = guarantee.declared_grid(np.float32([0.2, 0.9, 0.9, 0.9, 1.0]), 9)
-    assert (np.diff(grid) < 0).all() and grid[0] == 1 and grid[-1] == np.float32(0.2)
-    assert len(guarantee.declared_grid(np.linspace(0, 1, 1000))) == 200
-
-
 @pytest.mark.parametrize(
-    ('grid', 'alpha', 'delta', 'message'),
+    ('path', 'alpha', 'delta', 'message'),
     [
-        ([0.6, 0.5], 0.0, 0.1, 'alpha and delta'),
-        ([0.6, 0.5], 0.1, 1.0, 'alpha and delta'),
-        ([0.5, 0.6], 0.1, 0.1, 'must fall'),
-        ([0.5, 0.5], 0.1, 0.1, 'must fall'),
+        ([[0.6], [0.5]], 0.0, 0.1, 'alpha and delta'),
+        ([[0.6], [0.5]], 0.1, 1.0, 'alpha and delta'),
+        ([0.6, 0.5], 0.1, 0.1, 'vectors of one threshold'),
+        ([[0.6, 0.5]], 0.1, 0.1, 'vectors of one threshold'),
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    grid: list[float], alpha: float, delta: float, message: str
+    path: list[Any], alpha: float, delta: float, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        certified_threshold(typical(10), grid, alpha, delta)
+        certified_steps(typical(10), path, alpha, delta)

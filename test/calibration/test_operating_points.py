@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from dual_cnn_ros.bundle import Certificate, MOST_POINTS
-from dual_cnn_ros.calibration.guarantee import CertifiedThresholds
+from dual_cnn_ros.calibration.guarantee import CertifiedPath
 from dual_cnn_ros.calibration.operating_points import operating_points, promise
 from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
@@ -35,7 +35,8 @@ HARM = Certificate(0.01, 0.05, 'binomial', 100, 'always asking second')
 
 
 def rule_of(scores: list[float], first: list[bool], final: list[bool]) -> CandidateRule:
-    return CandidateRule('entropy', 'none', *map(np.array, (scores, first, final)))
+    own, *right = map(np.array, (scores, first, final))
+    return CandidateRule('entropy', 'none', (own,), tuple(right), MACS)
 
 
 def noisy(count: int, seed: int = 0) -> CandidateRule:
@@ -45,35 +46,42 @@ def noisy(count: int, seed: int = 0) -> CandidateRule:
     return rule_of(scores, random.random(count) < scores, random.random(count) < 0.8)
 
 
-def certified(certificate: Certificate, *thresholds: float) -> CertifiedThresholds:
-    return CertifiedThresholds(certificate, (*thresholds, ALWAYS_DEFER))
+def certified(certificate: Certificate, *thresholds: float, down_to: float = 0.0) -> CertifiedPath:
+    """Return what certifies a path of thresholds for two stages, from always deferring on."""
+    path = sorted({*thresholds, ALWAYS_DEFER}, reverse=True)
+    return CertifiedPath(certificate, tuple((t,) for t in path if t >= down_to))
 
 
 grids = st.lists(st.floats(0, 1), max_size=5, unique=True).map(sorted)
 
 
-@given(st.integers(1, 60), st.integers(0, 99), st.floats(0, 1), grids, grids, st.booleans())
+ends = st.tuples(st.floats(0, 1), st.floats(0, 1))
+
+
+@given(st.integers(1, 60), st.integers(0, 99), st.floats(0, 1), grids, ends, st.booleans())
 def test_points_are_few_differ_and_are_not_dominated(
-    count: int, seed: int, single: float, loss: list, harm: list, stated: bool
+    count: int, seed: int, single: float, grid: list, ends: tuple[float, float], stated: bool
 ) -> None:
     rule = noisy(count, seed)
-    promised = [certified(LOSS, *loss), certified(HARM, *harm)]
-    accuracy = rule.best().accuracy / 2 if stated else None
+    promised = [
+        certified(certificate, *grid, down_to=end) for certificate, end in zip((LOSS, HARM), ends)
+    ]
+    accuracy = rule.outcomes().most_accurate().accuracy / 2 if stated else None
     points = operating_points(rule, MACS, single, promised, accuracy)
     assert 1 <= len(points) <= MOST_POINTS and len({p.name for p in points}) == len(points)
     assert all(p.use and p.post_check == 'none' for p in points)
-    outcomes = {(p.accuracy, p.deferral_rate) for p in points}
+    outcomes = {(p.accuracy, p.deferral_rates) for p in points}
     assert len(outcomes) == len(points), 'what comes to the same is one point'
     for point, dearer in pairwise(points):
         assert point.macs <= dearer.macs
     for point in points:
-        at = rule.at(point.criteria[0].threshold)
-        assert (point.accuracy, point.deferral_rate) == (
+        at = rule.at([c.threshold for c in point.criteria])
+        assert (point.accuracy, *point.deferral_rates) == (
             pytest.approx(at.accuracy, abs=1e-5),
-            pytest.approx(at.deferral_rate, abs=1e-5),
+            pytest.approx(at.deferral_rates[0], abs=1e-5),
         )
-        assert point.macs == pytest.approx(100 + 1000 * at.deferral_rate, abs=1)
-        others = [rule.at(p.criteria[0].threshold) for p in points if p.certificate is None]
+        assert point.macs == pytest.approx(100 + 1000 * at.deferral_rates[0], abs=1)
+        others = [rule.at([p.criteria[0].threshold]) for p in points if p.certificate is None]
         is_dominated = any(other.dominates(at) for other in others)
         if point.certificate is None:
             assert not is_dominated
@@ -81,14 +89,15 @@ def test_points_are_few_differ_and_are_not_dominated(
             (entry,) = (e for e in promised if e.certificate == point.certificate)
             for kept in promised:
                 if promise(kept.certificate) in point.use:
-                    assert point.criteria[0].threshold >= kept.thresholds[0]
+                    assert point.criteria[0].threshold >= kept.path[-1][0]
             if is_dominated:
-                assert at.deferral_rate == rule.at(entry.thresholds[0]).deferral_rate
+                assert at.deferral_rates == rule.at(entry.path[-1]).deferral_rates
 
 
 def test_each_point_is_the_cheapest_that_does_what_its_name_says() -> None:
     rule = noisy(5000)
-    best = rule.best()
+    outcomes = rule.outcomes()
+    best = outcomes.most_accurate()
     points = {p.name: p for p in operating_points(rule, MACS, 0.8, accuracy=0.7)}
     accuracies = {
         'most_accurate': best.accuracy,
@@ -100,8 +109,8 @@ def test_each_point_is_the_cheapest_that_does_what_its_name_says() -> None:
     }
     assert set(points) == {'cheapest', *accuracies}
     for name, accuracy in accuracies.items():
-        assert points[name].criteria[0].threshold == rule.best(accuracy).threshold
-    assert points['cheapest'].deferral_rate == 0
+        assert (points[name].criteria[0].threshold,) == outcomes.reaching(accuracy).thresholds
+    assert points['cheapest'].deferral_rates == (0,)
     assert 'matches_best_cnn' not in {p.name for p in operating_points(rule, MACS, 0.99)}
     with pytest.raises(ValueError, match='no threshold reaches'):
         operating_points(rule, MACS, 0.8, accuracy=0.999)
@@ -135,7 +144,8 @@ def test_the_loosest_certified_threshold_that_is_not_dominated_is_taken(
 
 
 def test_what_comes_to_the_same_is_one_point_with_all_promises() -> None:
-    both = [certified(LOSS, 0.43), certified(HARM, 0.47)]
+    path = 0.43, 0.47
+    both = [certified(LOSS, *path), certified(HARM, *path, down_to=0.45)]
     points = operating_points(STEPS, MACS, 1.0, both)
     assert [p.name for p in points] == ['cheapest', 'certified']
     certain = points[-1]
@@ -146,5 +156,7 @@ def test_what_comes_to_the_same_is_one_point_with_all_promises() -> None:
         'Also: most_accurate, matches_best_cnn, within_half_point, within_one_point, '
         'within_two_points.'
     )
-    apart = operating_points(STEPS, MACS, 1.0, [certified(LOSS, 0.45), certified(HARM, 0.55)])
+    path = 0.45, 0.55
+    promised = [certified(LOSS, *path), certified(HARM, *path, down_to=0.5)]
+    apart = operating_points(STEPS, MACS, 1.0, promised)
     assert [p.name for p in apart] == ['cheapest', 'certified', 'certified_harm']

@@ -26,7 +26,7 @@ from tiny_pool import make_trained
 
 from dual_cnn_ros.bundle import read_bundle, write_bundle
 from dual_cnn_ros.calibration.candidates import read_candidates
-from dual_cnn_ros.calibration.guarantee import Blocks, certified_threshold
+from dual_cnn_ros.calibration.guarantee import Blocks, certified_steps
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.calibration.unlabelled import join_scenes, predict_frames, Scenes
@@ -112,9 +112,10 @@ def test_scenes_that_have_to_do_with_each_other_are_joined_and_the_promise_kept(
         cut = drive(seed, gap * alpha, 2000, 12)
         for name, found in (('cut', cut), ('joined', join_scenes(cut))):
             first = found.right[0]
-            rule = CandidateRule('entropy', 'none', np.ones(2000), first, np.ones(2000, bool))
+            right = first, np.ones(2000, bool)
+            rule = CandidateRule('entropy', 'none', (np.ones(2000),), right, (1.0, 1.0))
             blocks = Blocks.of(found.blocks, max(4, 2000 // found.units))
-            kept[name] += certified_threshold(rule, [0.5], alpha, delta, blocks=blocks) == 0.5
+            kept[name] += certified_steps(rule, [[0.5]], alpha, delta, blocks=blocks) == 1
     if gap < 1:
         assert kept['joined'] > 0.5 * runs, 'what agrees well enough is certified'
     else:
@@ -216,7 +217,11 @@ def test_a_bundle_is_calibrated_anew_from_its_own_stages(folder: Path, tmp_path:
     x, y = (read_bundle(tmp_path / name) for name in 'xy')
     for before, after in zip(x.stages, y.stages):
         assert before.identity == after.identity
-    assert calibrate.main([*arguments, str(folder / 'c'), '--name', 'z', '--out', 'z']) == 1
+    out = ['--name', 'z', '--out', str(tmp_path / 'z')]
+    assert calibrate.main([*arguments, str(folder / 'c'), *out]) == 0
+    z = read_bundle(tmp_path / 'z')
+    assert [stage.name for stage in z.stages] == ['first', 'second', 'third']
+    assert {len(point.criteria) for point in z.operating_points} == {2}
 
 
 @pytest.mark.parametrize('check', ['average', 'more_confident'])
@@ -225,7 +230,7 @@ def test_both_together_may_stand_for_the_labels(folder: Path, tmp_path: Path, ch
     assert run(folder, tmp_path / 'x', *options) == 0
     bundle = read_bundle(tmp_path / 'x')
     (certified,) = [point for point in bundle.operating_points if point.certificate]
-    assert certified.certificate.reference == f'both by {check}'
+    assert certified.certificate.reference == f'all by {check}'
     # Whoever always asks both agrees with both, always.
     always = [p for p in bundle.operating_points if p.criteria[0].threshold > 1]
     assert all(point.accuracy == 1 for point in always)

@@ -85,7 +85,7 @@ def accounted(seed: int, seconds: float, rest: float) -> tuple[Account, Decision
     for n, (time, power) in enumerate(zip(times, np.round(read / 0.04) * 0.04)):
         while waiting and waiting[-1][0] + 0.05 < time:
             finished, source, busy = waiting.pop()
-            account.add_decision(finished + 1000, source, busy)
+            account.add_decision(finished + 1000, source, busy, ('first', 'second'))
         account.add_reading(time + 1000, Reading('total', time, watts=power), 0.1)
         if rest and n == 5:
             account.measure_idle(20.0)
@@ -125,7 +125,7 @@ def test_average_and_saving() -> None:
     assert account.net_joules_per_frame == pytest.approx(true, rel=0.05)
     assert account.joules_per_frame == pytest.approx(true + IDLE / 30, rel=0.02)
     fit, busy = account.fit(), account.mean_busy_seconds()
-    for name, parts in {'always_second': ['second'], 'always_both': ['first', 'second']}.items():
+    for name, parts in {'always_last': ['second'], 'always_all': ['first', 'second']}.items():
         saving = fit.saving(busy, account.baseline_busy_seconds(name))
         expected = 1 - true / sum(WATTS[part] * SECONDS[part] for part in parts)
         assert saving.value == pytest.approx(expected, abs=max(4 * saving.standard_error, 0.02))

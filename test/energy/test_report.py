@@ -47,7 +47,8 @@ def worked(second: bool = True) -> Account:
         account.add_reading(time, Reading('total', time, watts=watts, offset_watts=0.08), 0.1)
         if n >= 100:
             busy = {'first': first, 'second': slow} if slow else {'first': first}
-            account.add_decision(time + 0.099, 'second' if slow else 'first', busy)
+            source = 'second' if slow else 'first'
+            account.add_decision(time + 0.099, source, busy, ('first', 'second'))
     return account
 
 
@@ -56,7 +57,7 @@ def saving_of(account: Account, *baseline: Any) -> ReportSection:
 
 
 def test_nothing_known() -> None:
-    found = sections(Account(1.0), ComparisonBaseline('always_both'))
+    found = sections(Account(1.0), ComparisonBaseline('always_all'))
     assert list(found) == ['total', 'idle', 'frames', 'saving']
     for name, keys in {
         'total': ('joules', 'mean_watts', 'standard_error_watts', 'bias_joules'),
@@ -66,11 +67,11 @@ def test_nothing_known() -> None:
         assert all(found[name].values[key] is None for key in keys)
     assert found['idle'].message == 'idle power: never measured'
     assert found['saving'].missing
-    assert 'unknown against always both: no window' in found['saving'].message
+    assert 'unknown against always all: no window' in found['saving'].message
 
 
 def test_everything_known() -> None:
-    found = sections(worked(), ComparisonBaseline('always_both'))
+    found = sections(worked(), ComparisonBaseline('always_all'))
     assert not [section.name for section in found.values() if section.missing]
     assert 'J of the module' in found['total'].message
     assert found['idle'].message.endswith('J above 4.000 W')
@@ -107,8 +108,8 @@ def test_saving_says_against_what() -> None:
 @pytest.mark.parametrize(
     ('baseline', 'reason'),
     [
-        (('always_both',), 'second has not run yet'),
-        (('always_second',), 'second has not run yet'),
+        (('always_all',), 'second has not run yet'),
+        (('always_last',), 'second has not run yet'),
         (
             ('bundle', 0.5, 'x', 0.01, 'cpu package'),
             'in the scope cpu package, these readings are of the module',
@@ -121,12 +122,12 @@ def test_a_saving_that_is_unknown_says_why(baseline: tuple[Any, ...], reason: st
 
 
 def test_below_95_percent_coverage_there_is_no_single_number() -> None:
-    known = sections(worked(), ComparisonBaseline('always_both'))
+    known = sections(worked(), ComparisonBaseline('always_all'))
     account = worked()
     for n in range(50):
         time = 110.0 + n * 0.1
         account.add_reading(time, Reading('total', time, watts=4.0), 0.1)
-    found = sections(account, ComparisonBaseline('always_both'))
+    found = sections(account, ComparisonBaseline('always_all'))
     for name, keys in {
         'frames': ('joules_per_frame', 'net_joules_per_frame'),
         'first': ('joules_per_decision', 'standard_error_joules'),

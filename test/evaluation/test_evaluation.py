@@ -152,16 +152,14 @@ def test_single_stages_and_the_reference(odd: Path, images: Path, tmp_path: Path
     assert findings.disagreement is not None and findings.disagreement.system == 'tiny'
 
 
-def test_curve_passes_through_the_systems_that_are_on_it(
-    odd: Path, images: Path, tmp_path: Path
-) -> None:
+def test_front_is_the_best_that_thresholds_can_do(odd: Path, images: Path, tmp_path: Path) -> None:
     findings = run(images, tmp_path, odd, f'{odd}@first', memory=False)
-    (curve,) = findings.curves
+    (front,) = findings.fronts
     own, first = result_of(findings, 'tiny'), result_of(findings, 'tiny@first')
-    (near,) = np.flatnonzero(np.isclose(curve.deferral_rate, own.deferral_rate))
-    assert (curve.accuracy[near], curve.macs[near]) == pytest.approx((own.accuracy, own.macs))
-    assert curve.accuracy[-1] == pytest.approx(first.accuracy)
-    assert (curve.deferral_rate[0], curve.deferral_rate[-1]) == (1, 0)
+    cheapest, *_, best = front.outcomes
+    assert (cheapest.accuracy, cheapest.cost) == pytest.approx((first.accuracy, first.macs))
+    affordable = [o for o in front.outcomes if o.cost <= own.macs + 1e-9]
+    assert affordable[-1].accuracy >= own.accuracy and best.accuracy > first.accuracy
 
 
 def test_same_seed_same_findings(odd: Path, images: Path, tmp_path: Path) -> None:
@@ -217,7 +215,7 @@ def test_without_labels_there_is_everything_but_accuracy(bundle: Path, tmp_path:
     result = result_of(findings, 'tiny')
     assert result.accuracy is None and result.judged == 0 and not result.confusion
     assert (result.deferral_rate, result.macs) == (0.5, 13.5)
-    assert findings.data.unlabelled == 6 and findings.curves == ()
+    assert findings.data.unlabelled == 6 and findings.fronts == ()
 
 
 def test_data_of_which_nothing_can_be_read_is_refused(bundle: Path, tmp_path: Path) -> None:
@@ -321,7 +319,7 @@ def test_no_cnn_runs_twice_but_to_be_timed(
     assert len(asked) == 2 * 24 + 24 + round(24 * rate) and 0 < rate < 1
 
 
-def test_rules_that_differ_in_the_threshold_have_one_curve(
+def test_rules_that_differ_in_the_threshold_have_one_front(
     bundle: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = []
@@ -333,10 +331,28 @@ def test_rules_that_differ_in_the_threshold_have_one_curve(
 
     monkeypatch.setattr(Playthrough, 'play', counted)
     names = (bundle, f'{bundle}@never ask', f'{bundle}@always ask')
-    curves = run(images, tmp_path, *names, memory=False).curves
-    assert counts == [(3, 2)]
-    assert [curve.system for curve in curves] == ['tiny', 'tiny@never ask', 'tiny@always ask']
-    assert len({replace(curve, system='') for curve in curves}) == 1
+    (front,) = run(images, tmp_path, *names, memory=False).fronts
+    assert counts == [(3, 2)] and front.system == 'tiny'
+
+
+@pytest.mark.parametrize('stages', [1, 3, 4])
+def test_cascades_of_any_number_of_stages(images: Path, tmp_path: Path, stages: int) -> None:
+    gains = (2.0, 4.0, 8.0, 20.0)[:stages]
+    path = make_bundle(tmp_path / 'deep', gains=gains)
+    findings = run(images, tmp_path / 'out', path, f'{path}@first')
+    own = result_of(findings, 'tiny')
+    names = ['first', 'second', 'third', 'fourth'][:stages]
+    assert list(own.sources) == [name for name in names if name in own.sources]
+    asked = [names.index(source) + 1 for source in own.sources]
+    shares = [share.share for share in own.sources.values()]
+    assert own.macs == pytest.approx(9 * np.dot(asked, shares))
+    assert own.deferral_rate == pytest.approx(sum(shares[1:]) if 'first' in own.sources else 1)
+    if stages > 1:
+        (front,) = findings.fronts
+        assert len(front.outcomes[0].thresholds) == stages - 1
+    else:
+        assert findings.fronts == ()
+    assert all(f'by {name}' in summary(findings) for name in own.sources)
 
 
 # How right the memory is --------------------------------------------------------------------

@@ -73,9 +73,9 @@ def test_what_is_written_is_read_back(findings: EvaluationFindings, tmp_path: Pa
     ('text', 'said'),
     [
         ('{', 'evaluate.json is no JSON file'),
-        ('[]', 'evaluate.json is of format None, not 3; run evaluate once more'),
-        ('{"format": 2}', 'evaluate.json is of format 2, not 3'),
-        ('{"format": 3}', 'evaluate.json: the field data is missing'),
+        ('[]', 'evaluate.json is of format None, not 4; run evaluate once more'),
+        ('{"format": 2}', 'evaluate.json is of format 2, not 4'),
+        ('{"format": 4}', 'evaluate.json: the field data is missing'),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -89,7 +89,7 @@ def test_page_without_labels_times_and_room(bundle: Path, images: Path, tmp_path
     findings = run(images, tmp_path, bundle, memory=False, timed=0)
     (result,) = findings.results
     unlabelled = replace(result, accuracy=None, interval=None, reliability=None, confusion={})
-    text = make_page(replace(findings, results=(unlabelled,), curves=()), {}, 'How')
+    text = make_page(replace(findings, results=(unlabelled,), fronts=()), {}, 'How')
     assert text.count('<svg') == 1 and 'Who answered' in text and 'Confusion' not in text
     many = tuple(f'c{i}' for i in range(31)) + findings.labels
     text = make_page(replace(findings, labels=many), {}, 'How')

@@ -97,6 +97,7 @@ def test_a_decision_is_written_as_text(bundle: Bundle, header: Any) -> None:
         'seconds.first': '0.5',
         'finished': f'{FINISHED:.9f}',
         'macs': '18',
+        'stages': 'first second',
     }
 
 
@@ -112,6 +113,7 @@ def test_a_decision_is_read_again(bundle: Bundle, header: Any) -> None:
         {'decode': 0.000123457, 'first': 0.5},
         pytest.approx(FINISHED),
         18,
+        ('first', 'second'),
     )
 
 

@@ -185,9 +185,9 @@ def test_idle_power_and_reset(tmp_path: Path, robot: Robot) -> None:
 
 
 def test_the_baseline_may_change_while_it_runs(tmp_path: Path, robot: Robot) -> None:
-    with energy(tmp_path, baseline='always_second'):
+    with energy(tmp_path, baseline='always_last'):
         robot.connect()
-        robot.reported('saving', 'message', 'unknown against always second')
+        robot.reported('saving', 'message', 'unknown against always last')
         assert robot.set('baseline_joules', 0.5).successful
         assert robot.set('baseline_source', 'one large CNN').successful
         assert robot.set('baseline', 'measured').successful

@@ -28,13 +28,13 @@ from tiny_pool import LABELS, make_trained
 
 from dual_cnn_ros.bundle import Bundle, read_bundle, write_bundle
 from dual_cnn_ros.calibration import guarantee, procedure
-from dual_cnn_ros.calibration.findings import CalibrationFindings, RulePoint
-from dual_cnn_ros.calibration.guarantee import certified_threshold
+from dual_cnn_ros.calibration.findings import CalibrationFindings
+from dual_cnn_ros.calibration.guarantee import certified_steps
 from dual_cnn_ros.calibration.predictions import Predictions
 from dual_cnn_ros.calibration.rules import CandidateRule
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
+from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS, Rule, Settings
 from dual_cnn_ros.records import from_plain
 from dual_cnn_ros.tools import calibrate
 
@@ -86,42 +86,42 @@ def findings_of(bundle: Path) -> CalibrationFindings:
     return from_plain(CalibrationFindings, json.loads((bundle / 'metrics.json').read_text()))
 
 
-def outcome(bundle: Bundle, images: Path) -> tuple[float, float]:
-    """Return the accuracy and the deferral rate of the cascade itself."""
+def outcome(bundle: Bundle, rule: Rule, images: Path) -> tuple[float, list[float]]:
+    """Return the accuracy and the deferral rates of the cascade itself."""
     cascade = bundle.cascade('onnxruntime', ('cpu',))
-    cascade.settings = replace(cascade.settings, memory=False)
+    cascade.settings = Settings(rule, memory=False)
+    names = [stage.name for stage in bundle.stages]
     found = [
-        (bundle.labels[decision.label] == file.parent.name, decision.source == 'second')
+        (bundle.labels[decision.label] == file.parent.name, names.index(decision.source))
         for file in sorted(images.glob('*/*.png'))
         for decision in [cascade.classify(Frame(cv2.imread(str(file))))]
     ]
-    right, deferred = zip(*found)
-    return np.mean(right), np.mean(deferred)
+    right, passed = np.array(found).T
+    return right.mean(), [np.mean(passed > stage) for stage in range(len(names) - 1)]
 
 
 def test_the_bundle_does_what_its_metrics_say(folder: Path, made: Path) -> None:
     bundle, test = read_bundle(made), findings_of(made).test
     assert (bundle.labels, test.images, test.source) == (LABELS, 60, 'test')
-    judged = [(bundle, test.cascade)]
+    judged = [(bundle.rule, test.cascade)]
     for point in bundle.operating_points:
-        stages = tuple(map(replace, bundle.stages))
-        stages = (replace(stages[0], criterion=point.criteria[0]), stages[1])
-        judged.append((replace(bundle, stages=stages), test.operating_points[point.name]))
+        judged.append((point.rule, test.operating_points[point.name]))
         assert (test.operating_points[point.name].loss is None) == (point.certificate is None)
-    for cascade, stated in judged:
-        assert (stated.accuracy, stated.deferral_rate) == pytest.approx(
-            outcome(cascade, folder / 'test'), abs=1e-5
-        )
-        assert stated.macs == pytest.approx(10 + 90 * stated.deferral_rate, abs=1)
+    for rule, stated in judged:
+        accuracy, rates = outcome(bundle, rule, folder / 'test')
+        assert stated.accuracy == pytest.approx(accuracy, abs=1e-5)
+        assert stated.deferral_rates == pytest.approx(rates, abs=1e-5)
+        assert stated.macs == pytest.approx(10 + 90 * rates[0], abs=1)
         assert stated.interval[0] < stated.accuracy < stated.interval[1]
     for stage in bundle.stages:
-        alone = outcome(bundle.alone(stage), folder / 'test')[0]
+        single = bundle.alone(stage)
+        alone = outcome(single, single.rule, folder / 'test')[0]
         assert test.stages[stage.name].accuracy == pytest.approx(alone, abs=1e-5)
     certificates = [p.certificate for p in bundle.operating_points if p.certificate]
     assert {(c.alpha, c.delta, c.images) for c in certificates} == {
         (0.1, 0.1, findings_of(made).certification_images)
     }
-    assert test.stages['first'].accuracy < test.stages['second'].accuracy < test.either_right
+    assert test.stages['first'].accuracy < test.stages['second'].accuracy < test.any_right
 
 
 def test_stages_come_over_whole(folder: Path, made: Path) -> None:
@@ -143,19 +143,15 @@ def test_stages_come_over_whole(folder: Path, made: Path) -> None:
 def test_metrics_hold_every_rule(made: Path) -> None:
     bundle, findings = read_bundle(made), findings_of(made)
     rule, (criterion,) = findings.rule, bundle.rule.criteria
-    assert (rule.score, rule.threshold, rule.post_check) == (
+    assert (rule.score, rule.outcome.thresholds, rule.post_check) == (
         criterion.score,
-        criterion.threshold,
+        (criterion.threshold,),
         bundle.post_check,
     )
-    combinations = {(score, check) for score in SCORES for check in POST_CHECKS}
-    assert {(c.score, c.post_check) for c in findings.curves} == combinations
-    for found, at in zip(findings.curves, findings.at_equal_cost):
-        assert (found.score, found.post_check) == (at.score, at.post_check)
-        rows = list(zip(*vars(found.curve).values()))
-        assert set(zip(*vars(found.pareto).values())) <= set(rows)
-        allowed = [row for row in rows if row[2] <= rule.deferral_rate + 1e-5]
-        assert RulePoint(at.score, at.post_check, *max(allowed, key=lambda row: row[2])) == at
+    combinations = [(score, check) for score in SCORES for check in POST_CHECKS]
+    assert [(at.score, at.post_check) for at in findings.at_equal_cost] == combinations
+    for at in findings.at_equal_cost:
+        assert at.outcome.cost <= rule.outcome.cost
     assert rule in findings.at_equal_cost
     for stage, found in zip(bundle.stages, findings.calibration.values()):
         assert found.temperature == stage.temperature
@@ -174,10 +170,10 @@ def test_the_report_is_tables_and_a_diagram(folder: Path, tmp_path, capsys) -> N
         'bundle colours: tiny then tiny',
         f'{first.temperature:.3f}',
         f'{first.after.error:.2%}',
-        f'The bundle uses {findings.rule.score} >= {findings.rule.threshold:.4f}',
+        f'The bundle uses {findings.rule.score} >= {findings.rule.outcome.thresholds[0]:.4f}',
         'Test, 60 images of test: first ',
         *(f'\n{point.name}: {point.use}' for point in bundle.operating_points),
-        *(f'{at.accuracy:.2%}' for at in findings.at_equal_cost),
+        *(f'{at.outcome.accuracy:.2%}' for at in findings.at_equal_cost),
     ):
         assert words in printed
     assert cv2.imread(str(tmp_path / 'report' / 'reliability.png')) is not None
@@ -213,7 +209,7 @@ def test_what_was_not_asked_for_is_said_to_be_chosen(folder: Path, tmp_path, cap
 def test_a_dear_first_cnn_is_warned_of(folder: Path, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(procedure, 'measure_cpu_seconds', lambda _: (0.002, 0.001))
     assert run(folder, tmp_path / 'x') == 0
-    assert 'WARNING: the first CNN takes 2 ms, more than the second with 1 ms' in (
+    assert 'WARNING: CNN first takes 2 ms, more than CNN second with 1 ms' in (
         capsys.readouterr().out
     )
 
@@ -224,7 +220,7 @@ def test_a_cascade_that_saves_nothing_is_warned_of(
     for seconds, is_warned in (((0.0009, 0.001), True), ((0.00001, 0.001), False)):
         monkeypatch.setattr(procedure, 'measure_cpu_seconds', lambda _, s=seconds: s)
         assert run(folder, tmp_path / 'x', '--post-check', 'none') == 0
-        deferred = findings_of(tmp_path / 'x').rule.deferral_rate
+        (deferred,) = findings_of(tmp_path / 'x').rule.outcome.deferral_rates
         assert 0.1 < deferred < 0.99
         printed = capsys.readouterr().out
         assert ('WARNING: with ' in printed) == is_warned
@@ -259,16 +255,50 @@ def test_a_strong_cnn_is_named_in_the_certificate_or_nothing_is_certified(
     assert 'NOTHING IS CERTIFIED' in capsys.readouterr().out
 
 
-def test_labels_of_certification_images_choose_no_rule_and_no_grid(
+@pytest.mark.parametrize('stages', ['b', 'ab', 'acb', 'dacb'])
+def test_any_number_of_stages_makes_a_bundle_that_does_what_it_says(
+    folder: Path, tmp_path: Path, stages: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, crop in (('c', 0.75), ('d', 0.4)):
+        if not (folder / name).exists():
+            path = make_trained(folder, name, 20.0, images=240, macs=30)
+            bundle = read_bundle(path)
+            stage = replace(bundle.stages[0], input=replace(bundle.stages[0].input, crop=crop))
+            write_bundle(replace(bundle, stages=(stage,)))
+    test = ['--test', str(folder / 'test'), '--alpha', '0.3', '--delta', '0.3', '--cost', 'macs']
+    names = [str(folder / name) for name in stages]
+    out = tmp_path / 'x'
+    arguments = [str(folder / 'images'), *names, *test, '--out', str(out)]
+    assert calibrate.main([*arguments, '--score', 'difference', '--post-check', 'average']) == 0
+    bundle, findings = read_bundle(out), findings_of(out)
+    assert [stage.name for stage in bundle.stages] == list(procedure.STAGES[: len(stages)])
+    judged = [(bundle.rule, findings.test.cascade)]
+    judged += [(p.rule, findings.test.operating_points[p.name]) for p in bundle.operating_points]
+    for rule, stated in judged:
+        accuracy, rates = outcome(bundle, rule, folder / 'test')
+        assert (stated.accuracy, *stated.deferral_rates) == pytest.approx(
+            (accuracy, *rates), abs=1e-5
+        )
+        macs = [stage.macs for stage in bundle.stages]
+        assert stated.macs == pytest.approx(macs[0] + np.dot(rates, macs[1:]), abs=1)
+    costs = [point.macs for point in bundle.operating_points]
+    assert costs == sorted(costs) and (len(costs) > 1) == (len(stages) > 1)
+    assert any(point.certificate for point in bundle.operating_points) == (len(stages) > 1)
+    printed = capsys.readouterr().out
+    assert f'bundle x: {" then ".join(["tiny"] * len(stages))}' in printed
+    assert ('operating point' in printed) == (len(stages) > 1)
+
+
+def test_labels_of_certification_images_choose_no_rule_and_no_path(
     folder: Path, tmp_path, monkeypatch
 ) -> None:
     seen: list[Any] = []
 
-    def spy(rule: CandidateRule, grid: Any, *rest: Any) -> Any:
-        seen.append((rule.scores.tolist(), grid.tolist(), rule.first_right.tolist()))
-        return certified_threshold(rule, grid, *rest)
+    def spy(rule: CandidateRule, path: Any, *rest: Any) -> Any:
+        seen.append((rule.scores[0].tolist(), path.tolist(), rule.right[0].tolist()))
+        return certified_steps(rule, path, *rest)
 
-    monkeypatch.setattr(guarantee, 'certified_threshold', spy)
+    monkeypatch.setattr(guarantee, 'certified_steps', spy)
     assert run(folder, tmp_path / 'x') == 0
     divide = procedure.divide
 
@@ -278,8 +308,8 @@ def test_labels_of_certification_images_choose_no_rule_and_no_grid(
 
     monkeypatch.setattr(procedure, 'divide', mislabelled)
     assert run(folder, tmp_path / 'y') == 0
-    (scores, grid, right), (others, grid_too, wrong) = seen[0], seen[-1]
-    assert scores == others and grid == grid_too and right != wrong
+    (scores, path, right), (others, path_too, wrong) = seen[0], seen[-1]
+    assert scores == others and path == path_too and right != wrong
     x, y = (read_bundle(tmp_path / name) for name in 'xy')
     assert [s.temperature for s in x.stages] == [s.temperature for s in y.stages]
     assert x.post_check == y.post_check
@@ -293,7 +323,8 @@ def test_stated_accuracy_is_reached_as_cheaply_as_can_be(
     bundle = read_bundle(tmp_path / 'x')
     best = findings_of(made).rule
     rule = findings_of(tmp_path / 'x').rule
-    assert rule.accuracy >= 0.5 and rule.deferral_rate <= best.deferral_rate
+    assert rule.outcome.accuracy >= 0.5
+    assert rule.outcome.deferral_rates <= best.outcome.deferral_rates
     assert any(
         p.name == 'stated_accuracy' or 'stated_acc' in p.use for p in bundle.operating_points
     )

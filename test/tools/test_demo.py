@@ -129,7 +129,7 @@ def test_constructed_joules_come_out_and_are_called_so(tmp_path: Path) -> None:
     remarks = [line for line in tail.splitlines() if ' W ' in line or 'saving' in line]
     assert len(remarks) == 2 and all(line.startswith('Constructed ') for line in remarks)
     assert '100.0% of' in remarks[0] and 'simulated scope' in remarks[0]
-    assert 'always both' in remarks[1]
+    assert 'always all' in remarks[1]
 
 
 def test_labels_that_the_bundle_does_not_know_are_not_judged(

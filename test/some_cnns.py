@@ -12,9 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Two CNNs of known answers, in the real cascade."""
+"""CNNs of known answers, in the real cascade."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,8 +27,11 @@ from dual_cnn_ros.cascade.settings import Rule
 BLANK = Frame(np.zeros((8, 8), np.uint8))
 
 
-def decide(first: np.ndarray, second: np.ndarray, rule: Rule) -> tuple[int, bool]:
-    """Return the cascade's answer to one image, and whether it was deferred."""
-    stages = [Stage('first', lambda _: first), Stage('second', lambda _: second)]
+def decide(answers: Sequence[np.ndarray], rule: Rule) -> tuple[int, int]:
+    """Return the cascade's answer to one image, and how many stages passed it on."""
+    stages = [
+        Stage(str(number), lambda _, answer=answer: answer)
+        for number, answer in enumerate(answers)
+    ]
     decision = ask(apply_rule(rule, stages), BLANK, rule)
-    return decision.label, decision.source == 'second'
+    return decision.label, int(decision.source)

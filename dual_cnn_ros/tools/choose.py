@@ -13,19 +13,20 @@
 # limitations under the License.
 
 """
-Choose two CNNs of a pool by how they complement each other and what each pair would cost.
+Choose up to four CNNs of a pool, and their order, by what each cascade would reach and cost.
 
-Writes complementarity.png, pairs.csv and recommendation.json, and says which pair it recommends
-and why, or that a single CNN wins. The images are those that `train` kept for validation from
-every CNN, and of these the part that `calibrate` fits on and chooses with. It certifies on the
-other part, which must know nothing of the choice of the pair: give both tools the same --fit.
+Writes complementarity.png, cascades.csv and recommendation.json, and says which cascade it
+recommends and why, or that a single CNN wins. The images are those that `train` kept for
+validation from every CNN, and of these the part that `calibrate` fits on and chooses with. It
+certifies on the other part, which must know nothing of the choice: give both tools the same --fit.
 
-Of every ordered pair and post-check there are two rules, thresholds on the max_probability of
-temperature-scaled probabilities: the most accurate one, and the cheapest one that reaches the
-accuracy asked for. What they are expected to do is cross-fitted: every other image chooses
-temperatures and threshold, the remaining ones judge them, and the other way round. The best of
-many pairs is chosen by these estimates, however, so that its own is a little too good; new images
-decide.
+Cheaper CNNs are asked before dearer ones, and those of similar cost in either order. Of every
+cascade of up to --stages CNNs and every post-check there are two rules, thresholds on the
+max_probability of temperature-scaled probabilities: the most accurate one, and the cheapest one
+that reaches the accuracy asked for. What they are expected to do is cross-fitted: every other
+image chooses temperatures and thresholds, the remaining ones judge them, and the other way round.
+The best of many cascades is chosen by these estimates, however, so that its own is a little too
+good; new images decide.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ import sys
 
 import numpy as np
 
-from dual_cnn_ros.calibration.pairs import choose_pair, COSTS, PairingFindings, PairingOptions
-from dual_cnn_ros.calibration.report import pairing_report
+from dual_cnn_ros.calibration.choice import (
+    ChoiceFindings,
+    ChoiceOptions,
+    choose_cascade,
+    MOST_STAGES,
+)
+from dual_cnn_ros.calibration.report import choice_report
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.tools.cli import (
     add_fit_options,
@@ -52,20 +58,21 @@ from dual_cnn_ros.tools.cli import (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    options = PairingOptions(**vars(_parser().parse_args(argv)))
+    options = ChoiceOptions(**vars(_parser().parse_args(argv)))
     matrix = options.out / 'complementarity.png'
 
     def work() -> None:
-        with writes('pair', options.out):
-            findings = choose_pair(options)
+        with writes('choose', options.out):
+            findings = choose_cascade(options)
             _draw(matrix, findings)
-        print(*pairing_report(options.data.name, findings), sep='\n')
-        print(f'\n{matrix} shows the matrix, {options.out / "pairs.csv"} has all pairs and rules.')
+        print(*choice_report(options.data.name, findings), sep='\n')
+        table = options.out / 'cascades.csv'
+        print(f'\n{matrix} shows the matrix, {table} has all cascades and rules.')
 
-    return run_cli('pair', work)
+    return run_cli('choose', work)
 
 
-def _draw(file: Path, findings: PairingFindings) -> None:
+def _draw(file: Path, findings: ChoiceFindings) -> None:
     from dual_cnn_ros.evaluation.plots import heat_map, png
 
     shown = 100 * np.array(findings.complementarity)
@@ -82,24 +89,19 @@ def _draw(file: Path, findings: PairingFindings) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser('pair', __doc__)
+    parser = make_parser('choose', __doc__)
     add = parser.add_argument
     add('data', type=Path, help='the folder or tar that all were trained on')
     add(
         'pool',
         nargs='+',
         metavar='BUNDLE',
-        help='bundles of one stage that train wrote, two or more; the answers of each are kept '
-        'beside it (.npz), so that it runs once',
+        help='bundles that train wrote, of two or more CNNs together; the answers of each are '
+        'kept beside it (.npz), so that it runs once',
     )
-    add('--out', type=Path, default=RESULTS / 'pair', help='folder of the results (%(default)s)')
-    add(
-        '--cost',
-        choices=tuple(COSTS),
-        default='cpu_seconds',
-        help='what the recommended pair has least of: CPU seconds as measured here, or MACs, the '
-        'same on every machine (%(default)s)',
-    )
+    add('--out', type=Path, default=RESULTS / 'choose', help='folder of the results (%(default)s)')
+    most = 'of a cascade, at most (default %(default)s)'
+    add('--stages', type=number(2, 8, kind=int), default=MOST_STAGES, metavar='N', help=most)
     enough = 'that is enough; where not given, that of the best single CNN'
     add('--accuracy', type=number(0, 1), metavar='SHARE', help=enough)
     add_fit_options(parser)

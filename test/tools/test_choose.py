@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""pair: from a pool of one-stage bundles to advice."""
+"""choose: from a pool of one-stage bundles to advice."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ import cv2
 import pytest
 from tiny_pool import make_pictures, make_trained
 
-from dual_cnn_ros.calibration import pairs
-from dual_cnn_ros.calibration.pairs import Expectation, PairingFindings
+from dual_cnn_ros.calibration import choice
+from dual_cnn_ros.calibration.choice import ChoiceFindings, Expectation
 from dual_cnn_ros.records import from_plain
-from dual_cnn_ros.tools import pair
+from dual_cnn_ros.tools import choose
 
 Run = Callable[..., int]
 
 
 @pytest.fixture(scope='module')
 def pool(tmp_path_factory) -> list[Path]:
-    root = tmp_path_factory.mktemp('pair')
+    root = tmp_path_factory.mktemp('choose')
     make_pictures(root / 'images')
     return [
         make_trained(root, name, gain, size, macs=cost)
@@ -51,15 +51,15 @@ def pool(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture
 def run(pool: list[Path]) -> Run:
-    def pair_them(out: Path, *more: str) -> int:
+    def choose_of_them(out: Path, *more: str) -> int:
         images = pool[0].parent / 'images'
-        return pair.main([str(images), *map(str, pool), *more, '--out', str(out)])
+        return choose.main([str(images), *map(str, pool), *more, '--out', str(out)])
 
-    return pair_them
+    return choose_of_them
 
 
-def findings_of(folder: Path) -> PairingFindings:
-    return from_plain(PairingFindings, json.loads((folder / 'recommendation.json').read_text()))
+def findings_of(folder: Path) -> ChoiceFindings:
+    return from_plain(ChoiceFindings, json.loads((folder / 'recommendation.json').read_text()))
 
 
 def test_writes_a_table_a_picture_and_advice(pool, run: Run, tmp_path, capsys) -> None:
@@ -69,7 +69,7 @@ def test_writes_a_table_a_picture_and_advice(pool, run: Run, tmp_path, capsys) -
     assert findings.bundles == {path.name: path for path in pool}
     # 'odd' answers by the colour that is least, and so it is never right.
     winner = findings.recommendation.winner
-    assert (winner.first, winner.second, winner.accuracy) == ('small', '', 1)
+    assert (winner.stages, winner.accuracy) == (('small',), 1)
     assert all(reason in printed for reason in findings.reasons)
     assert 'THE SINGLE CNN WINS' in printed
     front = next(row for row in printed.splitlines() if row.startswith('small ')).split()
@@ -78,11 +78,12 @@ def test_writes_a_table_a_picture_and_advice(pool, run: Run, tmp_path, capsys) -
     assert ['1', 'small', '100.00%', '0.00', 'M'] in [
         row.split()[:5] for row in printed.splitlines()
     ]
-    with (tmp_path / 'pairs.csv').open(newline='') as stream:
+    with (tmp_path / 'cascades.csv').open(newline='') as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == [field.name for field in fields(Expectation)]
-    # Three single CNNs; six ordered pairs with three post-checks and two aims each.
-    assert len(rows) == 3 + 6 * 3 * 2
+    # Three single CNNs; three pairs and one of three, with three post-checks and two aims each.
+    assert len(rows) == 3 + 4 * 3 * 2
+    assert rows[-1]['stages'] == 'small odd big' and len(rows[-1]['deferral_rates'].split()) == 2
     assert float(rows[0]['accuracy']) == findings.members[0].accuracy
     assert cv2.imread(str(tmp_path / 'complementarity.png')) is not None
 
@@ -90,8 +91,8 @@ def test_writes_a_table_a_picture_and_advice(pool, run: Run, tmp_path, capsys) -
 @pytest.mark.parametrize(('part', 'changes'), [(0, True), (1, False)])
 def test_images_to_certify_on_have_no_say(run: Run, tmp_path, monkeypatch, part, changes) -> None:
     """What is wrong on either part tells whether that part is looked at."""
-    monkeypatch.setattr(pairs, 'measure_cpu_seconds', lambda pool: (1.0, 2.0, 3.0))
-    divide = pairs.divide
+    monkeypatch.setattr(choice, 'measure_cpu_seconds', lambda pool: (1.0, 2.0, 3.0))
+    divide = choice.divide
 
     def mislabelled(*arguments: Any) -> Any:
         parts = list(divide(*arguments))
@@ -100,9 +101,9 @@ def test_images_to_certify_on_have_no_say(run: Run, tmp_path, monkeypatch, part,
 
     written = []
     for name, divided in (('x', divide), ('y', mislabelled)):
-        monkeypatch.setattr(pairs, 'divide', divided)
+        monkeypatch.setattr(choice, 'divide', divided)
         assert run(tmp_path / name) == 0
-        files = ('pairs.csv', 'recommendation.json', 'complementarity.png')
+        files = ('cascades.csv', 'recommendation.json', 'complementarity.png')
         written.append([(tmp_path / name / file).read_bytes() for file in files])
     assert (written[0] != written[1]) == changes
 
@@ -124,7 +125,7 @@ def test_what_makes_no_pool_is_refused_and_named(
     words: str,
 ) -> None:
     monkeypatch.chdir(pool[0].parent)
-    assert pair.main(['images', *names, '--out', str(tmp_path / 'out')]) == 1
+    assert choose.main(['images', *names, '--out', str(tmp_path / 'out')]) == 1
     error = capsys.readouterr().err
-    assert error.startswith('pair: ') and words in error
+    assert error.startswith('choose: ') and words in error
     assert not (tmp_path / 'out').exists()
