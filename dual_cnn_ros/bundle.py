@@ -266,7 +266,7 @@ class OperatingPoint:
     @property
     def rule(self) -> Rule:
         """The rule that it stands for."""
-        return Rule(self.criteria, self.post_check)
+        return Rule(self.criteria, self.post_check, self.name)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,12 @@ class Cascade:
 
     @property
     def settings(self) -> Settings:
-        """The settings in force; assigning another rule or fingerprint empties the memory."""
+        """
+        The settings in force.
+
+        Assigning another score, post-check or fingerprint empties the memory. Under other
+        thresholds an answer stands where the stages that were asked would be enough.
+        """
         return self._active[0]
 
     @settings.setter
@@ -165,7 +170,8 @@ class Cascade:
         with self._swap:
             before, _, memory = self._active
             if settings.validity == before.validity:
-                memory.configure(settings.remember)
+                if settings.remember != before.remember:
+                    memory.configure(settings.remember)
             else:
                 memory = memory.empty(settings.remember)
             self._active = settings, stages, memory
@@ -177,7 +183,7 @@ class Cascade:
 
     @property
     def memory(self) -> Memories:
-        """The memories in force: others after a change of rule or fingerprint."""
+        """The memories in force: others after a change of score, post-check or fingerprint."""
         return self._active[2]
 
     def classify(self, frame: Frame, camera: str = '') -> Decision:
@@ -199,10 +205,12 @@ class Cascade:
             return ask(stages, frame, settings.rule)
         memory = memories.of(camera)
         start = perf_counter()
-        recalled = memory.recall(frame)
+        recalled = memory.recall(frame, lambda decision: still_stands(decision, stages))
         seconds = {MEMORY: perf_counter() - start}
-        if recalled.answer is not None:
-            return recalled.answer
+        if (answer := recalled.answer) is not None:
+            point = settings.rule.name
+            same = answer.operating_point == point
+            return answer if same else replace(answer, operating_point=point)
         decision = ask(stages, frame, settings.rule)
         memory.remember(recalled, decision)
         distance = recalled.distance if recalled.is_audit else None
@@ -217,6 +225,14 @@ def ask(stages: Sequence[Stage], frame: Frame, rule: Rule) -> Decision:
         if stage.is_sure(answers[-1]):  # the last stage always is
             break
     return post_check(answers, rule)
+
+
+def still_stands(decision: Decision, stages: Sequence[Stage]) -> bool:
+    """Return whether a past decision asked as many stages as would be asked now, or more."""
+    for stage in stages:
+        if stage.name == decision.source:
+            return stage.threshold is None or decision.scores[stage.name] >= stage.threshold
+    return False
 
 
 def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
@@ -255,6 +271,7 @@ def post_check(answers: Sequence[Answer], rule: Rule) -> Decision:
         threshold=thresholds[-1] if thresholds else None,
         margin=_margin(answers, winner, rule),
         overruled=label != int(last.probabilities.argmax()),
+        operating_point=rule.name,
     )
 
 

@@ -52,6 +52,8 @@ class Decision:
         By how much a probability or a score would have to change for another answer, in [0, 1].
     overruled
         Whether the last stage that was asked gives another answer.
+    operating_point
+        Name of the rule in force, '' where it has none.
     distance
         From the remembered frame that this one resembles, in [0, 1]: the difference between the
         two as a share of what is allowed. None where there is no such frame. If `source` is not
@@ -71,5 +73,6 @@ class Decision:
     threshold: float | None = None
     margin: float = 0.0
     overruled: bool = False
+    operating_point: str = ''
     distance: float | None = None
     age: float | None = None

@@ -179,8 +179,20 @@ class Memory:
                     self._tolerate(entry)
             self._shrink(settings.capacity)
 
-    def recall(self, frame: Frame) -> Recollection:
-        """Return what is known of a frame; where no answer is, `remember` wants to know it."""
+    def recall(
+        self, frame: Frame, still_stands: Callable[[Decision], bool] = lambda decision: True
+    ) -> Recollection:
+        """
+        Return what is known of a frame; where no answer is, `remember` wants to know it.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        still_stands
+            Whether a decision is good enough by now; one that is not is forgotten.
+
+        """
         start = time.perf_counter()
         if self._skip > 0:
             self._skip -= 1
@@ -199,6 +211,9 @@ class Memory:
             self._entries.move_to_end(entry.key)
             entry.used = self._looks
             self._misses, self._pace = 0, 1
+            if not still_stands(entry.remembered.decision):
+                self._forget(entry)
+                return Recollection(None, key, thumbnail)
             if self._is_contested(entry) or self._audit.hit():
                 return recollection._replace(is_audit=True)
             found = entry.remembered
@@ -281,6 +296,8 @@ class Memory:
                 entry = None  # forgotten meanwhile
             remembered = Remembered.of(decision, self._clock())
             if entry is not None and recollection.is_audit:
+                if _asks_less(decision, entry.remembered.decision):
+                    return
                 if self._agrees(entry, decision):
                     return
                 self._forget(entry)
@@ -369,3 +386,9 @@ class Memory:
             for (key, remembered), thumbnail in zip(kept, thumbnails):
                 self._looks += 1
                 self._add(key, thumbnail, remembered)
+
+
+def _asks_less(decision: Decision, before: Decision) -> bool:
+    """Return whether a cheaper rule gave an answer, which says nothing of one of more stages."""
+    is_other = decision.operating_point != before.operating_point
+    return is_other and len(decision.scores) < len(before.scores)

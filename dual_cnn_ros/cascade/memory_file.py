@@ -28,7 +28,7 @@ import numpy.typing as npt
 from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.files import write_atomically
 
-FORMAT = 'dual_cnn_ros memory 2'
+FORMAT = 'dual_cnn_ros memory 3'
 
 
 class MemoryFileError(ValueError):
@@ -133,6 +133,8 @@ def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
             for name, camera in snapshot.cameras.items()
         },
         'winners': [decision.winner for decision in decisions],
+        'stages': [dict(decision.scores) for decision in decisions],
+        'operating_points': [decision.operating_point for decision in decisions],
     }
     content = BytesIO()
     np.savez(
@@ -182,8 +184,8 @@ def read_memory(path: Path, identity: str, now: float) -> dict[str, CameraSnapsh
         raise MemoryFileError(f'{path}: its format is {found!r}, not {FORMAT!r}')
     if made_by != identity:
         raise MemoryFileError(
-            f'{path}: it was saved under another bundle, score, threshold, post-check or '
-            'fingerprint, whose answers may differ'
+            f'{path}: it was saved under another bundle, score, post-check or fingerprint, whose '
+            'answers may differ'
         )
     try:
         return _cameras(header, parts, now)
@@ -202,19 +204,30 @@ def _cameras(
         (
             key,
             Remembered(
-                Decision(p.copy(), label, float(score), MEMORY, str(winner), margin=margin),
+                Decision(
+                    p.copy(),
+                    label,
+                    float(score),
+                    next(reversed(asked), MEMORY),
+                    str(winner),
+                    {str(stage): float(value) for stage, value in asked.items()},
+                    margin=margin,
+                    operating_point=str(point),
+                ),
                 now - float(age),
                 margin,
                 bool(is_contested),
                 int(agreements),
             ),
         )
-        for key, p, label, score, winner, margin, is_contested, agreements, age in zip(
+        for key, p, label, score, winner, asked, point, margin, is_contested, agreements, age in zip(
             keys,
             parts['probabilities'].astype(np.float32),
             parts['labels'].tolist(),
             parts['scores'],
             header['winners'],
+            header['stages'],
+            header['operating_points'],
             parts['margins'].astype(np.float64).tolist(),
             parts['contested'],
             parts['agreements'],

@@ -74,11 +74,14 @@ class Rule:
         One for each stage but the last, which is always sure.
     post_check
         A name of POST_CHECKS.
+    name
+        Of the operating point that it is, '' for none. Rules of the same content are equal.
 
     """
 
     criteria: tuple[Criterion, ...] = (Criterion(),)
     post_check: str = 'more_confident'
+    name: str = field(default='', compare=False)
 
     def __post_init__(self) -> None:
         """Check the post-check; ValueError names what it may be."""
@@ -179,6 +182,11 @@ class Settings:
     remember: MemorySettings = field(default_factory=MemorySettings)
 
     @property
-    def validity(self) -> tuple[Rule, str]:
-        """What a remembered answer depends on: it is worthless once this has changed."""
-        return self.rule, self.remember.fingerprint
+    def validity(self) -> tuple[tuple[str, ...], str, str]:
+        """
+        What all remembered answers depend on: they are worthless once this has changed.
+
+        Thresholds are not in it, as each answer tells whether it stands under others.
+        """
+        scores = tuple(criterion.score for criterion in self.rule.criteria)
+        return scores, self.rule.post_check, self.remember.fingerprint

@@ -290,7 +290,7 @@ def test_what_a_stage_raises_is_passed_on_and_nothing_is_remembered(failing: int
     ('change', 'is_kept'),
     [
         ({'rule': Rule(thresholds(0.8, score='entropy'))}, False),
-        ({'rule': Rule(thresholds(0.7))}, False),
+        ({'rule': Rule(thresholds(0.7))}, True),
         ({'rule': Rule(thresholds(0.8), 'none')}, False),
         ({'remember': MemorySettings('invariants', audit=0.0)}, False),
         ({'remember': MemorySettings(capacity=7, audit=0.0)}, True),
@@ -300,7 +300,7 @@ def test_what_a_stage_raises_is_passed_on_and_nothing_is_remembered(failing: int
     ],
     ids=str,
 )
-def test_another_rule_or_fingerprint_forgets_the_answers_and_nothing_else_does(
+def test_another_score_post_check_or_fingerprint_forgets_the_answers_and_nothing_else_does(
     change: dict[str, Any], is_kept: bool
 ) -> None:
     cascade = make(FakeCnn(SURE_OF_0), FakeCnn(SURE_OF_2), capacity=5, max_age=50.0)
@@ -318,8 +318,56 @@ def test_another_rule_or_fingerprint_forgets_the_answers_and_nothing_else_does(
 
 
 @pytest.mark.parametrize(
+    ('asked', 'before', 'after', 'stands'),
+    [
+        # Of the first stage, which is sure at 0.6, whether it is sure enough now.
+        ('first', (0.5, 0.9), (0.55, 0.2), True),
+        ('first', (0.5, 0.9), (0.65, 0.9), False),
+        # Of the second, which is sure at 0.7; that the first would do now is no reason to ask it.
+        ('second', (0.65, 0.6), (0.5, 0.9), False),
+        ('second', (0.65, 0.6), (0.5, 0.65), True),
+        ('second', (0.65, 0.6), (0.9, 0.69), True),
+        # More than all cannot be asked.
+        ('third', (0.9, 0.9), (0.1, 0.1), True),
+        ('third', (0.9, 0.9), (0.95, 1.0), True),
+    ],
+)
+def test_under_other_thresholds_an_answer_stands_where_no_more_would_be_asked(
+    asked: str, before: tuple[float, ...], after: tuple[float, ...], stands: bool
+) -> None:
+    answers = [0.6, 0.4, 0.0], [0.7, 0.3, 0.0], [0.0, 0.0, 1.0]
+    cascade = make(*map(FakeCnn, answers), rule=Rule(thresholds(*before), 'none', 'one'))
+    decision = cascade.classify(frame())
+    assert (decision.source, decision.operating_point) == (asked, 'one')
+    cascade.settings = replace(cascade.settings, rule=Rule(thresholds(*after), 'none', 'other'))
+    again = cascade.classify(frame())
+    assert again.operating_point == 'other' and (again.source == 'memory') == stands
+    assert len(cascade.memory) == 1, 'one that does not stand is replaced'
+    assert cascade.classify(frame()).source == 'memory'
+
+
+def test_an_audit_under_a_cheaper_rule_does_not_contradict_an_answer_of_more_stages() -> None:
+    cascade = make(
+        *(FakeCnn(UNSURE_OF_0), FakeCnn(SURE_OF_2)),
+        rule=Rule(thresholds(0.8), 'none', 'dear'),
+        audit=1.0,
+    )
+    assert cascade.classify(frame()).label == 2
+    cheap = replace(cascade.settings, rule=Rule(thresholds(0.1), 'none', 'cheap'))
+    cascade.settings = cheap
+    assert cascade.classify(frame()).label == 0
+    (record,) = cascade.memory.records()
+    assert (record.audits, record.contradictions) == (0, 0)
+    cascade.settings = replace(cheap, remember=replace(cheap.remember, audit=0.0))
+    assert cascade.classify(frame()).label == 2, 'what more stages said is remembered'
+
+
+@pytest.mark.parametrize(
     'change',
-    [{'rule': Rule(thresholds(0.4))}, {'remember': MemorySettings('invariants', audit=0.0)}],
+    [
+        {'rule': Rule(thresholds(0.4), 'none')},
+        {'remember': MemorySettings('invariants', audit=0.0)},
+    ],
     ids=str,
 )
 def test_a_frame_is_finished_under_the_settings_it_began_with(change: dict[str, Any]) -> None:
