@@ -34,7 +34,9 @@ import numpy.typing as npt
 import yaml
 
 from dual_cnn_ros.cascade.cascade import apply_rule, Cascade, Stage
+from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
+from dual_cnn_ros.cascade.governor import ScalePoint
 from dual_cnn_ros.cascade.scores import softmax
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
 from dual_cnn_ros.files import composed, EncodingError, read_text, write_atomically
@@ -399,6 +401,59 @@ class Bundle:
     def rules(self) -> dict[str, Rule]:
         """The rule of each operating point, by name."""
         return {point.name: point.rule for point in self.operating_points}
+
+    def scale(self, floor: str = '') -> tuple[ScalePoint, ...]:
+        """
+        Return the operating points that a governor may choose from, cheapest first.
+
+        Points than which another one is cheaper and as accurate are left out, but for the floor.
+        Costs are CPU seconds where all stages state theirs, else MACs.
+
+        Parameters
+        ----------
+        floor
+            Name of the cheapest point; '' for the cheapest that is certified, or where none is,
+            for the cheapest.
+
+        Raises
+        ------
+        ValueError
+            There is no point of that name; or fewer than two are left.
+
+        """
+        macs = [float(stage.macs) for stage in self.stages]
+        seconds = [stage.cpu_seconds or 0.0 for stage in self.stages]
+        costs = seconds if all(seconds) else macs
+        points = {
+            point.name: (point, expected_cost(costs, point.deferral_rates))
+            for point in self.operating_points
+            if point.deferral_rates and point.accuracy is not None
+        }
+        if floor and floor not in points:
+            raise ValueError(
+                f'must be an operating point of bundle {self.name}, not {floor!r}: '
+                f'{"; ".join(points) or "it has none"}'
+            )
+        cheapest_first = sorted(points.values(), key=lambda each: each[1])
+        certified = [point.name for point, _ in cheapest_first if point.certificate]
+        first = floor or next(iter(certified), '')
+        scale: list[ScalePoint] = []
+        best = -1.0
+        for point, cost in cheapest_first:
+            is_first = point.name == first
+            if not is_first and (point.accuracy or 0.0) <= best:
+                continue
+            best = max(best, point.accuracy or 0.0)
+            if is_first:
+                scale.clear()
+            rate = point.deferral_rates[0] if point.deferral_rates else 0.0
+            scale.append(ScalePoint(point.rule, cost, rate))
+        if len(scale) < 2:
+            raise ValueError(
+                f'bundle {self.name} has fewer than two operating points to choose from'
+                + (f', from {first} on' if first else '')
+            )
+        return tuple(scale)
 
     @property
     def digest(self) -> str:

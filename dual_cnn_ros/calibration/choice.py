@@ -37,7 +37,7 @@ from dual_cnn_ros.calibration.intervals import exact_interval
 from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
 from dual_cnn_ros.calibration.rules import Answers
 from dual_cnn_ros.calibration.temperature import fit_temperature
-from dual_cnn_ros.calibration.thresholds import expected_cost
+from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.settings import POST_CHECKS
 from dual_cnn_ros.data.dataset import read_names
 from dual_cnn_ros.files import write_json

@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from dual_cnn_ros.bundle import Certificate, MEASURES, MOST_POINTS, OperatingPoint
 from dual_cnn_ros.calibration.guarantee import CertifiedPath
 from dual_cnn_ros.calibration.rules import CandidateRule
-from dual_cnn_ros.calibration.thresholds import expected_cost, Outcome
+from dual_cnn_ros.calibration.thresholds import Outcome
+from dual_cnn_ros.cascade.costs import expected_cost
 
 WITHIN = (
     ('within_half_point', 0.005, 'half a percentage point'),

@@ -25,7 +25,7 @@ from dual_cnn_ros.calibration.choice import ChoiceFindings
 from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.calibration.guarantee import units_needed
 from dual_cnn_ros.calibration.operating_points import promise
-from dual_cnn_ros.calibration.thresholds import expected_cost
+from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table

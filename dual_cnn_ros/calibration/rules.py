@@ -24,12 +24,12 @@ import numpy.typing as npt
 
 from dual_cnn_ros.calibration.temperature import by_rows
 from dual_cnn_ros.calibration.thresholds import (
-    expected_cost,
     MOST_VECTORS,
     Outcome,
     Outcomes,
     threshold_outcomes,
 )
+from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS
 

@@ -27,11 +27,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER
 
 # Three thresholds of 64 values each.
@@ -228,24 +228,6 @@ def threshold_grid(scores: Floats, size: int) -> Floats:
     halfway = (above + below) / 2
     # Between neighbouring floats there is no half way, and the lower one would accept itself.
     return np.where(halfway > below, halfway, above)
-
-
-def expected_cost(costs: Sequence[float], deferral_rates: Sequence[Any]) -> Any:
-    """
-    Return the mean cost of an image.
-
-    Parameters
-    ----------
-    costs
-        Of each stage.
-    deferral_rates
-        Of each stage but the last, the share of images that it passes on: numbers, or arrays.
-
-    """
-    total: Any = float(costs[0])
-    for rate, cost in zip(deferral_rates, costs[1:]):
-        total = total + rate * cost
-    return total
 
 
 def _stopping(

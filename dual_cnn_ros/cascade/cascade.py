@@ -166,15 +166,24 @@ class Cascade:
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        stages = apply_rule(settings.rule, self.stages)
         with self._swap:
-            before, _, memory = self._active
-            if settings.validity == before.validity:
-                if settings.remember != before.remember:
-                    memory.configure(settings.remember)
-            else:
-                memory = memory.empty(settings.remember)
-            self._active = settings, stages, memory
+            self._change(settings)
+
+    def use(self, rule: Rule) -> None:
+        """Put another rule in force from the next frame on; all other settings stay."""
+        with self._swap:
+            if rule is not self.settings.rule:
+                self._change(replace(self.settings, rule=rule))
+
+    def _change(self, settings: Settings) -> None:
+        stages = apply_rule(settings.rule, self.stages)
+        before, _, memory = self._active
+        if settings.validity == before.validity:
+            if settings.remember != before.remember:
+                memory.configure(settings.remember)
+        else:
+            memory = memory.empty(settings.remember)
+        self._active = settings, stages, memory
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -132,9 +132,8 @@ def write_memory(path: Path, identity: str, snapshot: Snapshot) -> None:
             name: {'frames': len(camera.entries), 'scale': camera.scale}
             for name, camera in snapshot.cameras.items()
         },
-        'winners': [decision.winner for decision in decisions],
-        'stages': [dict(decision.scores) for decision in decisions],
-        'operating_points': [decision.operating_point for decision in decisions],
+        # Who won, the operating point, and the scores of the stages asked.
+        'decisions': [[d.winner, d.operating_point, dict(d.scores)] for d in decisions],
     }
     content = BytesIO()
     np.savez(
@@ -204,30 +203,19 @@ def _cameras(
         (
             key,
             Remembered(
-                Decision(
-                    p.copy(),
-                    label,
-                    float(score),
-                    next(reversed(asked), MEMORY),
-                    str(winner),
-                    {str(stage): float(value) for stage, value in asked.items()},
-                    margin=margin,
-                    operating_point=str(point),
-                ),
+                _decision(p.copy(), label, float(score), words, margin),
                 now - float(age),
                 margin,
                 bool(is_contested),
                 int(agreements),
             ),
         )
-        for key, p, label, score, winner, asked, point, margin, is_contested, agreements, age in zip(
+        for key, p, label, score, words, margin, is_contested, agreements, age in zip(
             keys,
             parts['probabilities'].astype(np.float32),
             parts['labels'].tolist(),
             parts['scores'],
-            header['winners'],
-            header['stages'],
-            header['operating_points'],
+            header['decisions'],
             parts['margins'].astype(np.float64).tolist(),
             parts['contested'],
             parts['agreements'],
@@ -248,6 +236,23 @@ def _cameras(
     if begin != len(entries):
         raise ValueError(f'{len(entries)} frames, of which the cameras have {begin}')
     return cameras
+
+
+def _decision(
+    probabilities: npt.NDArray[np.float32], label: int, score: float, words: Any, margin: float
+) -> Decision:
+    winner, point, asked = words
+    scores = {str(stage): float(value) for stage, value in asked.items()}
+    return Decision(
+        probabilities,
+        label,
+        score,
+        next(reversed(scores), MEMORY),
+        str(winner),
+        scores,
+        margin=margin,
+        operating_point=str(point),
+    )
 
 
 def _is_plausible(entry: Remembered, now: float) -> bool:

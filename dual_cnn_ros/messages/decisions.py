@@ -53,6 +53,8 @@ class PublishedDecision:
         Multiply-accumulate operations of the stages that were asked.
     stages
         All of the cascade, in order.
+    operating_point
+        Name of the one in force, '' where there is none.
 
     """
 
@@ -66,6 +68,7 @@ class PublishedDecision:
     finished: float
     macs: int
     stages: tuple[str, ...]
+    operating_point: str = ''
 
 
 def decision_message(
@@ -110,6 +113,7 @@ def decision_message(
         **{f'seconds.{step}': seconds for step, seconds in decision.seconds.items()},
         'finished': f'{finished:.9f}',
         'macs': sum(stage.macs for stage in bundle.stages if stage.name in decision.scores),
+        'operating_point': decision.operating_point,
         'stages': ' '.join(stage.name for stage in bundle.stages),
     }
     status = diagnostic_status(
@@ -164,6 +168,7 @@ def read_decision(status: Any) -> PublishedDecision:
         number('finished'),
         int(number('macs')),
         tuple(text('stages').split()),
+        values.get('operating_point', ''),
     )
 
 

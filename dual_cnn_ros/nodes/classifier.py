@@ -41,6 +41,7 @@ from dual_cnn_ros.cascade.cascade import Cascade
 from dual_cnn_ros.cascade.decision import Decision
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.frame import Image as Pixels
+from dual_cnn_ros.cascade.governor import Governor
 from dual_cnn_ros.cascade.memory_file import MemoryFileError
 from dual_cnn_ros.cascade.needs import Needs
 from dual_cnn_ros.cascade.region import crop, Region
@@ -54,6 +55,7 @@ from dual_cnn_ros.nodes.classifier_parameters import ClassifierParameters
 from dual_cnn_ros.nodes.diagnostics import Diagnostics
 from dual_cnn_ros.nodes.endpoints import add_steady_timer, header_now
 from dual_cnn_ros.nodes.frame_loop import FrameLoop
+from dual_cnn_ros.nodes.governing import governor_line, governor_values, make_governor
 from dual_cnn_ros.nodes.live_parameters import LiveParameters
 from dual_cnn_ros.nodes.memory_store import MemoryStore
 from dual_cnn_ros.nodes.overlay import draw_overlay, joules_line, watts_line
@@ -70,7 +72,7 @@ NAME = 'dual_cnn'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # For so many seconds the overlay shows a reading of power or energy.
 FRESH_SECONDS = 3.0
-METER_LINES = (watts_line, joules_line)
+METER_LINES: tuple[Callable[[float], str], ...] = (watts_line, joules_line)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -112,8 +114,12 @@ class ClassifierNode(LifecycleNode):
         self._loaded: Loaded | None = None
         # Where the memory is kept, from configure to cleanup.
         self._store: MemoryStore | None = None
+        self._governor: Governor | None = None
+        # As it was logged.
+        self._governor_fault = ''
         self._cameras: dict[CameraOutputs, CameraInput] = {}
-        self._meters: list[Any] = []
+        # Subscriptions, by line of the overlay.
+        self._meters: dict[Callable[[float], str], Any] = {}
         self._frames: FrameLoop[CameraOutputs] | None = None
         self._latched: list[Any] = []
         # By line of the overlay: the newest reading, and when it came.
@@ -142,6 +148,7 @@ class ClassifierNode(LifecycleNode):
             start = perf_counter()
             bundle = Bundle.open(values.bundle)
             settings = values.settings(bundle)
+            self._governor = self._make_governor(values, bundle)
             stages = bundle.load(values.backend, values.providers, values.threads)
             self._loaded = Loaded(bundle, Cascade(stages, settings))
             if values.memory_persist:
@@ -230,7 +237,7 @@ class ClassifierNode(LifecycleNode):
         for publisher in self._latched:
             self.destroy_publisher(publisher)
         self._latched = []
-        self._loaded = None
+        self._loaded = self._governor = None
 
     # Frames ----------------------------------------------------------------------------------
 
@@ -251,23 +258,28 @@ class ClassifierNode(LifecycleNode):
             )
 
     def _read_meters(self) -> None:
-        """Subscribe to power and energy while somebody looks at an overlay, which shows them."""
+        """Subscribe to power and energy while an overlay that is looked at, or a budget, asks."""
         values = self._live.values
-        if not any(camera.is_wanted(camera.overlay) for camera in self._cameras):
-            self._ignore_meters()
-        elif not self._meters:
-            for line, topic in zip(METER_LINES, (values.power_topic, values.energy_topic)):
-                if topic:
-                    on_reading = partial(self._on_reading, line)
-                    self._meters.append(self.create_subscription(Float64, topic, on_reading, 1))
+        topics = dict(zip(METER_LINES, (values.power_topic, values.energy_topic)))
+        wanted = set()
+        if any(camera.is_wanted(camera.overlay) for camera in self._cameras):
+            wanted = {line for line, topic in topics.items() if topic}
+        if self._cameras and self._governor and self._governor.needs_power:
+            wanted.add(watts_line)
+        for line in wanted - self._meters.keys():
+            on_reading = partial(self._on_reading, line)
+            self._meters[line] = self.create_subscription(Float64, topics[line], on_reading, 1)
+        for line in self._meters.keys() - wanted:
+            self.destroy_subscription(self._meters.pop(line))
 
     def _ignore_meters(self) -> None:
-        for subscription in self._meters:
-            self.destroy_subscription(subscription)
-        self._meters = []
+        for line in [*self._meters]:
+            self.destroy_subscription(self._meters.pop(line))
 
     def _on_reading(self, line: Callable[[float], str], message: Float64) -> None:
         self._readings[line] = message.data, monotonic()
+        if line is watts_line and (governor := self._governor) is not None:
+            governor.read(message.data, monotonic())
 
     def _report_deaf(self, error: str) -> None:
         self.get_logger().error(
@@ -308,7 +320,11 @@ class ClassifierNode(LifecycleNode):
         image = crop(self._decode(camera, message, needs), region)
         decode_seconds = perf_counter() - start
         with self._inference:
+            if (governor := self._governor) is not None:
+                cascade.use(governor.rule())
             decision = cascade.classify(Frame(image), camera.name)
+        if governor is not None:
+            governor.saw(len(decision.scores) > 1, monotonic())
         header, labels, top_k = message.header, bundle.labels, self._live.values.top_k
         outputs: list[tuple[Any, Any]] = [
             (
@@ -358,6 +374,10 @@ class ClassifierNode(LifecycleNode):
         oldest = monotonic() - FRESH_SECONDS
         readings = [(line, *self._readings.get(line, (0.0, -inf))) for line in METER_LINES]
         lines = [line(value) for line, value, time in readings if time > oldest]
+        if (governor := self._governor) is not None:
+            lines.append(governor_line(governor.state(monotonic()), governor.budget.kind))
+        if decision.operating_point:
+            lines.append(decision.operating_point)
         stages = [stage.name for stage in bundle.stages]
         draw = partial(draw_overlay, image, decision, bundle.labels[decision.label], stages, lines)
         try:
@@ -400,10 +420,27 @@ class ClassifierNode(LifecycleNode):
             raise ParameterError(f'memory_file {WHILE_UNCONFIGURED}, since the memory is kept')
         bundle, cascade = self._loaded
         settings = values.settings(bundle)
+        governor = self._governor
+        if _budget(values) != _budget(self._live.values):
+            governor = self._make_governor(values, bundle)
+            if governor is not None:
+                self.get_logger().info(
+                    f'governor {governor.budget.kind}: {governor.budget.target:g}, from '
+                    f'{governor.scale[0].rule.name} to {governor.scale[-1].rule.name}'
+                )
+        elif governor is not None:
+            values.refuse_rule(f'governor {values.governor}', 'governor to off')
+        self._governor = governor
+        if governor is not None:
+            settings = replace(settings, rule=cascade.settings.rule)
         if settings != cascade.settings:
             cascade.settings = settings
             self._publish_label_info(bundle, settings)
             self.get_logger().info(_describe(settings))
+
+    def _make_governor(self, values: ClassifierParameters, bundle: Bundle) -> Governor | None:
+        clock = self.get_clock().now().nanoseconds * 1e-9
+        return make_governor(values, bundle, monotonic(), clock, self._governor)
 
     # Services --------------------------------------------------------------------------------
 
@@ -492,6 +529,7 @@ class ClassifierNode(LifecycleNode):
         else:
             statuses = [
                 self._cascade_status(*self._loaded),
+                *self._governor_status(),
                 *(self._camera_status(*each, self._loaded) for each in self._cameras.items()),
             ]
         self._diagnostics.publish(statuses)
@@ -503,6 +541,7 @@ class ClassifierNode(LifecycleNode):
             'score': ' '.join(c.score for c in settings.rule.criteria),
             'threshold': ' '.join(f'{c.threshold:.4f}' for c in settings.rule.criteria),
             'post_check': settings.rule.post_check,
+            'operating_point': settings.rule.name,
             'runs_on': ', '.join(f'{stage.name}: {stage.runs_on}' for stage in cascade.stages),
             'memory': f'{len(cascade.memory)} frames' if settings.memory else 'off',
         }
@@ -512,6 +551,22 @@ class ClassifierNode(LifecycleNode):
             if self._store.fault:
                 return self._diagnostics.status('cascade', 'WARN', self._store.fault, values)
         return self._diagnostics.status('cascade', 'OK', message, values)
+
+    def _governor_status(self) -> list[DiagnosticStatus]:
+        if (governor := self._governor) is None:
+            return []
+        kind, state = governor.budget.kind, governor.state(monotonic())
+        fault = state.fault if self._cameras else ''
+        if bool(fault) != bool(self._governor_fault):
+            log = self.get_logger()
+            if fault:
+                log.warning(f'governor {kind}: {fault}')
+            else:
+                log.info(f'governor {kind}: the budget is kept again')
+        self._governor_fault = fault
+        values = governor_values(state, kind)
+        message = fault or governor_line(state, kind)
+        return [self._diagnostics.status('governor', 'WARN' if fault else 'OK', message, values)]
 
     def _camera_status(
         self, camera: CameraOutputs, camera_input: CameraInput, loaded: Loaded
@@ -540,6 +595,17 @@ class ClassifierNode(LifecycleNode):
         return self._diagnostics.status(
             f'camera {camera.name}', health.level, health.message, values
         )
+
+
+def _budget(values: ClassifierParameters) -> tuple[object, ...]:
+    """Return what a governor is made of."""
+    names = (
+        values.governor_target,
+        values.governor_floor,
+        values.governor_until,
+        values.power_topic,
+    )
+    return (values.governor, *names) if values.governor != 'off' else ()
 
 
 def _describe(settings: Settings) -> str:

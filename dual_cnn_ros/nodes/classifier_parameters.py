@@ -16,12 +16,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dual_cnn_ros.bundle import Bundle, find_bundle
 from dual_cnn_ros.cascade.audit import LEAST_SCALE
 from dual_cnn_ros.cascade.fingerprints import FINGERPRINTS
+from dual_cnn_ros.cascade.governor import BUDGETS
 from dual_cnn_ros.cascade.region import is_region, Region, WHOLE
 from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import (
@@ -164,7 +166,8 @@ class ClassifierParameters:
     )
     power_topic: str = parameter(
         'power_monitor/power',
-        'Watts that the overlay shows (std_msgs/Float64); empty: none.',
+        'Watts that the overlay shows, and that the governor goes by (std_msgs/Float64); empty: '
+        'none.',
         WHILE_INACTIVE,
         further_check=check_topics,
     )
@@ -197,6 +200,34 @@ class ClassifierParameters:
         '',
         'Name of an operating point of the bundle, which decides score, threshold and post_check: '
         'they must have their defaults then. Empty: none.',
+        ON_NEXT_FRAME,
+    )
+    governor: str = parameter(
+        'off',
+        'What decides the operating point, frame by frame, within the budget governor_target: '
+        'deferral_rate, the share of frames that a later stage is asked about; power, the watts '
+        'on power_topic; energy, the joules until governor_until. operating_point, score, '
+        'threshold and post_check must have their defaults then.',
+        ON_NEXT_FRAME,
+        choices=('off', *BUDGETS),
+        is_common=True,
+    )
+    governor_target: float = parameter(
+        0.0,
+        'The budget of the governor: a share, watts, or joules from when it is set.',
+        ON_NEXT_FRAME,
+        range=(0, 1e9),
+        is_common=True,
+    )
+    governor_floor: str = parameter(
+        '',
+        'The cheapest operating point that the governor may choose; empty: the cheapest that is '
+        'certified, or where none is, the cheapest.',
+        ON_NEXT_FRAME,
+    )
+    governor_until: str = parameter(
+        '',
+        'When the joules of the governor may be used up: HH:MM or YYYY-MM-DDTHH:MM, local time.',
         ON_NEXT_FRAME,
     )
     score: str = parameter(
@@ -328,6 +359,23 @@ class ClassifierParameters:
             ),
         )
 
+    def refuse_rule(
+        self,
+        decider: str,
+        undo: str,
+        names: Sequence[str] = ('operating_point', 'score', 'threshold', 'post_check'),
+    ) -> None:
+        """Raise ParameterError where a parameter says what a decider says, which to undo."""
+        for name in names:
+            value: Any = getattr(self, name)
+            default = getattr(type(self), name)
+            if value != default:
+                usual = default if default != '' else repr(default)
+                raise ParameterError(
+                    f'{decider} decides {name} too, which is {value}: set {name} to {usual}, or '
+                    f'{undo}, first'
+                )
+
     def _rule(self, bundle: Bundle) -> Rule:
         if self.operating_point:
             return self._operating_point(bundle)
@@ -352,14 +400,8 @@ class ClassifierParameters:
 
     def _operating_point(self, bundle: Bundle) -> Rule:
         point = self.operating_point
-        for name in ('score', 'threshold', 'post_check'):
-            value: Any = getattr(self, name)
-            default = getattr(type(self), name)
-            if value != default:
-                raise ParameterError(
-                    f'operating_point {point!r} decides {name} too, which is {value}: set {name} '
-                    f"to {default}, or operating_point to '', first"
-                )
+        names = 'score', 'threshold', 'post_check'
+        self.refuse_rule(f'operating_point {point!r}', "operating_point to ''", names)
         if point not in bundle.rules:
             raise ParameterError(
                 f'operating_point must be one that bundle {bundle.name} has, '

@@ -171,7 +171,7 @@ def test_a_file_that_was_rewritten_without_a_change_is_good(saved: Path) -> None
     ('header', 'said'),
     [
         *((header, 'damaged') for header in (b'[]', b'', b'{', b'\xff', b'null')),
-        *(({'winners': winners}, 'damaged') for winners in (None, ['first'], 7)),
+        *(({'decisions': words}, 'damaged') for words in (None, ['first'], 7)),
         *(
             ({'cameras': cameras}, 'damaged')
             for cameras in (

@@ -97,6 +97,7 @@ def test_a_decision_is_written_as_text(bundle: Bundle, header: Any) -> None:
         'seconds.first': '0.5',
         'finished': f'{FINISHED:.9f}',
         'macs': '18',
+        'operating_point': '',
         'stages': 'first second',
     }
 

@@ -55,10 +55,10 @@ def test_overlay_is_framed_in_the_colour_of_the_source(source: str) -> None:
 
 
 def test_sources_have_different_colours() -> None:
-    stages = ('first', 'second', 'third', 'fourth')
+    stages = ('first', 'second', 'third', 'fourth', 'fifth')
     colours = [source_colour(decided(source), stages) for source in ('memory', *stages)]
-    assert len(set(colours[:4])) == 4
-    assert colours[4] == colours[3]  # beyond that, not that of the memory
+    assert len(set(colours)) == 5
+    assert colours[5] == colours[4]  # beyond that, not that of the memory
 
 
 def test_lines_are_drawn_at_the_bottom() -> None:
