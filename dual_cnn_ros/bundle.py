@@ -38,6 +38,7 @@ from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.frame import Frame, Preprocessing
 from dual_cnn_ros.cascade.governor import ScalePoint
 from dual_cnn_ros.cascade.scores import softmax
+from dual_cnn_ros.cascade.selector import Selector
 from dual_cnn_ros.cascade.settings import Criterion, Rule, Settings
 from dual_cnn_ros.files import composed, EncodingError, read_text, write_atomically
 from dual_cnn_ros.inference import InferenceError, load_model, ModelSource, PROVIDERS
@@ -137,6 +138,8 @@ class StageSpec:
         For one image, measured when the bundle was made.
     criterion
         When the stage is sure; None for the last stage, which always is.
+    selector
+        The learned score, if it has one.
     training
         The images it was trained on, if `train` did it.
     origin
@@ -155,6 +158,7 @@ class StageSpec:
     macs: int = 0
     cpu_seconds: float | None = None
     criterion: Criterion | None = None
+    selector: Selector | None = None
     training: TrainingRecord | None = None
     origin: str = ''
 
@@ -458,7 +462,10 @@ class Bundle:
     @property
     def digest(self) -> str:
         """Hexadecimal digest of what the answers depend on apart from the rule."""
-        stages = [[stage.name, stage.identity, stage.temperature] for stage in self.stages]
+        stages = [
+            [stage.name, stage.identity, stage.temperature, to_plain(stage.selector)]
+            for stage in self.stages
+        ]
         return hashlib.sha256(json.dumps([self.labels, stages]).encode()).hexdigest()
 
     def alone(self, stage: StageSpec) -> Bundle:
@@ -545,7 +552,7 @@ class Bundle:
         def predict(frame: Frame) -> npt.NDArray[np.float32]:
             return softmax(model(frame.blob(preprocessing))[0], temperature)
 
-        return Stage(spec.name, predict, runs_on=model.runs_on)
+        return Stage(spec.name, predict, runs_on=model.runs_on, selector=spec.selector)
 
 
 def find_bundle(name: str) -> Path:

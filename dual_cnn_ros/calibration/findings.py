@@ -265,11 +265,14 @@ def judge_bundle(
     """
     macs, names = [s.macs for s in bundle.stages], [s.name for s in bundle.stages]
     probabilities = predictions.probabilities([stage.temperature for stage in bundle.stages])
-    rules = candidate_rules(probabilities, predictions.labels, macs)
+    selectors = [stage.selector for stage in bundle.stages if stage.selector]
+    learned = {bundle.post_check: selectors} if selectors else {}
+    rules = candidate_rules(probabilities, predictions.labels, macs, selectors=learned)
     right = predictions.right
 
     def judge(judged: Rule, certificate: Certificate | None = None) -> JudgedAccuracy:
-        wanted = judged.confidence, judged.post_check
+        score = judged.criteria[0].score if judged.criteria else judged.confidence
+        wanted = score, judged.post_check
         rule = next((r for r in rules if (r.score, r.post_check) == wanted), rules[0])
         thresholds = [criterion.threshold for criterion in judged.criteria]
         at = rule.at(thresholds)

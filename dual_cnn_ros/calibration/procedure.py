@@ -53,6 +53,7 @@ from dual_cnn_ros.calibration.findings import (
 from dual_cnn_ros.calibration.guarantee import Blocks, certify, declared_path
 from dual_cnn_ros.calibration.memory_check import check_memory
 from dual_cnn_ros.calibration.operating_points import operating_points
+from dual_cnn_ros.calibration.policy_gradient import learn_selectors
 from dual_cnn_ros.calibration.predictions import divide, predict, Predictions
 from dual_cnn_ros.calibration.rules import (
     always_answers,
@@ -64,7 +65,7 @@ from dual_cnn_ros.calibration.temperature import fit_temperature
 from dual_cnn_ros.calibration.unlabelled import join_scenes, predict_frames
 from dual_cnn_ros.cascade.frame import Image
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import Criterion
+from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, SELECTOR
 from dual_cnn_ros.data.dataset import read_names
 from dual_cnn_ros.data.image_file import decode_image
 from dual_cnn_ros.data.image_folder import image_name, ImageFolder
@@ -104,7 +105,10 @@ class CalibrationOptions:
     fit
         Share of the images to fit on and to choose with.
     score, post_check
-        The bundle's score and post-check; None for the best on the images to fit on.
+        The bundle's score and post-check; None for the best on the images to fit on. SELECTOR is
+        learned on these.
+    price
+        For selectors, what the cost of asking all stages counts, in nats.
     accuracy
         Use the cheapest rule that reaches this accuracy; None for the most accurate rule.
     cost
@@ -132,6 +136,7 @@ class CalibrationOptions:
     post_check: str | None = None
     accuracy: float | None = None
     cost: str = 'cpu_seconds'
+    price: float = 0.2
     alpha: float = 0.01
     delta: float = 0.05
     reference: str | None = None
@@ -205,9 +210,20 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     seconds = measure_cpu_seconds(members)
     macs = [candidate.stage.macs for candidate in members]
     costs = macs if options.cost == 'macs' else seconds
+    on_fit = fit.probabilities(temperatures)
+    selectors = {}
+    if score == SELECTOR and count > 1:
+        selectors = {
+            check: learn_selectors(on_fit, fit.labels, costs, check, options.price)
+            for check in POST_CHECKS
+            if post_check in (None, check)
+        }
     rules_on_fit, rules = (
-        candidate_rules(part.probabilities(temperatures), part.labels, costs)
-        for part in (fit, certification)
+        candidate_rules(probabilities, part.labels, costs, selectors=selectors)
+        for part, probabilities in (
+            (fit, on_fit),
+            (certification, certification.probabilities(temperatures)),
+        )
     )
 
     # Choose score and post-check on one part, the thresholds on the other.
@@ -229,8 +245,8 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
         reference, reference_right = candidates[-1].name, certification.right[-1]
     else:
         # The best without a cascade, as far as the images to fit on tell.
-        on_fit = always_answers(rules_on_fit, chosen, names)
-        reference = max(on_fit, key=lambda name: float(on_fit[name].mean()))
+        always = always_answers(rules_on_fit, chosen, names)
+        reference = max(always, key=lambda name: float(always[name].mean()))
         reference_right = always_answers(rules, rule, names)[reference]
     measure = MEASURES[options.unlabelled]
     sought = Certificate(
@@ -260,18 +276,19 @@ def calibrate(options: CalibrationOptions) -> tuple[Bundle, CalibrationFindings]
     options.out.mkdir(parents=True, exist_ok=True)
     stages = tuple(
         copy_stage(
-            replace(candidate.stage, temperature=temperature),
+            replace(candidate.stage, temperature=temperature, selector=selector),
             options.out,
             name,
             cpu_seconds,
             criterion,
         )
-        for candidate, name, temperature, cpu_seconds, criterion in zip(
+        for candidate, name, temperature, cpu_seconds, criterion, selector in zip(
             members,
             names,
             temperatures,
             seconds,
             (*rule.criteria(best.thresholds), None),
+            (*selectors.get(rule.post_check, [None] * (count - 1)), None),
         )
     )
     labels, check = candidates[0].labels, rule.post_check

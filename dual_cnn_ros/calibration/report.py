@@ -26,7 +26,6 @@ from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.calibration.guarantee import units_needed
 from dual_cnn_ros.calibration.operating_points import promise
 from dual_cnn_ros.cascade.costs import expected_cost
-from dual_cnn_ros.cascade.scores import SCORES
 from dual_cnn_ros.cascade.settings import ALWAYS_DEFER, POST_CHECKS
 from dual_cnn_ros.tables import interval_text, milli, millions, percent, text_table
 
@@ -107,18 +106,12 @@ def _rule(findings: CalibrationFindings) -> Iterator[str]:
         f'{findings.measure.capitalize()} of each score at the {title} of this rule, '
         f'{factor * rule.outcome.cost:.3g} {unit}, or less:'
     )
+    found = {(p.post_check, p.score): p.outcome.accuracy for p in findings.at_equal_cost}
+    names = dict.fromkeys(point.score for point in findings.at_equal_cost)
     scores = [
-        (
-            check,
-            *(
-                percent(point.outcome.accuracy)
-                for point in findings.at_equal_cost
-                if point.post_check == check
-            ),
-        )
-        for check in POST_CHECKS
+        (check, *(percent(found.get((check, name))) for name in names)) for check in POST_CHECKS
     ]
-    yield from [*text_table([('post-check', *SCORES), *scores]), '']
+    yield from [*text_table([('post-check', *names), *scores]), '']
 
 
 def _dear(bundle: Bundle, deferral_rates: Sequence[float]) -> Iterator[str]:

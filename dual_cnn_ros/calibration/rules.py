@@ -16,12 +16,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dual_cnn_ros.calibration.policy_gradient import selector_scores
 from dual_cnn_ros.calibration.temperature import by_rows
 from dual_cnn_ros.calibration.thresholds import (
     MOST_VECTORS,
@@ -31,7 +32,11 @@ from dual_cnn_ros.calibration.thresholds import (
 )
 from dual_cnn_ros.cascade.costs import expected_cost
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS
+from dual_cnn_ros.cascade.selector import Selector
+from dual_cnn_ros.cascade.settings import Criterion, POST_CHECKS, Rule, SELECTOR
+
+# The answers of stages that stop by a selector are compared by this.
+BY_CONFIDENCE = Rule((Criterion(SELECTOR),)).confidence
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
@@ -46,7 +51,7 @@ class CandidateRule:
     Attributes
     ----------
     score
-        A name of SCORES.
+        A name of SCORES, or SELECTOR.
     post_check
         A name of POST_CHECKS.
     scores
@@ -205,6 +210,7 @@ def candidate_rules(
     truth: Labels,
     costs: Sequence[float],
     scores: Sequence[str] = tuple(SCORES),
+    selectors: Mapping[str, Sequence[Selector]] | None = None,
 ) -> list[CandidateRule]:
     """
     Return every score with every post-check; the first of them for a single stage.
@@ -219,12 +225,19 @@ def candidate_rules(
         Of each stage, for one image.
     scores
         Names of SCORES.
+    selectors
+        Of each post-check those of all stages but the last, as one more score.
 
     """
     answers, order = Answers(probabilities, truth), range(len(probabilities))
     kinds = [(score, check) for score in scores for check in POST_CHECKS]
     some = kinds if len(order) > 1 else kinds[:1]
-    return [answers.rule(score, check, order, costs) for score, check in some]
+    rules = [answers.rule(score, check, order, costs) for score, check in some]
+    for check, own in (selectors or {}).items():
+        rule = next(r for r in rules if (r.score, r.post_check) == (BY_CONFIDENCE, check))
+        learned = selector_scores(own, probabilities)
+        rules.append(replace(rule, score=SELECTOR, scores=learned))
+    return rules
 
 
 def always_answers(
@@ -244,7 +257,8 @@ def always_answers(
 
     """
     # Without a post-check, the last one asked is as good as alone.
-    alone, *together = (other for other in rules if other.score == rule.score)
+    score = BY_CONFIDENCE if rule.score == SELECTOR else rule.score
+    alone, *together = (other for other in rules if other.score == score)
     return {
         **{f'{name} alone': right for name, right in zip(names, alone.right)},
         **{f'all by {other.post_check}': other.always_right for other in together},

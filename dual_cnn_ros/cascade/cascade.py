@@ -42,7 +42,8 @@ from dual_cnn_ros.cascade.decision import Decision, MEMORY
 from dual_cnn_ros.cascade.frame import Frame
 from dual_cnn_ros.cascade.memories import Memories
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import Rule, Settings
+from dual_cnn_ros.cascade.selector import Selector
+from dual_cnn_ros.cascade.settings import Rule, SELECTOR, Settings
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -86,11 +87,13 @@ class Stage:
     predict
         Maps a frame to class probabilities, float32 (K,).
     score
-        The confidence score, a name of SCORES.
+        The confidence score, a name of SCORES, or SELECTOR.
     threshold
         The stage is sure if its score reaches this; None for the last stage, which always is.
     runs_on
         What runs the CNN, for people.
+    selector
+        The learned score, if it has one.
 
     """
 
@@ -99,13 +102,23 @@ class Stage:
     score: str = 'max_probability'
     threshold: float | None = None
     runs_on: str = ''
+    selector: Selector | None = None
 
-    def classify(self, frame: Frame) -> Answer:
-        """Run the CNN on a frame, and return its answer with the score and the time taken."""
+    def classify(self, frame: Frame, earlier: Sequence[Answer] = ()) -> Answer:
+        """
+        Run the CNN on a frame, and return its answer with the score and the time taken.
+
+        earlier: the answers of the stages that were asked before.
+        """
         start = perf_counter()
         probabilities = self.predict(frame)
         seconds = perf_counter() - start
-        score = float(SCORES[self.score](probabilities))
+        if self.score == SELECTOR and self.selector is not None:
+            label = probabilities.argmax()
+            agree = all(answer.probabilities.argmax() == label for answer in earlier)
+            score = float(self.selector(probabilities, agree))
+        else:
+            score = float(SCORES[self.score](probabilities))
         return Answer(self.name, probabilities, score, self.threshold, seconds)
 
     def is_sure(self, answer: Answer) -> bool:
@@ -228,9 +241,9 @@ class Cascade:
 
 def ask(stages: Sequence[Stage], frame: Frame, rule: Rule) -> Decision:
     """Ask one stage after another until one is sure, and return the rule's decision."""
-    answers = []
+    answers: list[Answer] = []
     for stage in stages:
-        answers.append(stage.classify(frame))
+        answers.append(stage.classify(frame, answers))
         if stage.is_sure(answers[-1]):  # the last stage always is
             break
     return post_check(answers, rule)
@@ -308,7 +321,8 @@ def apply_rule(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
     Raises
     ------
     ValueError
-        The rule does not have one criterion for each stage but the last.
+        The rule does not have one criterion for each stage but the last, or goes by a selector
+        that a stage has not.
 
     """
     if not stages or len(rule.criteria) != len(stages) - 1:
@@ -317,6 +331,11 @@ def apply_rule(rule: Rule, stages: Sequence[Stage]) -> tuple[Stage, ...]:
             f'not {len(rule.criteria)}'
         )
     *earlier, last = stages
+    for stage, criterion in zip(earlier, rule.criteria):
+        if criterion.score == SELECTOR and stage.selector is None:
+            raise ValueError(
+                f'score {SELECTOR}: stage {stage.name} has none; calibrate with --score {SELECTOR}'
+            )
     return (
         *(
             replace(stage, score=criterion.score, threshold=criterion.threshold)

@@ -29,6 +29,8 @@ POST_CHECKS = {
     'more_confident': 'of the stages asked, the most confident wins, the earlier one on a tie',
     'average': 'the mean of the distributions of all stages asked',
 }
+# The learned score, of stages that have a selector; all others are in SCORES.
+SELECTOR = 'selector'
 # No score exceeds 1, so a stage with this threshold is never sure. With a threshold of 1 it is
 # sure where its score is exactly 1.
 ALWAYS_DEFER = math.nextafter(1.0, 2.0)
@@ -47,7 +49,7 @@ class Criterion:
     Attributes
     ----------
     score
-        A name of SCORES.
+        A name of SCORES, or SELECTOR.
     threshold
         In [0, 1], or ALWAYS_DEFER.
 
@@ -58,7 +60,7 @@ class Criterion:
 
     def __post_init__(self) -> None:
         """Check both fields; ValueError names the one that is wrong and what it may be."""
-        _check_choice('score', self.score, SCORES)
+        _check_choice('score', self.score, (*SCORES, SELECTOR))
         if not 0 <= self.threshold <= ALWAYS_DEFER:
             raise ValueError(f'threshold must be in [0, 1], not {self.threshold}')
 
@@ -90,7 +92,9 @@ class Rule:
     @property
     def confidence(self) -> str:
         """The score by which answers of different stages are compared, and which is published."""
-        return self.criteria[0].score if self.criteria else 'max_probability'
+        score = self.criteria[0].score if self.criteria else SELECTOR
+        # A selector says whether to stop, not how sure the answer is.
+        return 'max_probability' if score == SELECTOR else score
 
 
 @dataclass(frozen=True)

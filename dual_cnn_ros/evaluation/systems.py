@@ -200,7 +200,7 @@ class Networks:
         def predict(frame: Frame) -> Probabilities:
             return run(frame) if self.live else self.answers[number]
 
-        return Stage(spec.name, predict)
+        return Stage(spec.name, predict, selector=spec.selector)
 
 
 def _key(spec: StageSpec) -> str:

@@ -430,13 +430,13 @@ class ClassifierNode(LifecycleNode):
                 )
         elif governor is not None:
             values.refuse_rule(f'governor {values.governor}', 'governor to off')
-        self._governor = governor
         if governor is not None:
             settings = replace(settings, rule=cascade.settings.rule)
         if settings != cascade.settings:
-            cascade.settings = settings
+            cascade.settings = settings  # which refuses a score that the bundle has not
             self._publish_label_info(bundle, settings)
             self.get_logger().info(_describe(settings))
+        self._governor = governor
 
     def _make_governor(self, values: ClassifierParameters, bundle: Bundle) -> Governor | None:
         clock = self.get_clock().now().nanoseconds * 1e-9

@@ -31,6 +31,7 @@ from dual_cnn_ros.cascade.settings import (
     MemorySettings,
     POST_CHECKS,
     Rule,
+    SELECTOR,
     Settings,
 )
 from dual_cnn_ros.inference import BACKENDS, PROVIDERS
@@ -232,9 +233,10 @@ class ClassifierParameters:
     )
     score: str = parameter(
         FROM_BUNDLE,
-        'Score that is compared with the threshold; bundle: as calibrated.',
+        'Score that is compared with the threshold; bundle: as calibrated. selector: the learned '
+        'one, where the bundle has it.',
         ON_NEXT_FRAME,
-        choices=(FROM_BUNDLE, *SCORES),
+        choices=(FROM_BUNDLE, *SCORES, SELECTOR),
     )
     threshold: float = parameter(
         -1.0,

@@ -47,7 +47,7 @@ from dual_cnn_ros.calibration.findings import CalibrationFindings
 from dual_cnn_ros.calibration.procedure import calibrate, CalibrationOptions
 from dual_cnn_ros.calibration.report import calibration_report
 from dual_cnn_ros.cascade.scores import SCORES
-from dual_cnn_ros.cascade.settings import POST_CHECKS
+from dual_cnn_ros.cascade.settings import POST_CHECKS, SELECTOR
 from dual_cnn_ros.files import write_atomically
 from dual_cnn_ros.tables import percent
 from dual_cnn_ros.tools.cli import (
@@ -110,8 +110,14 @@ def _parser() -> argparse.ArgumentParser:
     add('--test-split', help="its split, where it has several ('test')")
     add_fit_options(parser)
     best = 'instead of the best on the images to fit on'
-    add('--score', choices=tuple(SCORES), help=best)
+    learned = f'{best}; {SELECTOR}: learned on these, see --price'
+    add('--score', choices=(*SCORES, SELECTOR), help=learned)
     add('--post-check', choices=tuple(POST_CHECKS), help=best)
+    nats = (
+        'for the selector, what the cost of asking all CNNs counts against the log-likelihood of '
+        'the answer, in nats: the higher, the sooner it stops (default %(default)s)'
+    )
+    add('--price', type=number(0), default=0.2, help=nats)
     cheapest = 'use the cheapest rule that reaches this, not the most accurate one'
     add('--accuracy', type=fraction, metavar='SHARE', help=cheapest)
     loss = 'accuracy that a certified threshold may lose (default %(default)s)'

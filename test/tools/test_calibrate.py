@@ -289,6 +289,27 @@ def test_any_number_of_stages_makes_a_bundle_that_does_what_it_says(
     assert ('operating point' in printed) == (len(stages) > 1)
 
 
+@pytest.mark.parametrize('check', [None, 'average'])
+def test_a_learned_score_is_stored_and_does_what_it_says(
+    folder: Path, tmp_path: Path, check: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ['--score', 'selector', '--price', '0.1', '--test', str(folder / 'test')]
+    options += ['--post-check', check] if check else []
+    assert run(folder, tmp_path / 'x', *options) == 0
+    bundle, findings = read_bundle(tmp_path / 'x'), findings_of(tmp_path / 'x')
+    first, last = bundle.stages
+    assert first.selector is not None and last.selector is None
+    assert first.criterion.score == findings.rule.score == 'selector'
+    judged = [(bundle.rule, findings.test.cascade)]
+    judged += [(p.rule, findings.test.operating_points[p.name]) for p in bundle.operating_points]
+    for rule, stated in judged:
+        accuracy, rates = outcome(bundle, rule, folder / 'test')
+        assert (stated.accuracy, *stated.deferral_rates) == pytest.approx(
+            (accuracy, *rates), abs=1e-5
+        )
+    assert 'selector' in capsys.readouterr().out
+
+
 def test_labels_of_certification_images_choose_no_rule_and_no_path(
     folder: Path, tmp_path, monkeypatch
 ) -> None:
