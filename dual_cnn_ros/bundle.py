@@ -54,6 +54,8 @@ IMAGENET = 'imagenet'
 PRECISIONS = ('float32', 'int8')
 # What is lost or kept: right answers, or answers that are those of a strong CNN.
 MEASURES = ('accuracy', 'agreement')
+# What the tools call the stages that they write.
+STAGES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth')
 # Decisions use these names for what is no stage.
 RESERVED = {'average', 'decode', 'memory'}
 MOST_POINTS = 8

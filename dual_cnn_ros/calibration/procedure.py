@@ -32,6 +32,7 @@ from dual_cnn_ros.bundle import (
     MEASURES,
     OperatingPoint,
     read_bundle,
+    STAGES,
     StageSpec,
     write_bundle,
 )
@@ -74,7 +75,6 @@ from dual_cnn_ros.messages.images import ImageError
 
 # Images to look at the memory with.
 MOST_CHECKED = 500
-STAGES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth')
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Write a trained network as a bundle of one stage: ONNX, safetensors, bundle.yaml, metrics."""
+"""Write trained networks as a bundle: ONNX, safetensors, bundle.yaml, metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,17 @@ from safetensors.torch import save as to_safetensors
 import torch
 from torch import nn
 
-from dual_cnn_ros.bundle import Bundle, ModelFile, sha256, StageSpec, TrainingRecord, write_bundle
+from dual_cnn_ros.bundle import (
+    Bundle,
+    ModelFile,
+    sha256,
+    STAGES,
+    StageSpec,
+    TrainingRecord,
+    write_bundle,
+)
+from dual_cnn_ros.cascade.selector import Selector
+from dual_cnn_ros.cascade.settings import Criterion, SELECTOR
 from dual_cnn_ros.data.dataset import Dataset
 from dual_cnn_ros.files import write_atomically, write_json
 from dual_cnn_ros.inference import networks
@@ -89,11 +99,34 @@ class TrainingMetrics:
     curve: tuple[EpochRecord, ...]
 
 
-def write_stage(
+@dataclass(frozen=True, eq=False)
+class TrainedStage:
+    """
+    A network that was trained.
+
+    Attributes
+    ----------
+    network
+        On the CPU, in evaluation mode.
+    architecture
+        A name for `networks.build`.
+    origin
+        See StageSpec.
+    selector
+        Trained with it, if one was.
+
+    """
+
+    network: nn.Module
+    architecture: str
+    origin: str = ''
+    selector: Selector | None = None
+
+
+def write_stages(
     options: TrainingOptions,
     data: Dataset,
-    network: nn.Module,
-    origin: str,
+    stages: Sequence[TrainedStage],
     curve: Sequence[EpochRecord],
     device: torch.device,
 ) -> TrainingMetrics:
@@ -106,10 +139,8 @@ def write_stage(
         What was trained.
     data
         The images it was trained on.
-    network
-        On the CPU, in evaluation mode.
-    origin
-        See StageSpec.
+    stages
+        What came of it, in the order in which they are asked.
     curve
         All epochs.
     device
@@ -117,10 +148,13 @@ def write_stage(
 
     """
     folder, last, preprocessing = options.out / options.name, curve[-1], options.preprocessing
-    deployed = networks.fuse(network)
+    shape = options.channels, *options.input
+    folder.mkdir(parents=True, exist_ok=True)
+    deployed = [networks.fuse(stage.network.eval()) for stage in stages]
+    macs = [networks.count_macs(network, shape) for network in deployed]
     metrics = TrainingMetrics(
-        networks.count_parameters(deployed),
-        networks.count_macs(deployed, (options.channels, *options.input)),
+        sum(map(networks.count_parameters, deployed)),
+        sum(macs),
         last.validation_accuracy,
         last.validation_loss,
         len(data.training.names),
@@ -138,7 +172,6 @@ def write_stage(
         options,
         tuple(curve),
     )
-    files = write_models(folder, network, (options.channels, *options.input))
     plain = to_plain(metrics)
     plain['options'] = {k: v for k, v in plain['options'].items() if k not in PRIVATE}
     write_json(folder / 'metrics.json', plain)
@@ -151,24 +184,30 @@ def write_stage(
         options.seed,
         last.validation_accuracy,
     )
-    stage = StageSpec(
-        'first',
-        preprocessing,
-        files,
-        architecture=options.model,
-        macs=metrics.macs,
-        training=record,
-        origin=origin,
-    )
-    write_bundle(Bundle(folder, options.name, data.classes, (stage,)))
+    specs = [
+        StageSpec(
+            name,
+            preprocessing,
+            write_models(folder, stage.network, shape, name),
+            architecture=stage.architecture,
+            macs=own,
+            criterion=Criterion(SELECTOR, 0.5) if stage.selector else None,
+            selector=stage.selector,
+            training=record,
+            origin=stage.origin,
+        )
+        for name, stage, own in zip(STAGES, stages, macs)
+    ]
+    check = 'none' if len(specs) > 1 else Bundle.post_check
+    write_bundle(Bundle(folder, options.name, data.classes, tuple(specs), post_check=check))
     return metrics
 
 
 def write_models(
-    folder: Path, network: nn.Module, shape: tuple[int, int, int]
+    folder: Path, network: nn.Module, shape: tuple[int, int, int], name: str = STAGES[0]
 ) -> dict[str, ModelFile]:
     """
-    Write a network as ONNX and as safetensors into a folder, as its first stage.
+    Write a network as ONNX and as safetensors into a folder.
 
     Parameters
     ----------
@@ -178,6 +217,8 @@ def write_models(
         On the CPU, in evaluation mode.
     shape
         Of an image, (C, H, W).
+    name
+        Of its stage, and so of the files.
 
     """
     tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
@@ -187,7 +228,7 @@ def write_models(
         ('onnx', to_onnx(networks.fuse(network), shape)),
         ('safetensors', to_safetensors(tensors)),
     ):
-        path = folder / f'first.{kind}'
+        path = folder / f'{name}.{kind}'
         write_atomically(path, content)
         files[kind] = ModelFile(path, sha256(path))
     return files

@@ -42,8 +42,9 @@ from dual_cnn_ros.data.problems import say_problems
 from dual_cnn_ros.heap import keep_freed_blocks
 from dual_cnn_ros.inference import networks
 from dual_cnn_ros.training.augment import augment, make_mixing
-from dual_cnn_ros.training.checkpoint import Checkpoint, EpochRecord, TrainingError
-from dual_cnn_ros.training.export import TrainingMetrics, write_stage
+from dual_cnn_ros.training.checkpoint import Checkpoint, EpochRecord, Stateful, TrainingError
+from dual_cnn_ros.training.export import TrainedStage, TrainingMetrics, write_stages
+from dual_cnn_ros.training.joint import build_member, JointCascade, JointObjective
 from dual_cnn_ros.training.objective import make_objective, shrink, Teacher
 from dual_cnn_ros.training.options import TrainingOptions
 from dual_cnn_ros.training.pretrained import initialise
@@ -53,7 +54,7 @@ SECONDS_BETWEEN_LINES = 30
 
 def train(options: TrainingOptions) -> TrainingMetrics:
     """
-    Train a network and write it as a bundle of one stage.
+    Train a network, or several together, and write a bundle of as many stages.
 
     A checkpoint beside the bundle holds the last finished epoch. All random numbers of an epoch
     come from the seed and the epoch's number, so that a training that was killed and started again
@@ -84,6 +85,8 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     _check_network(options)
     normalise = Normalize(options.preprocessing.mean, options.preprocessing.std)
     device = _find_device(options.device)
+    if options.joint and options.teacher:
+        raise TrainingError('--joint learns from labels only; leave --teacher out')
     teacher = Teacher(options.teacher, options.colour, options.device) if options.teacher else None
     objective = make_objective(options, teacher)
     # Teacher and student look at the same image, each at its own size.
@@ -107,6 +110,14 @@ def train(options: TrainingOptions) -> TrainingMetrics:
     origin = ''
     if options.start and (source := initialise(network, options.start).origin):
         origin = f'fine-tuned from {source}'
+    members = [(network, options.model, origin)]
+    parts: dict[str, Stateful] = {}
+    if options.joint:
+        members += [build_member(n, len(data.classes), options.channels) for n in options.joint]
+        shape = options.channels, *options.input
+        costs = [networks.count_macs(networks.fuse(each), shape) for each, _, _ in members]
+        network = JointCascade([each for each, _, _ in members], costs)
+        objective = parts['objective'] = JointObjective(network.spent, options.price).to(device)
     # The order of the pixels in which convolutions of one channel each are fast.
     network = network.to(device).to(memory_format=torch.channels_last)
     # With its buffers, because batch norms need the statistics of the averaged weights.
@@ -119,7 +130,7 @@ def train(options: TrainingOptions) -> TrainingMetrics:
         options.out / f'{options.name}.checkpoint.pt',
         options,
         data,
-        {'network': network, 'average': average, 'optimizer': optimizer},
+        {'network': network, 'average': average, 'optimizer': optimizer, **parts},
     )
     if options.restart:
         checkpoint.path.unlink(missing_ok=True)
@@ -189,7 +200,13 @@ def train(options: TrainingOptions) -> TrainingMetrics:
             checkpoint.save(curve)
             _report(bar, curve[-1], options)
     trained = average.module.cpu().to(memory_format=torch.contiguous_format).eval()
-    return write_stage(options, data, trained, origin, curve, device)
+    stages = [TrainedStage(trained, options.model, origin)]
+    if isinstance(trained, JointCascade):
+        stages = [
+            TrainedStage(own, architecture, source, trained.selector(place))
+            for place, (own, (_, architecture, source)) in enumerate(zip(trained.members, members))
+        ]
+    return write_stages(options, data, stages, curve, device)
 
 
 def validate(

@@ -99,7 +99,7 @@ class Teacher:
 
 
 def make_objective(options: TrainingOptions, teacher: Teacher | None) -> Objective:
-    """Return what the options ask for."""
+    """Return what the options ask for, but for a joint training, see `joint`."""
     if teacher is not None:
         return partial(
             distillation_loss,

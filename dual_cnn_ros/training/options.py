@@ -149,6 +149,17 @@ class TrainingOptions:
     teacher_temperature: float = _option(
         2.0, 'by which its logits, and those that learn from it, are divided', 0.1, 100
     )
+    joint: tuple[str, ...] | None = _option(
+        None,
+        'CNNs that are asked after this one, networks or bundles of one stage: all are trained '
+        'together with selectors that say when to stop, and make one bundle',
+        metavar='NET',
+    )
+    price: float = _option(
+        0.2,
+        'with --joint, what the cost of asking all CNNs counts against the log-likelihood of the '
+        'label, in nats: the higher, the sooner it stops',
+    )
     optimizer: str = _option(
         'sgd', 'SGD with a Nesterov momentum of 0.9, or AdamW', choices=('sgd', 'adamw')
     )
