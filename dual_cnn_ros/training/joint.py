@@ -199,8 +199,5 @@ def build_member(name: str, classes: int, channels: int) -> tuple[nn.Module, str
         return networks.build(name, classes, channels), name, ''
     architecture = stage.architecture or name
     network = networks.build(architecture, classes, channels)
-    return (
-        network,
-        architecture,
-        f'trained further from {initialise(network, name).origin or name}',
-    )
+    source = initialise(network, name).origin
+    return network, architecture, f'fine-tuned from {source}' if source else ''
