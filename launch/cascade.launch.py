@@ -53,6 +53,8 @@ PARAMETERS = {
     'image_transport': (str, 'raw or compressed.'),
     'operating_point': (str, 'Name of a trade-off of the bundle.'),
     'threshold': (float, 'An answer is accepted when its score is at least this.'),
+    'governor': (str, 'Budget that chooses the operating point: deferral_rate, power or energy.'),
+    'governor_target': (float, 'The budget: a share of the frames, watts, or joules.'),
     'providers': (list[str], 'What may run the CNNs, of tensorrt,cuda,cpu in order.'),
     'memory_file': (str, 'File of the memory.'),
     'memory_persist': (bool, 'Keep the memory in memory_file over restarts.'),

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Design time: temperatures, thresholds, certificates, pairs and operating points."""
+"""Design time: temperatures, thresholds, certificates, selectors and operating points."""

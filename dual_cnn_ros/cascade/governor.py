@@ -55,7 +55,7 @@ RATE = 0.25
 LONGEST_STEP = 1.0
 # After so long without a reading the sensor is lost.
 SILENT_SECONDS = 3.0
-# The demand has been at an end of the scale for so long that the budget cannot be met.
+# The demand has been at the floor for so long that the budget cannot be met.
 PATIENCE_SECONDS = 10.0
 # What is left of joules is spread over no less than this, or the last frames would get it all.
 LAST_SECONDS = 10.0
@@ -174,7 +174,7 @@ class Governor:
         self._carry = 0.0
         self._lock = Lock()
         self._measured = self._watts = math.nan
-        self._read_at = self._began = self._within_at = now
+        self._read_at = self._above_at = now
         self._spent = 0.0
         self._frames = 0
 
@@ -256,8 +256,8 @@ class Governor:
         low, high = self._values[0] - self._beyond, self._values[-1] + self._beyond
         wanted = self._demand + change
         self._demand = float(min(max(wanted, low), high))
-        if wanted >= low:
-            self._within_at = now
+        if self._demand > self._values[0]:
+            self._above_at = now
 
     def _fault(self, now: float) -> str:
         if self.needs_power and now >= self.budget.until:
@@ -265,7 +265,8 @@ class Governor:
         if self.needs_power and (silent := now - self._read_at) > SILENT_SECONDS:
             return f'no power reading for {silent:.0f} s: the operating point is held'
         # Noise alone makes a demand touch the end of the scale now and then.
-        if now - self._within_at > PATIENCE_SECONDS:
+        is_at_floor = now - self._above_at > PATIENCE_SECONDS
+        if is_at_floor and self._measured > self._target(now):
             return (
                 f'the budget cannot be met: it takes less than {self.scale[0].rule.name}, the '
                 'floor, needs'

@@ -429,7 +429,7 @@ class ClassifierNode(LifecycleNode):
                     f'{governor.scale[0].rule.name} to {governor.scale[-1].rule.name}'
                 )
         elif governor is not None:
-            values.refuse_rule(f'governor {values.governor}', 'governor to off')
+            values.refuse_rule(f'governor {values.governor}', 'governor to none')
         if governor is not None:
             settings = replace(settings, rule=cascade.settings.rule)
         if settings != cascade.settings:
@@ -605,7 +605,7 @@ def _budget(values: ClassifierParameters) -> tuple[object, ...]:
         values.governor_until,
         values.power_topic,
     )
-    return (values.governor, *names) if values.governor != 'off' else ()
+    return (values.governor, *names) if values.governor != 'none' else ()
 
 
 def _describe(settings: Settings) -> str:

@@ -204,13 +204,13 @@ class ClassifierParameters:
         ON_NEXT_FRAME,
     )
     governor: str = parameter(
-        'off',
+        'none',
         'What decides the operating point, frame by frame, within the budget governor_target: '
         'deferral_rate, the share of frames that a later stage is asked about; power, the watts '
         'on power_topic; energy, the joules until governor_until. operating_point, score, '
         'threshold and post_check must have their defaults then.',
         ON_NEXT_FRAME,
-        choices=('off', *BUDGETS),
+        choices=('none', *BUDGETS),
         is_common=True,
     )
     governor_target: float = parameter(

@@ -57,9 +57,9 @@ def make_governor(
 
     """
     kind, target = values.governor, values.governor_target
-    if kind == 'off':
+    if kind == 'none':
         return None
-    values.refuse_rule(f'governor {kind}', 'governor to off')
+    values.refuse_rule(f'governor {kind}', 'governor to none')
     limit = 1.0 if kind == 'deferral_rate' else math.inf
     if not 0 < target <= limit:
         wanted = {

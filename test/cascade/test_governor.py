@@ -138,6 +138,15 @@ def test_joules_last_until_the_time_and_no_longer() -> None:
     assert governor.state(121.0).position == before, 'after it, the operating point is held'
 
 
+def test_a_share_below_that_of_the_floor_is_said() -> None:
+    random = np.random.default_rng(0)
+    governor = Governor(SCALE[2:], Budget('deferral_rate', 0.1), 0.0)
+    for number in range(900):
+        place = NAMES.index(governor.rule().name)
+        governor.saw(random.random() < RATES[place], number / FRAMES)
+    assert place == 2 and 'cannot be met' in governor.state(30.0).fault
+
+
 @pytest.mark.parametrize(
     ('kind', 'target', 'until'), [('power', 0.5, math.inf), ('energy', 5.0, 30.0)]
 )

@@ -133,7 +133,7 @@ def test_watts_decide_the_operating_point_and_a_lost_sensor_holds_it(
     )
     refused = client.set('operating_point', 'careful')
     assert not refused.successful and 'governor power decides operating_point' in refused.reason
-    assert client.set('governor', 'off').successful
+    assert client.set('governor', 'none').successful
     robot.run_until('no point is in force', lambda: robot.points[-1:] == [''])
     client.wait_until('not read any more', lambda: client.node.count_subscribers(POWER) == 0)
 
@@ -208,7 +208,7 @@ def test_another_budget_goes_on_from_where_the_last_one_was(bundle: Bundle) -> N
         ),
         (
             {'governor': 'power', 'governor_target': 9.0, 'threshold': 0.5},
-            'power decides threshold too, .* set threshold to -1.0, or governor to off, first',
+            'power decides threshold too, .* set threshold to -1.0, or governor to none, first',
         ),
     ],
 )
