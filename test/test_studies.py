@@ -12,25 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The study runs from a folder of images to its tables and charts, on a few toy images."""
+"""The studies run to their tables and charts, on a few toy images, and say what is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 import os
 from pathlib import Path
 import shutil
 import subprocess
 import sys
-from typing import Any
 import xml.etree.ElementTree as ElementTree
 
 import cv2
 import pytest
-from tiny_bundle import LABELS, picture
+from tiny_pool import make_pictures, make_trained
 
-from dual_cnn_ros.evaluation.findings import read_evaluation, write_evaluation
+from dual_cnn_ros.evaluation.findings import read_evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -39,45 +36,46 @@ STUDY = ROOT / 'studies/cifar10'
 PYTHON = sys.executable
 
 
-def study(script: str, *arguments: str | Path) -> str:
-    """Run a script of the study; return what it prints."""
+def study(script: str, *arguments: str | Path, folder: Path = STUDY) -> str:
+    """Run a script of a study; return what it prints."""
+    command = [folder / script] if script.endswith('.sh') else [PYTHON, folder / script]
     return subprocess.run(
-        [STUDY / script, *arguments]
-        if script == 'run.sh'
-        else [PYTHON, STUDY / script, *arguments],
-        env={**os.environ, 'PYTHON': PYTHON, 'PYTHONPATH': str(ROOT)},
+        [*command, *arguments],
+        env={**os.environ, 'PYTHON': PYTHON, 'PYTHONPATH': str(ROOT), 'TIMED': '20'},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
 
 
-def test_study_of_toy_images(tmp_path: Path) -> None:
-    pytest.importorskip('torch')
-    for split, count in (('train', 60), ('test', 8)):
-        for label in LABELS:
-            folder = tmp_path / split / label
-            folder.mkdir(parents=True)
-            for i in range(count):
-                seed = i if split == 'train' else 1000 + i
-                image = picture(label, sure=i % 3 != 0, seed=seed, height=32, width=32)
-                cv2.imwrite(str(folder / f'{i:03}.png'), image)
-    singles = {'vgg9_gap_x0_25-s4', 'resnet20_x0_25-s4'}
-    epochs = [f'{name}:{count}' for name, count in zip(sorted(singles), (1, 2))]
+def test_comparison_of_toy_cnns(tmp_path: Path) -> None:
+    make_pictures(tmp_path / 'images' / 'test', count=40)
+    for name, gain, size, macs in (('small', 1, 8, 10), ('medium', 2, 16, 30), ('big', 3, 16, 90)):
+        make_trained(tmp_path / 'pool', name, gain, size, macs=macs)
     out = tmp_path / 'out'
-    study('run.sh', tmp_path / 'train', tmp_path / 'test', out, *epochs)
+    study('compare.sh', tmp_path / 'pool', tmp_path / 'images', out)
     systems = {system.name for system in read_evaluation(out / 'evaluate/evaluate.json').systems}
-    assert {
-        'complementary: max_probability, none',
-        'complementary: max_probability, average',
-        *singles,
-    } <= systems
+    assert {'small', 'medium', 'big', 'complementary_pair_none', 'ours_65_of_best'} <= systems
     once, twice = (out / 'table.md').read_text().strip().split('\n\n')
-    assert {line.split(' | ')[0].strip('| ') for line in once.splitlines()[2:]} == systems
-    cells = {len(line.split(' | ')) for line in twice.splitlines() if not line.startswith('|-')}
-    assert cells == {9}
-    for name in ('once.svg', 'twice.svg'):
-        assert ElementTree.parse(out / name).getroot().tag.endswith('svg')
+    for name in ('small', 'best single CNN, as chosen', 'LEANets', 'ours, certified'):
+        assert f'\n| {name} | ' in once
+    rows = twice.splitlines()
+    assert {line.split(' | ')[0].strip('| ') for line in rows[2:]} == systems
+    assert {len(line.split(' | ')) for line in rows} == {14}
+    assert ElementTree.parse(out / 'chart.svg').getroot().tag.endswith('svg')
+
+
+def test_published_models_become_bundles(tmp_path: Path) -> None:
+    published = (STUDY / 'published.py').read_text()
+    make_trained(tmp_path, 'own', logits=10, size=32, colour='rgb')
+    models = tmp_path / 'models'
+    models.mkdir()
+    names = [line.split("'")[1] for line in published.splitlines() if line.startswith("    '")]
+    assert len(names) == 8 and 'resnet56_c' in names
+    for name in names:
+        shutil.copy(tmp_path / 'own' / 'first.onnx', models / f'{name}.onnx')
+    printed = study('published.py', models, tmp_path / 'pool')
+    assert printed.count('million MACs') == 8
 
 
 @pytest.mark.skipif(shutil.which('nvidia-smi') is not None, reason='this machine has a GPU')
@@ -89,25 +87,15 @@ def test_without_a_gpu_nothing_is_trained_for_one(tmp_path: Path) -> None:
     assert not (tmp_path / 'out/pool').exists()
 
 
-def test_charts_hold_a_pool_of_any_size(tmp_path: Path) -> None:
-    def with_copies(entries: Sequence[Any], field: str) -> tuple[Any, ...]:
-        single = [entry for entry in entries if getattr(entry, field) == 'vgg9_gap']
-        copies = (replace(e, **{field: f'resnet{i}'}) for e in single for i in range(20))
-        return (*entries, *copies)
-
-    findings = read_evaluation(STUDY / 'results/evaluate.json')
-    more = replace(
-        findings,
-        systems=with_copies(findings.systems, 'name'),
-        results=with_copies(findings.results, 'system'),
-    )
-    write_evaluation(more, tmp_path / 'evaluate.json')
-    study('chart.py', tmp_path / 'evaluate.json', tmp_path)
-    assert 'resnet19' in (tmp_path / 'once.svg').read_text()
-
-
 def test_tables_are_those_of_the_readme() -> None:
     results = STUDY / 'results'
-    tables = study('table.py', results / 'evaluate.json', results / 'recommendation.json')
+    tables = study('table.py', results / 'halvings.json', results / 'evaluate.json')
     readme = (STUDY / 'README.md').read_text()
     assert all(table in readme for table in tables.strip().split('\n\n'))
+
+
+def test_the_governor_keeps_its_budget_in_the_plotted_run(tmp_path: Path) -> None:
+    printed = study('run.py', tmp_path / 'run.png', folder=ROOT / 'studies/governor')
+    assert cv2.imread(str(tmp_path / 'run.png')) is not None
+    assert len(printed.splitlines()) == 3
+    assert printed.strip() in (ROOT / 'docs/results.md').read_text()

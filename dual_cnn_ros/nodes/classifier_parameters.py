@@ -228,7 +228,7 @@ class ClassifierParameters:
     )
     governor_until: str = parameter(
         '',
-        'When the joules of the governor may be used up: HH:MM or YYYY-MM-DDTHH:MM, local time.',
+        'When the joules of the governor may be used up: THH:MM or YYYY-MM-DDTHH:MM, local time.',
         ON_NEXT_FRAME,
     )
     score: str = parameter(

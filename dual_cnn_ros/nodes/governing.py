@@ -93,15 +93,16 @@ def seconds_until(text: str, clock: float) -> float:
     """
     here = datetime.fromtimestamp(clock)
     try:
-        if 'T' in text or '-' in text:
+        if '-' in text:
             when = datetime.fromisoformat(text)
         else:
-            hours, minutes = map(int, text.split(':'))
+            # On a command line, YAML would take a plain 18:30 for the number 1110.
+            hours, minutes = map(int, text.removeprefix('T').split(':'))
             when = here.replace(hour=hours, minute=minutes, second=0, microsecond=0)
             when += timedelta(days=when <= here)
     except ValueError:
         raise ParameterError(
-            'governor energy: set governor_until first, to when the joules may be used up: HH:MM '
+            'governor energy: set governor_until first, to when the joules may be used up: THH:MM '
             f'or YYYY-MM-DDTHH:MM, local time, not {text!r}'
         ) from None
     left = when.timestamp() - clock

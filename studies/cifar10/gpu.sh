@@ -2,7 +2,7 @@
 # What needs an NVIDIA GPU, in about ten minutes: gpu.sh TRAIN OUT [BUNDLE ...]
 #
 # First the joules of each bundle by NVML, with the trace of the readings beside the table; `signs`
-# unless others are named. Then a pool for run.sh, which takes OUT/pool as it is: trained for longer
+# unless others are named. Then a pool for compare.sh, which takes OUT/pool as it is: trained for longer
 # than two CPU cores have patience.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")

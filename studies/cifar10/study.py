@@ -30,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
+import re
 import sys
 
 import numpy as np
@@ -54,6 +55,7 @@ MOST_STAGES = 4
 TRIED = 16**3
 PRICES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
 ALPHA, DELTA = 0.01, 0.05
+CHOSEN = 'best single CNN, as chosen'
 CROSS = (slice(0, None, 2), slice(1, None, 2))
 
 Order = tuple[int, ...]
@@ -273,6 +275,8 @@ def systems(halving: Halving, budgets: Sequence[float]) -> Iterator[tuple[str, f
     """Yield every system of the table: its name, its budget, and what was chosen."""
     for place, member in enumerate(halving.pool):
         yield member.name, 0.0, Choice((place,), halving.rule(0, (place,), 'entropy', 'none'), ())
+    single = (halving.single,)
+    yield CHOSEN, 0.0, Choice(single, halving.rule(0, single, 'entropy', 'none'), ())
     # Kinnas et al.: the pair that complements best, the most accurate threshold.
     complements = complementarity(halving.choosing.right)
     pair = np.unravel_index(complements.argmax(), complements.shape)
@@ -344,16 +348,18 @@ def main(pool_folder: Path, test: Path, out: Path) -> None:
     pool = read_candidates(sorted(str(path.parent) for path in pool_folder.glob('*/bundle.yaml')))
     everything = predict(pool, ImageSelection(test, 'test'))
     macs = {member.name: float(member.stage.macs) for member in pool}
-    headline = [0.15 * macs['densenet40_12'], 0.33 * macs['resnet56_c'], 0.65 * macs['resnet56_c']]
+    best = macs[pool[int(everything.right.mean(axis=1).argmax())].name]
+    headline = [0.15 * max(macs.values()), 0.33 * best, 0.65 * best]
+    shown = {0.0: '', headline[0]: '15 of largest', headline[2]: '65 of best'}
     budgets = sorted({*headline, *budgets_of([*macs.values()])})
     rows = []
     for number in tqdm(range(HALVINGS), desc='halvings', disable=None):
         halving = Halving(pool, everything, number)
         for system, budget, choice in systems(halving, budgets):
             rows.append(halving.judge(system, budget, choice))
-            if number == 0 and len(choice.order) > 1 and budget in (0.0, *headline):
-                title = f'{system} {budget / 1e6:.0f}'.replace(', ', '_').replace('/', '_')
-                write_chosen(halving, system, choice, out / 'bundles' / title.replace(' ', '_'))
+            if number == 0 and len(choice.order) > 1 and budget in shown:
+                title = re.sub(r'\W+', '_', f'{system} {shown[budget]}'.strip())
+                write_chosen(halving, system, choice, out / 'bundles' / title)
         if number == 0:
             names = '\n'.join(halving.choosing.names)
             write_atomically(out / 'choosing.txt', names.encode())
@@ -362,7 +368,6 @@ def main(pool_folder: Path, test: Path, out: Path) -> None:
             out / 'halvings.json',
             {
                 'macs': macs,
-                'singles': [row.system for row in rows if not row.deferral_rates][: len(pool)],
                 'headline': headline,
                 'rows': to_plain(tuple(rows)),
             },

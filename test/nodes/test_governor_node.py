@@ -192,7 +192,7 @@ def test_another_budget_goes_on_from_where_the_last_one_was(bundle: Bundle) -> N
         ),
         (
             {'governor': 'energy', 'governor_target': 9.0, 'governor_until': 'noon'},
-            "HH:MM or YYYY-MM-DDTHH:MM, local time, not 'noon'",
+            "THH:MM or YYYY-MM-DDTHH:MM, local time, not 'noon'",
         ),
         (
             {'governor': 'power', 'governor_target': 9.0, 'power_topic': ''},
@@ -220,6 +220,6 @@ def test_what_does_not_fit_is_refused(bundle: Bundle, given: dict[str, Any], wor
 def test_the_time_is_today_or_tomorrow_or_a_date() -> None:
     now = datetime(2026, 11, 27, 15, 30, 20)
     clock = now.timestamp()
-    assert seconds_until('15:31', clock) == 40
-    assert seconds_until('15:30', clock) == timedelta(days=1).total_seconds() - 20
+    assert seconds_until('T15:31', clock) == seconds_until('15:31', clock) == 40
+    assert seconds_until('T15:30', clock) == timedelta(days=1).total_seconds() - 20
     assert seconds_until('2026-11-28T00:00', clock) == pytest.approx(8.5 * 3600 - 20)
