@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import os
 from pathlib import Path
 import shutil
@@ -25,8 +26,9 @@ import xml.etree.ElementTree as ElementTree
 
 import cv2
 import pytest
-from tiny_pool import make_pictures, make_trained
+from tiny_pool import make_blotches, make_trained
 
+from dual_cnn_ros.bundle import read_bundle, write_bundle
 from dual_cnn_ros.evaluation.findings import read_evaluation
 
 pytestmark = pytest.mark.slow
@@ -49,9 +51,12 @@ def study(script: str, *arguments: str | Path, folder: Path = STUDY) -> str:
 
 
 def test_comparison_of_toy_cnns(tmp_path: Path) -> None:
-    make_pictures(tmp_path / 'images' / 'test', count=40)
-    for name, gain, size, macs in (('small', 1, 8, 10), ('medium', 2, 16, 30), ('big', 3, 16, 90)):
-        make_trained(tmp_path / 'pool', name, gain, size, macs=macs)
+    make_blotches(tmp_path / 'images' / 'test', 60, 0)
+    for name, crop, macs in (('small', 0.4, 10), ('medium', 0.7, 30), ('big', 1.0, 90)):
+        bundle = read_bundle(make_trained(tmp_path / 'pool', name, 20.0, macs=macs))
+        (stage,) = bundle.stages
+        stage = replace(stage, input=replace(stage.input, crop=crop))
+        write_bundle(replace(bundle, stages=(stage,)))
     out = tmp_path / 'out'
     study('compare.sh', tmp_path / 'pool', tmp_path / 'images', out)
     systems = {system.name for system in read_evaluation(out / 'evaluate/evaluate.json').systems}

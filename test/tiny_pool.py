@@ -45,6 +45,18 @@ def make_pictures(folder: Path, count: int = 12, seed: int = 0) -> Path:
     return folder
 
 
+def make_blotches(folder: Path, count: int, seed: int) -> None:
+    """Write images of blotches in all colours, of which there is a little more of the label's."""
+    random = np.random.default_rng(seed)
+    for channel, label in enumerate(LABELS):
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            image = random.integers(0, 200, (6, 6, 3))
+            image[..., channel] += random.integers(0, 55)
+            large = image.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+            cv2.imwrite(str(folder / label / f'{number:03}.png'), large)
+
+
 def make_trained(
     folder: Path,
     name: str,

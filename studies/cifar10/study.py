@@ -299,19 +299,19 @@ def systems(halving: Halving, budgets: Sequence[float]) -> Iterator[tuple[str, f
     for place, budget in enumerate(budgets):
         for name, choices in found.items():
             yield name, budget, choices[place]
-        # The selector stops in the cascade of LEANets, which is the same but for how it stops.
-        order = found['LEANets'][place].order
-        if len(order) > 1:
-            yield 'selector', budget, halving.selected(budget, order, 'none')
-        ours = found['ours'][place]
+        # The selector stops in the cascade of LEANets, which is the same but for how it stops. One
+        # CNN has nowhere to stop.
+        nets, ours = found['LEANets'][place], found['ours'][place]
+        check = ours.rule.post_check
+        selected, scored, certified = nets, ours, ours
+        if len(nets.order) > 1:
+            selected = halving.selected(budget, nets.order, 'none')
         if len(ours.order) > 1:
-            check = ours.rule.post_check
-            yield 'ours, selector as score', budget, halving.scored(budget, ours.order, check)
-            yield (
-                'ours, certified',
-                budget,
-                halving.certified(ours.order, ours.rule.score, check),
-            )
+            scored = halving.scored(budget, ours.order, check)
+            certified = halving.certified(ours.order, ours.rule.score, check)
+        yield 'selector', budget, selected
+        yield 'ours, selector as score', budget, scored
+        yield 'ours, certified', budget, certified
 
 
 def write_chosen(halving: Halving, name: str, choice: Choice, folder: Path) -> None:

@@ -407,7 +407,7 @@ def test_a_rule_has_one_criterion_for_each_stage_but_the_last(stages: int, crite
 @pytest.mark.parametrize(
     ('kind', 'field', 'value', 'message'),
     [
-        (Criterion, 'score', 'margin', 'max_probability, difference, entropy, selector, not'),
+        (Criterion, 'score', 'margin', "one of max_probability, .*, selector, not 'margin'"),
         (Criterion, 'threshold', -0.1, r'in \[0, 1\], not -0.1'),
         (Criterion, 'threshold', 1.1, r'in \[0, 1\], not 1.1'),
         (Criterion, 'threshold', float('nan'), r'in \[0, 1\]'),

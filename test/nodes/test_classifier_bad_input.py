@@ -266,7 +266,8 @@ def test_memory_file(tmp_path: Path, client: Client, front: Camera) -> None:
     assert client.set('memory_file', str(file)).successful
     assert client.trigger('load_memory').success
     assert client.values('cascade')['memory'] == '2 frames'
-    assert client.set('threshold', 0.5).successful
+    for name, value in (('threshold', 0.5), ('post_check', 'none')):
+        assert client.set(name, value).successful
     response = client.trigger('load_memory')
     assert not response.success and 'saved under another' in response.message
 

@@ -164,7 +164,8 @@ def test_tuning_takes_effect_on_the_next_frame(front: Camera, client: Client) ->
     assert client.set('top_k', 2).successful and len(front.ask(frame('red')).results) == 2
     assert decide(memory=True)['source'] == 'second'
     assert decide()['source'] == 'memory'
-    assert decide(threshold=0.5)['source'] != 'memory'
+    assert decide(threshold=0.5)['source'] == 'memory', 'no more could be asked'
+    assert decide(post_check='average')['source'] != 'memory'
     assert client.trigger('clear_memory').success
     assert decide()['source'] != 'memory'
 

@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tiny_pool import LABELS, make_trained
+from tiny_pool import LABELS, make_blotches, make_trained
 
 from dual_cnn_ros.bundle import Bundle, read_bundle, write_bundle
 from dual_cnn_ros.calibration import guarantee, procedure
@@ -39,24 +39,12 @@ from dual_cnn_ros.records import from_plain
 from dual_cnn_ros.tools import calibrate
 
 
-def write_images(folder: Path, count: int, seed: int) -> None:
-    """Write images of blotches in all colours, of which there is a little more of the label's."""
-    random = np.random.default_rng(seed)
-    for channel, label in enumerate(LABELS):
-        (folder / label).mkdir(parents=True)
-        for number in range(count):
-            image = random.integers(0, 200, (6, 6, 3))
-            image[..., channel] += random.integers(0, 55)
-            large = image.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
-            cv2.imwrite(str(folder / label / f'{number:03}.png'), large)
-
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
     """Return a folder of images, test images, and CNNs of which the cheaper sees the centre."""
     root = tmp_path_factory.mktemp('calibrate')
-    write_images(root / 'images', 80, 0)
-    write_images(root / 'test', 20, 1)
+    make_blotches(root / 'images', 80, 0)
+    make_blotches(root / 'test', 20, 1)
     for name, crop, macs in (('a', 0.5, 10), ('b', 1.0, 90), ('strong', 1.0, 900)):
         path = make_trained(root, name, 20.0, images=240, macs=macs)
         bundle = read_bundle(path)
