@@ -17,8 +17,8 @@ Make a bundle of your own photographs in one go: CNNs from trained weights, chos
 
 PHOTOS is a folder or a tar of <class>/<image>, or of <split>/<class>/<image>. EfficientNet-Lite0
 is fine-tuned as the second CNN, and its first five stages, at a smaller size, as the first. Both
-are quantised too, and of the four the cascade is taken that is as right as the best of them for
-the least CPU time, or one of them alone where no cascade is. A test split, or else a part of the
+are quantised too, and of the four the pair is taken that is as right as the best of them for
+the least CPU time, or one of them alone where no pair is. A test split, or else a part of the
 images that is set aside by a hash of their names, judges the result.
 
 OUT becomes a bundle; OUT.work has the CNNs, the choice among them, and evaluate/evaluate.html,
@@ -141,7 +141,7 @@ def fit(options: FitOptions) -> Bundle:
     names = ('first', 'first_int8', 'second', 'second_int8')
     pool = tuple(str(models / name) for name in names)
     choice = choose_cascade(
-        ChoiceOptions(options.photos, pool, options.work / 'choose', exclude=left_out)
+        ChoiceOptions(options.photos, pool, options.work / 'choose', stages=2, exclude=left_out)
     )
     print(*choice_report(options.photos.name, choice), sep='\n')
     stages = tuple(str(models / name) for name in choice.recommendation.winner.stages)
