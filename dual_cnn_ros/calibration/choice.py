@@ -190,10 +190,10 @@ def expect(
     A cascade asks cheaper CNNs before dearer ones, and those of similar cost in any order. To ask
     a CNN of c times the cost first pays only where it accepts more than c times as many images.
     Thresholds are those of the SCORE of temperature-scaled probabilities: the most accurate ones,
-    and the cheapest ones that are accurate enough. Expectations are cross-fitted: every other image chooses temperatures and
-    thresholds, the remaining ones judge them, and the other way round, so that no image judges a
-    rule that it helped to choose. The best of many cascades is chosen by these estimates, however,
-    so that its own is a little too good; new images decide.
+    and the cheapest ones that are accurate enough. Expectations are cross-fitted: every other
+    image chooses temperatures and thresholds, the remaining ones judge them, and the other way
+    round, so that no image judges a rule that it helped to choose. The best of many cascades is
+    chosen by these estimates, however, so that its own is a little too good; new images decide.
 
     """
     right = predictions.right

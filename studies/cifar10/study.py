@@ -55,6 +55,8 @@ MOST_STAGES = 4
 TRIED = 16**3
 PRICES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
 ALPHA, DELTA = 0.01, 0.05
+SCORES_TRIED = ('max_probability', 'difference')
+UNSCALED = 'ours, without temperatures'
 CHOSEN = 'best single CNN, as chosen'
 CROSS = (slice(0, None, 2), slice(1, None, 2))
 
@@ -131,17 +133,26 @@ class Halving:
         What they answer to all test images.
     number
         Seed of the halving.
+    is_scaled
+        Whether temperatures are fitted.
 
     """
 
-    def __init__(self, pool: Sequence[Candidate], everything: Predictions, number: int) -> None:
+    def __init__(
+        self,
+        pool: Sequence[Candidate],
+        everything: Predictions,
+        number: int,
+        is_scaled: bool = True,
+    ) -> None:
         order = np.random.default_rng(number).permutation(len(everything))
         middle = len(everything) // 2
         self.number, self.pool = number, pool
         self.choosing = everything.take(order[:middle])
         self.judging = everything.take(order[middle:])
         self.temperatures = [
-            fit_temperature(z, self.choosing.labels) for z in self.choosing.logits
+            fit_temperature(z, self.choosing.labels) if is_scaled else 1.0
+            for z in self.choosing.logits
         ]
         self.macs = [float(member.stage.macs) for member in pool]
         self.cheapest_first = sorted(range(len(pool)), key=lambda i: self.macs[i])
@@ -288,7 +299,7 @@ def systems(halving: Halving, budgets: Sequence[float]) -> Iterator[tuple[str, f
     big = halving.single
     littles = [(i, big) for i in halving.cheapest_first if halving.macs[i] < halving.macs[big]]
     pairs, many = halving.cascades([1, 2]), halving.cascades(range(1, MOST_STAGES + 1))
-    scores, checks = ['max_probability', 'difference'], list(POST_CHECKS)
+    scores, checks = SCORES_TRIED, list(POST_CHECKS)
     found = {
         'big/LITTLE': halving.within(budgets, littles, ['difference'], ['none']),
         'dual': halving.within(budgets, pairs, ['max_probability'], checks),
@@ -360,6 +371,10 @@ def main(pool_folder: Path, test: Path, out: Path) -> None:
             if number == 0 and len(choice.order) > 1 and budget in shown:
                 title = re.sub(r'\W+', '_', f'{system} {shown[budget]}'.strip())
                 write_chosen(halving, system, choice, out / 'bundles' / title)
+        unscaled = Halving(pool, everything, number, is_scaled=False)
+        many = unscaled.cascades(range(1, MOST_STAGES + 1))
+        choices = unscaled.within(headline, many, SCORES_TRIED, list(POST_CHECKS))
+        rows += [unscaled.judge(UNSCALED, b, choice) for b, choice in zip(headline, choices)]
         if number == 0:
             names = '\n'.join(halving.choosing.names)
             write_atomically(out / 'choosing.txt', names.encode())
