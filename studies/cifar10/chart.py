@@ -54,7 +54,7 @@ def chart(found: Halvings) -> Figure:
             fmt='o-',
             ms=4,
             lw=1.4,
-            elinewidth=0.6,
+            elinewidth=0.4,
             color=colour,
             label=name,
         )
@@ -82,7 +82,7 @@ def chart(found: Halvings) -> Figure:
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.grid(visible=True, color='#eeeeee')
-    axes.legend(loc='lower right')
+    axes.legend(loc='upper left')
     return figure
 
 
