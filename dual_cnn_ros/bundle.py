@@ -424,12 +424,16 @@ class Bundle:
         Raises
         ------
         ValueError
-            There is no point of that name; or fewer than two are left.
+            There is no point of that name; fewer than two are left; or no costs are stated.
 
         """
         macs = [float(stage.macs) for stage in self.stages]
         seconds = [stage.cpu_seconds or 0.0 for stage in self.stages]
         costs = seconds if all(seconds) else macs
+        if not all(costs):
+            raise ValueError(
+                f'bundle {self.name} does not state macs or cpu_seconds of all stages'
+            )
         points = {
             point.name: (point, expected_cost(costs, point.deferral_rates))
             for point in self.operating_points
@@ -437,7 +441,7 @@ class Bundle:
         }
         if floor and floor not in points:
             raise ValueError(
-                f'must be an operating point of bundle {self.name}, not {floor!r}: '
+                f'the floor must be an operating point of bundle {self.name}, not {floor!r}: '
                 f'{"; ".join(points) or "it has none"}'
             )
         cheapest_first = sorted(points.values(), key=lambda each: each[1])

@@ -76,7 +76,8 @@ def make_governor(
     try:
         scale = bundle.scale(values.governor_floor)
     except ValueError as error:
-        raise ParameterError(f'governor_floor {error}') from error
+        floor = f', governor_floor {values.governor_floor}' if values.governor_floor else ''
+        raise ParameterError(f'governor {kind}{floor}: {error}') from error
     position = before.state(now).position if before and before.scale == scale else 0.0
     return Governor(scale, Budget(kind, target, until), now, position)
 

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,15 @@ def test_the_scale_begins_at_the_floor_and_leaves_out_what_is_dominated(bundle: 
         assert costs == sorted(costs)
 
 
+def test_without_costs_there_is_no_scale(bundle: Bundle) -> None:
+    first, last = bundle.stages
+    free = replace(bundle, stages=(first, replace(last, macs=0)))
+    with pytest.raises(ParameterError, match='does not state macs or cpu_seconds of all stages'):
+        governed(free, governor='power', governor_target=4.0)
+    timed = tuple(replace(stage, cpu_seconds=1e-3) for stage in free.stages)
+    assert governed(replace(free, stages=timed), governor='power', governor_target=4.0)
+
+
 def test_another_budget_goes_on_from_where_the_last_one_was(bundle: Bundle) -> None:
     first = governed(bundle, governor='power', governor_target=4.0)
     for time in range(30):
@@ -200,7 +210,7 @@ def test_another_budget_goes_on_from_where_the_last_one_was(bundle: Bundle) -> N
         ),
         (
             {'governor': 'power', 'governor_target': 9.0, 'governor_floor': 'basement'},
-            "governor_floor must be an operating point of bundle tiny, not 'basement': cheapest;",
+            "the floor must be an operating point of bundle tiny, not 'basement': cheapest;",
         ),
         (
             {'governor': 'power', 'governor_target': 9.0, 'governor_floor': 'careful'},
