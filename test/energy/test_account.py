@@ -19,6 +19,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from tiny_bundle import STAGES
 
 from dual_cnn_ros.energy.account import Account
 from dual_cnn_ros.energy.attribution import InseparableError
@@ -281,3 +282,24 @@ def test_hours_of_readings_and_decisions_do_not_grow() -> None:
             robot.account.add_decision(robot.stamp - 0.5, 'first', {'first': 0.01})
         sizes.append(len(pickle.dumps(robot.account)))
     assert max(sizes) - min(sizes) < 2000
+
+
+def test_baselines_are_all_stages_and_the_last_one() -> None:
+    account = Account(1.0)
+    with pytest.raises(InseparableError, match='no decision yet'):
+        account.baseline_busy_seconds('always_all')
+    # Each stage takes a hundredth of a second more than the one before.
+    for n in range(400):
+        time = n * 0.1
+        account.add_reading(time, Reading('total', time, watts=4.0), 0.1)
+        if n >= 100 and n % 3 == 0:
+            asked = STAGES[: 1 + n // 3 % 3]
+            busy = {name: 0.01 * (place + 1) for place, name in enumerate(asked)}
+            account.add_decision(time, asked[-1], busy, STAGES[:3])
+    assert account.baseline_busy_seconds('always_last') == {'third': pytest.approx(0.03)}
+    assert account.baseline_busy_seconds('always_all') == {
+        name: pytest.approx(0.01 * (place + 1)) for place, name in enumerate(STAGES[:3])
+    }
+    account.add_decision(40.0, 'first', {'first': 0.01}, STAGES)
+    with pytest.raises(InseparableError, match='fourth has not run yet'):
+        account.baseline_busy_seconds('always_last')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Nodes, messages and the energy account with cascades of one, three and four stages."""
+"""The node and its messages with cascades of one, three and four stages."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ import pytest
 from tiny_bundle import make_bundle, STAGES
 
 from dual_cnn_ros.cascade.settings import Criterion, Rule
-from dual_cnn_ros.energy.account import Account
-from dual_cnn_ros.energy.attribution import InseparableError
 from dual_cnn_ros.messages.decisions import read_decision
-from dual_cnn_ros.power.reading import Reading
+
+pytestmark = pytest.mark.ros
 
 
-@pytest.mark.ros
 @pytest.mark.parametrize('count', [1, 3, 4])
 def test_every_stage_is_asked_and_named(tmp_path: Path, client: Client, count: int) -> None:
     # Only the last stage is sure of anything.
@@ -63,24 +61,3 @@ def _camera(client: Client) -> str:
 
     client.wait_until('a status of the camera', found)
     return found()[0]
-
-
-def test_baselines_are_all_stages_and_the_last_one() -> None:
-    account = Account(1.0)
-    with pytest.raises(InseparableError, match='no decision yet'):
-        account.baseline_busy_seconds('always_all')
-    # Each stage takes a hundredth of a second more than the one before.
-    for n in range(400):
-        time = n * 0.1
-        account.add_reading(time, Reading('total', time, watts=4.0), 0.1)
-        if n >= 100 and n % 3 == 0:
-            asked = STAGES[: 1 + n // 3 % 3]
-            busy = {name: 0.01 * (place + 1) for place, name in enumerate(asked)}
-            account.add_decision(time, asked[-1], busy, STAGES[:3])
-    assert account.baseline_busy_seconds('always_last') == {'third': pytest.approx(0.03)}
-    assert account.baseline_busy_seconds('always_all') == {
-        name: pytest.approx(0.01 * (place + 1)) for place, name in enumerate(STAGES[:3])
-    }
-    account.add_decision(40.0, 'first', {'first': 0.01}, STAGES)
-    with pytest.raises(InseparableError, match='fourth has not run yet'):
-        account.baseline_busy_seconds('always_last')

@@ -24,24 +24,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from dual_cnn_ros.bundle import read_bundle
-from dual_cnn_ros.cascade import selector
-from dual_cnn_ros.cascade.frame import Frame
-from dual_cnn_ros.cascade.settings import Settings
-from dual_cnn_ros.data.image_file import decode_image
-from dual_cnn_ros.data.image_folder import ImageFolder
-from dual_cnn_ros.training.joint import (
+torch = pytest.importorskip('torch')
+pytest.importorskip('torchvision')
+
+from torch import nn  # noqa: E402 - below what may be missing
+
+from dual_cnn_ros.bundle import read_bundle  # noqa: E402
+from dual_cnn_ros.cascade import selector  # noqa: E402
+from dual_cnn_ros.cascade.frame import Frame  # noqa: E402
+from dual_cnn_ros.cascade.settings import Settings  # noqa: E402
+from dual_cnn_ros.data.image_file import decode_image  # noqa: E402
+from dual_cnn_ros.data.image_folder import ImageFolder  # noqa: E402
+from dual_cnn_ros.training.joint import (  # noqa: E402
     draw_stops,
     features,
     JointCascade,
     JointObjective,
     log_probability,
 )
-from dual_cnn_ros.training.loop import train
-from dual_cnn_ros.training.options import TrainingOptions
+from dual_cnn_ros.training.loop import train  # noqa: E402
+from dual_cnn_ros.training.options import TrainingOptions  # noqa: E402
 
 
 @pytest.mark.parametrize('classes', [2, 3, 10])
