@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Draw the study's chart, accuracy against cost of all systems: chart.py halvings.json OUT.svg."""
+"""Draw the study's chart, accuracy against cost of all systems: chart.py macs.json OUT.svg."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def chart(found: Halvings) -> Figure:
     front: list[tuple[float, float]] = []
     for name, colour in CURVES.items():
         points = [
-            (found.cost(name, budget) / 1e6, found.accuracy(name, budget))
+            (found.cost(name, budget) * found.factor, found.accuracy(name, budget))
             for budget in found.budgets
             if found.has(name, budget)
         ]
-        macs, accuracies = zip(*points)
+        costs, accuracies = zip(*points)
         axes.errorbar(
-            macs,
+            costs,
             [100 * each.value for each in accuracies],
             [100 * each.margin for each in accuracies],
             fmt='o-',
@@ -59,13 +59,14 @@ def chart(found: Halvings) -> Figure:
             label=name,
         )
         front += [(cost, 100 * each.value) for cost, each in points]
-    for name, macs_of in found.macs.items():
+    for name, own in found.costs.items():
+        cost = own * found.factor
         value = 100 * found.accuracy(name).value
         if value < 100 * LEAST:
             continue
-        axes.plot(macs_of / 1e6, value, 's', color=INK, ms=6)
-        axes.annotate(name, (macs_of / 1e6, value), (6, -10), textcoords='offset points')
-        front.append((macs_of / 1e6, value))
+        axes.plot(cost, value, 's', color=INK, ms=6)
+        axes.annotate(name, (cost, value), (6, -10), textcoords='offset points')
+        front.append((cost, value))
     axes.plot([], [], 's', color=INK, label='single CNN')
     _draw_front(axes, sorted(front))
     for title, cost, value in claims(found):
@@ -75,11 +76,14 @@ def chart(found: Halvings) -> Figure:
     axes.set(
         xscale='log',
         ylim=(100 * LEAST, 97),
-        xlabel='MACs of an image, millions (every image once, no memory)',
+        xlabel=f'{found.unit} of an image (every image once, no memory)',
         ylabel='accuracy, %, mean of five halvings and its 95 % interval',
     )
-    ticks = [10, 20, 40, 60, 80, 125, 200, 265]
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    low = min(found.costs.values()) * found.factor
+    ticks = [low * 2 ** (place / 2) for place in range(20)]
+    high = max(found.costs.values()) * found.factor
+    shown = [tick for tick in ticks if tick < 1.1 * high]
+    axes.set_xticks(shown, [f'{tick:.3g}' for tick in shown])
     axes.minorticks_off()
     axes.grid(visible=True, color='#eeeeee')
     axes.legend(loc='upper left')
@@ -98,8 +102,8 @@ def _draw_front(axes: object, rising: list[tuple[float, float]]) -> None:
 
 
 def claims(found: Halvings) -> list[tuple[str, float, float]]:
-    """Return what the papers claim, in terms of this pool: title, million MACs, accuracy in %."""
-    best, largest = (found.macs[name] / 1e6 for name in (found.best, found.largest))
+    """Return what the papers claim, in terms of this pool: title, cost, accuracy in %."""
+    best, largest = (found.costs[name] * found.factor for name in (found.best, found.largest))
     accuracy, of_largest = (
         100 * found.accuracy(name).value for name in (found.best, found.largest)
     )

@@ -8,7 +8,9 @@ python=${PYTHON:-python3}
 # One thread in all that is timed.
 export OMP_NUM_THREADS=1
 
-"$python" "$here/study.py" "$pool" "$test" "$out"
+for cost in macs cpu_seconds; do
+  "$python" "$here/study.py" "$pool" "$test" "$out" "$cost"
+done
 systems=()
 for bundle in "$pool"/*/bundle.yaml "$out"/bundles/*/bundle.yaml; do
   folder=$(dirname "$bundle")
@@ -18,5 +20,5 @@ done
 "$python" -m dual_cnn_ros.tools.evaluate "$test" "${systems[@]}" --split test \
   --exclude "$out/choosing.txt" --repeat 0 1 --rotate --fingerprint dhash invariants --audit 0 \
   --timed "${TIMED:-1000}" --out "$out/evaluate"
-"$python" "$here/table.py" "$out/halvings.json" "$out/evaluate/evaluate.json" > "$out/table.md"
-"$python" "$here/chart.py" "$out/halvings.json" "$out/chart.svg"
+"$python" "$here/table.py" "$out"/{macs,cpu_seconds}.json "$out/evaluate/evaluate.json" > "$out/table.md"
+for cost in macs cpu_seconds; do "$python" "$here/chart.py" "$out/$cost.json" "$out/$cost.svg"; done

@@ -2,8 +2,8 @@
 # What needs an NVIDIA GPU, in about ten minutes: gpu.sh TRAIN OUT [BUNDLE ...]
 #
 # First the joules of each bundle by NVML, with the trace of the readings beside the table; `signs`
-# unless others are named. Then a pool for compare.sh, which takes OUT/pool as it is: trained for longer
-# than two CPU cores have patience.
+# unless others are named. Then small CNNs for the pool OUT/pool, trained for longer than CPU cores
+# have patience, one after the other; compare.sh takes the pool as it is.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 train=$1 out=$2
@@ -18,5 +18,6 @@ for bundle in "${bundles[@]}"; do
   "$PYTHON" -m dual_cnn_ros.tools.measure "$bundle" --source nvml --backend torch \
     --providers cuda --trace "$file.csv" | tee "$file.txt"
 done
-"$here/train.sh" "$train" "$out/pool" vgg16_gap_x0_5:40 vgg9_gap:40 vgg9_gap-s2:40 resnet20:40 \
-  resnet20-s2:40 vgg9_gap_x0_5-s2:40
+for member in resnet20_x0_5:60 vgg9_gap_x0_5:60 vgg9_gap:60 resnet20:60; do
+  OMP_NUM_THREADS=16 "$here/train.sh" "$train" "$out/pool" '' "$member"
+done

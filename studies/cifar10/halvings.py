@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The content of halvings.json, which study.py writes: what it says of each system."""
+"""The content of macs.json or cpu_seconds.json, which study.py writes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ import numpy as np
 from scipy.stats import t as student
 
 CHOSEN = 'best single CNN, as chosen'
+UNITS = {'macs': ('M MACs', 1e-6), 'cpu_seconds': ('ms', 1e3)}
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,32 @@ class Halvings:
 
     Attributes
     ----------
-    macs
+    unit, factor
+        Of costs as they are shown: million MACs or milliseconds.
+    costs
         Of each CNN.
     headline
-        Budgets of the table: 15 % of the largest CNN's MACs, 33 % and 65 % of ResNet-56's.
+        Budgets of the table: 15 % of the dearest CNN's cost, 33 % and 65 % of the best one's.
     budgets
         All of them.
     names
         Of the systems, the single CNNs first.
     best, largest
-        Names of the CNNs that is most accurate, and that has most MACs.
+        Names of the CNNs that is most accurate, and that costs most.
 
     """
 
     def __init__(self, file: Path) -> None:
         content = json.loads(file.read_text(encoding='utf-8'))
-        self.macs: dict[str, float] = content['macs']
+        self.unit, self.factor = UNITS[content['cost']]
+        self.costs: dict[str, float] = content['costs']
         self.headline: list[float] = content['headline']
         self._rows = {(r['system'], r['budget'], r['halving']): r for r in content['rows']}
         self.budgets = sorted({budget for _, budget, _ in self._rows} - {0.0})
         self.names = list(dict.fromkeys(system for system, _, _ in self._rows))
         self.halvings = sorted({halving for _, _, halving in self._rows})
-        self.best = max(self.macs, key=lambda name: self.accuracy(name).value)
-        self.largest = max(self.macs, key=lambda name: self.macs[name])
+        self.best = max(self.costs, key=lambda name: self.accuracy(name).value)
+        self.largest = max(self.costs, key=lambda name: self.costs[name])
 
     def _all(self, system: str, budget: float, field: str) -> list[float]:
         rows = [self._rows.get((system, budget, halving)) for halving in self.halvings]
@@ -86,8 +90,8 @@ class Halvings:
         return Mean.of(self._all(system, budget, 'accuracy'))
 
     def cost(self, system: str, budget: float = 0.0) -> float:
-        """Return the mean MACs of an image."""
-        return float(np.mean(self._all(system, budget, 'macs')))
+        """Return the mean cost of an image."""
+        return float(np.mean(self._all(system, budget, 'cost')))
 
     def gain(self, system: str, budget: float = 0.0) -> Mean:
         """Return the accuracy above that of the single CNN that was chosen, on the same images."""

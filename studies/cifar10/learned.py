@@ -49,7 +49,7 @@ def variances(halving: Halving, price: float) -> str:
     """Return the mean variance of REINFORCE's gradient beside the square of the exact one."""
     order = tuple(range(len(halving.pool)))
     truth, probabilities = halving.choosing.labels, halving.probabilities[0]
-    worth = rewards(probabilities, truth, halving.macs, price)
+    worth = rewards(probabilities, truth, halving.costs, price)
     selectors = halving.learn(order, 'none', price, slice(None))
     stopping = np.stack(selector_scores(selectors, probabilities), axis=1)
     mean, gradient = exact_gradient(stopping, worth)
@@ -130,7 +130,8 @@ def main() -> None:
     selection = ImageSelection(options.images, options.split)
     pool = read_candidates(options.cnns)
     everything = predict(pool, selection)
-    halvings = [Halving(pool, everything, number) for number in range(HALVINGS)]
+    macs = [float(member.stage.macs) for member in pool]
+    halvings = [Halving(pool, everything, number, macs) for number in range(HALVINGS)]
     for price in (0.1, 0.2, 0.5):
         print(variances(halvings[0], price))
     sweep(halvings)

@@ -13,15 +13,16 @@
 # limitations under the License.
 
 """
-Four systems and ours on published CIFAR-10 CNNs: study.py POOL TEST OUT, see README.md.
+Four systems and ours on a pool of CNNs: study.py POOL TEST OUT macs|cpu_seconds, see README.md.
 
 The CNNs have seen all training images, so everything is chosen on one half of the test images and
 judged on the other, for five random halvings. On the half to choose with, candidates are
 cross-fitted: every other image chooses thresholds, the remaining ones judge them, and the other
 way round. What does best is then taken with the thresholds of the whole half.
 
-OUT gets halvings.json with every result; bundles of the first halving and the names of the images
-that chose them, for `evaluate`.
+OUT gets macs.json or cpu_seconds.json with every result, at equal MACs or at equal CPU time of the
+CNNs as measured here; and bundles of the first halving and the names of the images that chose
+them, for `evaluate`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ import numpy as np
 from tqdm import tqdm
 
 from dual_cnn_ros.bundle import Bundle, Certificate, STAGES, write_bundle
-from dual_cnn_ros.calibration.candidates import Candidate, ImageSelection, read_candidates
+from dual_cnn_ros.calibration.candidates import (
+    Candidate,
+    ImageSelection,
+    measure_cpu_seconds,
+    read_candidates,
+)
 from dual_cnn_ros.calibration.complementarity import complementarity
 from dual_cnn_ros.calibration.guarantee import certify, declared_path
 from dual_cnn_ros.calibration.policy_gradient import learn_selectors, selector_scores
@@ -57,6 +63,8 @@ PRICES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
 ALPHA, DELTA = 0.01, 0.05
 SCORES_TRIED = ('max_probability', 'difference')
 UNSCALED = 'ours, without temperatures'
+# Systems that `evaluate` leaves out.
+UNPLAYED = ('ours, averaged only', 'ours, selector as score')
 CHOSEN = 'best single CNN, as chosen'
 CROSS = (slice(0, None, 2), slice(1, None, 2))
 
@@ -73,14 +81,14 @@ class Row:
     system
         Its name.
     budget
-        MACs that it was allowed, or 0 where it has none.
+        The cost that it was allowed, or 0 where it has none.
     halving
         Number of the halving.
     stages
         Names of the CNNs.
     rule
         Score and post-check.
-    accuracy, macs
+    accuracy, cost
         On the other half of the images.
     deferral_rates
         See Outcome.
@@ -93,7 +101,7 @@ class Row:
     stages: tuple[str, ...]
     rule: str
     accuracy: float
-    macs: float
+    cost: float
     deferral_rates: tuple[float, ...] = ()
 
 
@@ -133,6 +141,8 @@ class Halving:
         What they answer to all test images.
     number
         Seed of the halving.
+    costs
+        Of each CNN, for one image.
     is_scaled
         Whether temperatures are fitted.
 
@@ -143,6 +153,7 @@ class Halving:
         pool: Sequence[Candidate],
         everything: Predictions,
         number: int,
+        costs: Sequence[float],
         is_scaled: bool = True,
     ) -> None:
         order = np.random.default_rng(number).permutation(len(everything))
@@ -154,8 +165,8 @@ class Halving:
             fit_temperature(z, self.choosing.labels) if is_scaled else 1.0
             for z in self.choosing.logits
         ]
-        self.macs = [float(member.stage.macs) for member in pool]
-        self.cheapest_first = sorted(range(len(pool)), key=lambda i: self.macs[i])
+        self.costs = list(map(float, costs))
+        self.cheapest_first = sorted(range(len(pool)), key=lambda i: self.costs[i])
         parts = (self.choosing, self.judging)
         self.probabilities = [part.probabilities(self.temperatures) for part in parts]
         self.answers = [Answers(p, part.labels) for p, part in zip(self.probabilities, parts)]
@@ -168,7 +179,7 @@ class Halving:
 
     def rule(self, part: int, order: Order, score: str, check: str) -> CandidateRule:
         """Return a rule on the half to choose with (0) or to judge with (1)."""
-        costs = [self.macs[i] for i in order]
+        costs = [self.costs[i] for i in order]
         return self.answers[part].rule(score, check, order, costs)
 
     def learned(
@@ -185,7 +196,7 @@ class Halving:
         key = order, check, price, str(images)
         if key not in self._learned:
             probabilities = [self.probabilities[0][i][images] for i in order]
-            costs, labels = [self.macs[i] for i in order], self.choosing.labels[images]
+            costs, labels = [self.costs[i] for i in order], self.choosing.labels[images]
             self._learned[key] = learn_selectors(probabilities, labels, costs, check, price)
         return self._learned[key]
 
@@ -297,7 +308,7 @@ def systems(halving: Halving, budgets: Sequence[float]) -> Iterator[tuple[str, f
         best = rule.outcomes().most_accurate()
         yield f'complementary pair, {check}', 0.0, Choice(order, rule, best.thresholds)
     big = halving.single
-    littles = [(i, big) for i in halving.cheapest_first if halving.macs[i] < halving.macs[big]]
+    littles = [(i, big) for i in halving.cheapest_first if halving.costs[i] < halving.costs[big]]
     pairs, many = halving.cascades([1, 2]), halving.cascades(range(1, MOST_STAGES + 1))
     scores, checks = SCORES_TRIED, list(POST_CHECKS)
     found = {
@@ -348,30 +359,34 @@ def write_chosen(halving: Halving, name: str, choice: Choice, folder: Path) -> N
     write_bundle(Bundle(folder, name, labels, stages, post_check=choice.rule.post_check))
 
 
-def budgets_of(macs: Sequence[float]) -> list[float]:
-    """Return the budgets of the curves, from the cheapest CNN's MACs to the largest's."""
-    low, high = min(macs), max(macs)
+def budgets_of(costs: Sequence[float]) -> list[float]:
+    """Return the budgets of the curves, from the cheapest CNN's cost to the dearest's."""
+    low, high = min(costs), max(costs)
     return [float(value) for value in np.geomspace(1.3 * low, high, 12)]
 
 
-def main(pool_folder: Path, test: Path, out: Path) -> None:
-    """Run the study."""
+def main(pool_folder: Path, test: Path, out: Path, cost: str) -> None:
+    """Run the study; cost: a name of COSTS."""
     pool = read_candidates(sorted(str(path.parent) for path in pool_folder.glob('*/bundle.yaml')))
     everything = predict(pool, ImageSelection(test, 'test'))
-    macs = {member.name: float(member.stage.macs) for member in pool}
-    best = macs[pool[int(everything.right.mean(axis=1).argmax())].name]
-    headline = [0.15 * max(macs.values()), 0.33 * best, 0.65 * best]
+    costs = [float(member.stage.macs) for member in pool]
+    if cost == 'cpu_seconds':
+        costs = list(measure_cpu_seconds(pool))
+    best = costs[int(everything.right.mean(axis=1).argmax())]
+    headline = [0.15 * max(costs), 0.33 * best, 0.65 * best]
     shown = {0.0: '', headline[0]: '15 of largest', headline[2]: '65 of best'}
-    budgets = sorted({*headline, *budgets_of([*macs.values()])})
+    budgets = sorted({*headline, *budgets_of(costs)})
     rows = []
     for number in tqdm(range(HALVINGS), desc='halvings', disable=None):
-        halving = Halving(pool, everything, number)
+        halving = Halving(pool, everything, number, costs)
         for system, budget, choice in systems(halving, budgets):
             rows.append(halving.judge(system, budget, choice))
-            if number == 0 and len(choice.order) > 1 and budget in shown:
+            played = number == 0 and budget in shown and system not in UNPLAYED
+            if played and len(choice.order) > 1:
                 title = re.sub(r'\W+', '_', f'{system} {shown[budget]}'.strip())
+                title += '_cpu' * (cost == 'cpu_seconds')
                 write_chosen(halving, system, choice, out / 'bundles' / title)
-        unscaled = Halving(pool, everything, number, is_scaled=False)
+        unscaled = Halving(pool, everything, number, costs, is_scaled=False)
         many = unscaled.cascades(range(1, MOST_STAGES + 1))
         choices = unscaled.within(headline, many, SCORES_TRIED, list(POST_CHECKS))
         rows += [unscaled.judge(UNSCALED, b, choice) for b, choice in zip(headline, choices)]
@@ -380,9 +395,10 @@ def main(pool_folder: Path, test: Path, out: Path) -> None:
             write_atomically(out / 'choosing.txt', names.encode())
         out.mkdir(parents=True, exist_ok=True)
         write_json(
-            out / 'halvings.json',
+            out / f'{cost}.json',
             {
-                'macs': macs,
+                'cost': cost,
+                'costs': dict(zip([member.name for member in pool], costs)),
                 'headline': headline,
                 'rows': to_plain(tuple(rows)),
             },
@@ -390,4 +406,4 @@ def main(pool_folder: Path, test: Path, out: Path) -> None:
 
 
 if __name__ == '__main__':
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Print the study's tables in Markdown: table.py halvings.json [evaluate.json]."""
+"""Print the study's tables in Markdown: table.py macs.json cpu_seconds.json evaluate.json."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ ONCE, REPEATED, TURNED = (NO_MEMORY, 'd=0'), ('dhash', 'd=1'), ('invariants', 'd
 
 def once(found: Halvings) -> Iterator[str]:
     """Yield the table of every image once, mean over the halvings."""
-    best, largest = found.macs[found.best], found.macs[found.largest]
+    best, largest = found.costs[found.best], found.costs[found.largest]
     yield _row(
-        *('System', 'Budget', 'Accuracy', 'Points over the single CNN as chosen', 'MACs, M'),
+        *('System', 'Budget', 'Accuracy', 'Points over the single CNN as chosen', found.unit),
         *(f'of {found.best}', f'of {found.largest}'),
     )
     yield _row(*['---'] * 7)
@@ -49,10 +49,10 @@ def once(found: Halvings) -> Iterator[str]:
             cost = found.cost(name, budget)
             yield _row(
                 name,
-                f'{budget / 1e6:.1f} M' if budget else '',
+                f'{budget * found.factor:.3g}' if budget else '',
                 f'{found.accuracy(name, budget).value:.2%}',
                 _points(found.gain(name, budget)),
-                f'{cost / 1e6:.1f}',
+                f'{cost * found.factor:.3g}',
                 f'{cost / best:.0%}',
                 f'{cost / largest:.1%}',
             )
@@ -134,6 +134,7 @@ def _saved(result: SystemResult, base: SystemResult) -> str:
 
 
 if __name__ == '__main__':
-    print(*once(Halvings(Path(sys.argv[1]))), sep='\n')
-    if len(sys.argv) > 2:
-        print('', *twice(read_evaluation(Path(sys.argv[2]))), sep='\n')
+    *halvings, evaluation = map(Path, sys.argv[1:])
+    for file in halvings:
+        print(*once(Halvings(file)), '', sep='\n')
+    print(*twice(read_evaluation(evaluation)), sep='\n')

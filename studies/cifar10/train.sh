@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
-# Train the pool: train.sh TRAIN OUT [NETWORK:EPOCHS ...]. Run again after a kill: it goes on.
+# Small CNNs for the pool, distilled from one of it: train.sh TRAIN POOL TEACHER [NETWORK:EPOCHS ...]
 #
-# One fifth of the training images is kept from every network for validation; calibrate divides it
-# into the part for temperatures and rules and the part for thresholds and certificates.
+# TRAIN is a folder or tar of train/<class>/<image>, POOL where the bundles go, TEACHER one of them,
+# or '' for labels alone. Each network takes a core, all at once. Run again after a kill: it goes on.
 set -euo pipefail
-data=$1 out=$2
-shift 2
-pool=("$@")
-if [ ${#pool[@]} -eq 0 ]; then
-  # What two CPU cores get through in an hour and a half.
-  pool=(vgg16_gap_x0_5:12 vgg9_gap:14 vgg9_gap-s2:18 resnet20-s2:18 vgg9_gap_x0_5-s2:20)
+train=$1 pool=$2 teacher=$3
+shift 3
+networks=("$@")
+if [ ${#networks[@]} -eq 0 ]; then
+  # Two hours of CPU: one on two cores.
+  networks=(resnet20_x0_5:25 vgg9_gap_x0_5:25)
 fi
-# So few epochs leave nothing to regularise: no label smoothing, no changes of light.
-for member in "${pool[@]}"; do
-  "${PYTHON:-python3}" -m dual_cnn_ros.tools.train "$data" --model "${member%:*}" \
-    --epochs "${member#*:}" --input 32 --zoom 1 --shift 0.125 --light 0 --saturate 0 \
-    --label-smoothing 0 --validation 0.2 --out "$out"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+taught=()
+if [ -n "$teacher" ]; then taught=(--teacher "$pool/$teacher"); fi
+jobs=()
+for member in "${networks[@]}"; do
+  # So few epochs leave nothing to regularise: no label smoothing, no changes of light.
+  "${PYTHON:-python3}" -m dual_cnn_ros.tools.train "$train" --split train --validation 0.02 \
+    --model "${member%:*}" --epochs "${member#*:}" --input 32 --zoom 1 --shift 0.125 --light 0 \
+    --saturate 0 --label-smoothing 0 --mean 0.4914 0.4822 0.4465 --std 0.2023 0.1994 0.2010 \
+    "${taught[@]}" --out "$pool" &
+  jobs+=($!)
 done
+for job in "${jobs[@]}"; do wait "$job"; done
