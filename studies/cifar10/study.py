@@ -208,7 +208,8 @@ class Halving:
         checks: Sequence[str],
     ) -> list[Choice]:
         """Return for each budget the cascade that is expected to be most accurate within it."""
-        best: list[tuple[float, CandidateRule, Order] | None] = [None] * len(budgets)
+        best: list[tuple[tuple[bool, float], CandidateRule, Order] | None]
+        best = [None] * len(budgets)
         for order, score, check in product(orders, scores, checks):
             rule = self.rule(0, order, score, check)
             right = np.empty((len(budgets), len(self.choosing)), bool)
@@ -218,10 +219,12 @@ class Halving:
                     found = outcomes.costing_at_most(budget)
                     right[place, judging] = judged.right_at(found.thresholds)
             for place, (budget, accuracy) in enumerate(zip(budgets, right.mean(axis=1))):
-                so_far = best[place]
+                # Where no CNN is cheap enough, the cheapest.
                 affordable = rule.costs[0] <= budget
-                if affordable and (so_far is None or accuracy > so_far[0]):
-                    best[place] = float(accuracy), rule, order
+                worth = affordable, float(accuracy) if affordable else -rule.costs[0]
+                so_far = best[place]
+                if so_far is None or worth > so_far[0]:
+                    best[place] = worth, rule, order
         return [
             Choice(order, rule, rule.outcomes().costing_at_most(budget).thresholds)
             for budget, found in zip(budgets, best)
@@ -308,7 +311,8 @@ def systems(halving: Halving, budgets: Sequence[float]) -> Iterator[tuple[str, f
         best = rule.outcomes().most_accurate()
         yield f'complementary pair, {check}', 0.0, Choice(order, rule, best.thresholds)
     big = halving.single
-    littles = [(i, big) for i in halving.cheapest_first if halving.costs[i] < halving.costs[big]]
+    cheaper = [i for i in halving.cheapest_first if halving.costs[i] < halving.costs[big]]
+    littles: list[Order] = [(i, big) for i in cheaper] or [single]
     pairs, many = halving.cascades([1, 2]), halving.cascades(range(1, MOST_STAGES + 1))
     scores, checks = SCORES_TRIED, list(POST_CHECKS)
     found = {
