@@ -20,6 +20,7 @@ from contextlib import suppress
 import os
 from pathlib import Path
 import re
+import signal
 import socket
 
 from hypothesis import settings
@@ -38,6 +39,9 @@ os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 if os.environ.get('ROS_DISTRO') == 'humble':
     os.environ['ROS_LOCALHOST_ONLY'] = '1'
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
+
+# What a script starts in the background ignores this signal, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no error of the code.
 settings.register_profile('any machine', deadline=None)
