@@ -29,7 +29,7 @@ import pytest
 from tiny_pool import make_blotches, make_trained
 
 from dual_cnn_ros.bundle import read_bundle, write_bundle
-from dual_cnn_ros.evaluation.findings import read_evaluation
+from dual_cnn_ros.evaluation.findings import EnergyResult, read_evaluation, write_evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,22 @@ def test_comparison_of_toy_cnns(tmp_path: Path) -> None:
     assert {len(line.split(' | ')) for line in rows} == {14}
     for name in ('macs', 'cpu_seconds'):
         assert ElementTree.parse(out / f'{name}.svg').getroot().tag.endswith('svg')
+        assert 'medium → big' in study('halvings.py', out / f'{name}.json')
+    cnns = [tmp_path / 'pool' / name for name in ('small', 'medium', 'big')]
+    printed = study('learned.py', tmp_path / 'images', 'test', *cnns)
+    assert printed.count('thresholds on the selector') == 10
+
+
+def test_joules_are_shown_where_a_sensor_was(tmp_path: Path) -> None:
+    stored = [STUDY / f'results/{name}.json' for name in ('macs', 'evaluate')]
+    found = read_evaluation(stored[1])
+    energy = EnergyResult(images=9, seconds=1.0, coverage=1.0, joules=0.0123)
+    first, *rest = found.results
+    measured = replace(found, results=(replace(first, energy=energy), *rest))
+    write_evaluation(measured, tmp_path / 'evaluate.json')
+    tables = study('table.py', stored[0], tmp_path / 'evaluate.json')
+    head, _, row, *_ = tables.split('\n\n')[-1].splitlines()
+    assert head.endswith('| mJ |') and row.endswith('| 12.30 |')
 
 
 def test_published_models_become_bundles(tmp_path: Path) -> None:

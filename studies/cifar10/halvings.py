@@ -12,13 +12,18 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The content of macs.json or cpu_seconds.json, which study.py writes."""
+"""
+The content of macs.json or cpu_seconds.json, which study.py writes.
+
+halvings.py macs.json prints all of it: each system at each budget, and its CNNs in each halving.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 import json
 from pathlib import Path
+import sys
 
 import numpy as np
 from scipy.stats import t as student
@@ -104,3 +109,14 @@ class Halvings:
         """Return which CNNs it had, for each halving."""
         rows = (self._rows[system, budget, halving] for halving in self.halvings)
         return [' → '.join(row['stages']) for row in rows]
+
+
+if __name__ == '__main__':
+    found = Halvings(Path(sys.argv[1]))
+    for budget in (0.0, *found.budgets):
+        for name in filter(lambda each: found.has(each, budget), found.names):
+            print(
+                f'{name}, {budget * found.factor:.3g}: {found.accuracy(name, budget).value:.2%} '
+                f'for {found.cost(name, budget) * found.factor:.3g} {found.unit}; '
+                + '; '.join(found.stages(name, budget))
+            )

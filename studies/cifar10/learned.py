@@ -32,7 +32,7 @@ import numpy as np
 from study import Halving, HALVINGS, PRICES
 
 from dual_cnn_ros.bundle import Bundle
-from dual_cnn_ros.calibration.candidates import ImageSelection, read_candidates
+from dual_cnn_ros.calibration.candidates import Candidate, ImageSelection, read_candidates
 from dual_cnn_ros.calibration.policy_gradient import (
     exact_gradient,
     rewards,
@@ -40,7 +40,7 @@ from dual_cnn_ros.calibration.policy_gradient import (
     selector_scores,
 )
 from dual_cnn_ros.calibration.predictions import predict, Predictions
-from dual_cnn_ros.calibration.rules import candidate_rules
+from dual_cnn_ros.cascade.selector import Selector
 
 DRAWS = 200
 
@@ -66,21 +66,28 @@ def variances(halving: Halving, price: float) -> str:
     )
 
 
+def compared(halving: Halving, selectors: Sequence[Selector]) -> list[float]:
+    """
+    Return what selectors come to, thresholds, and thresholds on the selectors: accuracy, cost.
+
+    Thresholds cost the same on the half to choose with; all is judged on the other half.
+    """
+    order = tuple(range(len(halving.pool)))
+    half = (0.5,) * len(selectors)
+    chosen, judged = (halving.learned(part, order, 'none', selectors) for part in (0, 1))
+    plain, other = (halving.rule(part, order, 'max_probability', 'none') for part in (0, 1))
+    cost = chosen.at(half).cost
+    same = plain.outcomes().costing_at_most(cost).thresholds
+    scored = chosen.outcomes().costing_at_most(cost).thresholds
+    outcomes = (judged.at(half), other.at(same), judged.at(scored))
+    return [value for o in outcomes for value in (100 * o.accuracy, o.cost / 1e6)]
+
+
 def sweep(halvings: Sequence[Halving]) -> None:
-    """Print selectors of each price, and thresholds that cost the same on the half to choose."""
+    """Print what selectors of each price come to."""
     order = tuple(range(len(halvings[0].pool)))
-    half = (0.5,) * (len(order) - 1)
     for price in PRICES:
-        rows = []
-        for halving in halvings:
-            selectors = halving.learn(order, 'none', price, slice(None))
-            chosen, judged = (halving.learned(i, order, 'none', selectors) for i in (0, 1))
-            plain = [halving.rule(i, order, 'max_probability', 'none') for i in (0, 1)]
-            cost = chosen.at(half).cost
-            same = plain[0].outcomes().costing_at_most(cost).thresholds
-            scored = chosen.outcomes().costing_at_most(cost).thresholds
-            outcomes = (judged.at(half), plain[1].at(same), judged.at(scored))
-            rows.append([value for o in outcomes for value in (100 * o.accuracy, o.cost / 1e6)])
+        rows = [compared(h, h.learn(order, 'none', price, slice(None))) for h in halvings]
         print(f'price {price}: ' + _text(rows))
 
 
@@ -93,30 +100,22 @@ def _text(rows: Sequence[Sequence[float]]) -> str:
     )
 
 
-def joint(bundle: Bundle, everything: Predictions) -> None:
+def joint(name: str, selection: ImageSelection) -> None:
     """Print what a bundle of `train --joint` comes to, without and with thresholds."""
-    rows = []
-    for number in range(HALVINGS):
-        order = np.random.default_rng(number).permutation(len(everything))
-        parts = [everything.take(half) for half in np.array_split(order, 2)]
-        selectors = [stage.selector for stage in bundle.stages if stage.selector]
-        macs = [stage.macs for stage in bundle.stages]
-        learned, plain = [], []
-        for part in parts:
-            rules = candidate_rules(
-                *(part.probabilities([1.0] * len(macs)), part.labels, macs),
-                selectors={'none': selectors},
-            )
-            learned.append(rules[-1])
-            plain.append(rules[0])
-        half = (0.5,) * len(selectors)
-        cost = learned[0].at(half).cost
-        same = plain[0].outcomes().costing_at_most(cost).thresholds
-        scored = learned[0].outcomes().costing_at_most(cost).thresholds
-        outcomes = (learned[1].at(half), plain[1].at(same), learned[1].at(scored))
-        rows.append([value for o in outcomes for value in (100 * o.accuracy, o.cost / 1e6)])
+    pool = read_candidates([name])
+    everything = predict(pool, selection)
+    selectors = [stage.selector for stage in Bundle.open(name).stages if stage.selector]
+    rows = [compared(halving, selectors) for halving in halve(pool, everything, is_scaled=False)]
     singles = ', '.join(f'{100 * own.mean():.2f} %' for own in everything.right)
-    print(f'{bundle.name}: its CNNs alone {singles}; {_text(rows)}')
+    print(f'{Path(name).name}: its CNNs alone {singles}; {_text(rows)}')
+
+
+def halve(
+    pool: Sequence[Candidate], everything: Predictions, is_scaled: bool = True
+) -> list[Halving]:
+    """Return the halvings, at the CNNs' MACs."""
+    macs = [float(member.stage.macs) for member in pool]
+    return [Halving(pool, everything, n, macs, is_scaled) for n in range(HALVINGS)]
 
 
 def main() -> None:
@@ -129,14 +128,12 @@ def main() -> None:
     options = parser.parse_args()
     selection = ImageSelection(options.images, options.split)
     pool = read_candidates(options.cnns)
-    everything = predict(pool, selection)
-    macs = [float(member.stage.macs) for member in pool]
-    halvings = [Halving(pool, everything, number, macs) for number in range(HALVINGS)]
+    halvings = halve(pool, predict(pool, selection))
     for price in (0.1, 0.2, 0.5):
         print(variances(halvings[0], price))
     sweep(halvings)
     for name in options.joint:
-        joint(Bundle.open(name), predict(read_candidates([name]), selection))
+        joint(name, selection)
 
 
 if __name__ == '__main__':

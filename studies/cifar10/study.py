@@ -34,6 +34,7 @@ from pathlib import Path
 import re
 import sys
 
+from halvings import CHOSEN
 import numpy as np
 from tqdm import tqdm
 
@@ -65,7 +66,6 @@ SCORES_TRIED = ('max_probability', 'difference')
 UNSCALED = 'ours, without temperatures'
 # Systems that `evaluate` leaves out.
 UNPLAYED = ('ours, averaged only', 'ours, selector as score')
-CHOSEN = 'best single CNN, as chosen'
 CROSS = (slice(0, None, 2), slice(1, None, 2))
 
 Order = tuple[int, ...]
@@ -208,8 +208,7 @@ class Halving:
         checks: Sequence[str],
     ) -> list[Choice]:
         """Return for each budget the cascade that is expected to be most accurate within it."""
-        best: list[tuple[tuple[bool, float], CandidateRule, Order] | None]
-        best = [None] * len(budgets)
+        tried = []
         for order, score, check in product(orders, scores, checks):
             rule = self.rule(0, order, score, check)
             right = np.empty((len(budgets), len(self.choosing)), bool)
@@ -218,19 +217,19 @@ class Halving:
                 for place, budget in enumerate(budgets):
                     found = outcomes.costing_at_most(budget)
                     right[place, judging] = judged.right_at(found.thresholds)
-            for place, (budget, accuracy) in enumerate(zip(budgets, right.mean(axis=1))):
-                # Where no CNN is cheap enough, the cheapest.
-                affordable = rule.costs[0] <= budget
-                worth = affordable, float(accuracy) if affordable else -rule.costs[0]
-                so_far = best[place]
-                if so_far is None or worth > so_far[0]:
-                    best[place] = worth, rule, order
-        return [
-            Choice(order, rule, rule.outcomes().costing_at_most(budget).thresholds)
-            for budget, found in zip(budgets, best)
-            if found is not None
-            for _, rule, order in [found]
-        ]
+            tried.append((order, rule, right.mean(axis=1)))
+        choices = []
+        for place, budget in enumerate(budgets):
+            # Where no CNN is cheap enough, the cheapest.
+            order, rule, _ = max(
+                tried,
+                key=lambda each: (
+                    (1, each[2][place]) if each[1].costs[0] <= budget else (0, -each[1].costs[0])
+                ),
+            )
+            thresholds = rule.outcomes().costing_at_most(budget).thresholds
+            choices.append(Choice(order, rule, thresholds))
+        return choices
 
     def selected(self, budget: float, order: Order, check: str) -> Choice:
         """Return selectors that stop above 1/2, of the price that is best within a budget."""

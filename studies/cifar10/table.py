@@ -77,13 +77,16 @@ def twice(findings: EvaluationFindings) -> Iterator[str]:
     best = max(singles, key=lambda name: results[(name, *ONCE)].accuracy or 0.0)
     largest = max(singles, key=lambda name: macs[name])
     bases = [results[(name, *ONCE)] for name in (best, largest)]
+    # Above idle, where there was a sensor.
+    has_joules = any(result.energy for result in findings.results)
     yield _row(
         *('System', 'Accuracy', 'MACs, M', 'CPU, ms', 'by its members'),
         *(f'M, ms against {name}' for name in (best, largest)),
         *('Repeats: accuracy', 'M', 'ms', f'M, ms against {largest}'),
         *('Turned: accuracy', 'M', 'ms'),
+        *['mJ'] * has_joules,
     )
-    yield _row(*['---'] * 14)
+    yield _row(*['---'] * (14 + has_joules))
     for name in names:
         result = results[(name, *ONCE)]
         single = name in singles
@@ -102,6 +105,7 @@ def twice(findings: EvaluationFindings) -> Iterator[str]:
             _saved(exact, bases[1]),
             f'{turned.accuracy:.2%}',
             *_costs(turned),
+            *[_joules(result)] * has_joules,
         )
 
 
@@ -124,6 +128,11 @@ def _row(*cells: str) -> str:
 
 def _costs(result: SystemResult) -> tuple[str, str]:
     return f'{result.macs / 1e6:.1f}', f'{1e3 * (result.timing.cpu_seconds or 0.0):.3f}'
+
+
+def _joules(result: SystemResult) -> str:
+    joules = result.energy.joules if result.energy else None
+    return '-' if joules is None else f'{1e3 * joules:.2f}'
 
 
 def _saved(result: SystemResult, base: SystemResult) -> str:
