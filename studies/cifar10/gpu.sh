@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What needs an NVIDIA GPU, in about ten minutes: gpu.sh TRAIN OUT [BUNDLE ...]
+# What needs an NVIDIA GPU, made for ten minutes of one: gpu.sh TRAIN OUT [BUNDLE ...]
 #
 # First the joules of each bundle by NVML, with the trace of the readings beside the table; `signs`
 # unless others are named. Then small CNNs for the pool OUT/pool, trained for longer than CPU cores
